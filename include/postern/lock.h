@@ -1,0 +1,20 @@
+/* lock: one service per state directory.
+ *
+ * An open-file-description lock on DIR/lock, which holds the pid of its taker
+ * as text. The kernel gives it back when the last process that inherited it is
+ * gone, however it went; a forked role keeps it, an executed program does not. */
+#ifndef POSTERN_LOCK_H
+#define POSTERN_LOCK_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "postern/err.h"
+
+/* The fd to keep (close it to give the lock back); -1 and *err, which names the
+ * holder, when somebody has it. *holder (may be NULL) is then the pid, or 0. */
+int lock_take(const char *dir, pid_t *holder, struct err *err);
+/* Is a service there? Its pid, 0 when the lock is free, -1 and *err. */
+pid_t lock_holder(const char *dir, struct err *err);
+
+#endif
