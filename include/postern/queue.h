@@ -1,0 +1,144 @@
+/* queue: what is due, what became of it, and what there is. See store.h for
+ * the life of a message. Functions that take a reader belong to its thread;
+ * those that take a store need one that was not started (the command line's).
+ *
+ * What they return lives in the arena given; false and *e when the state could
+ * not be read or the arena is at its limit. Order is by queue id, oldest first,
+ * unless said otherwise. */
+#ifndef POSTERN_QUEUE_H
+#define POSTERN_QUEUE_H
+
+#include "postern/arena.h"
+#include "postern/store.h"
+
+struct queue_recipient {
+	uint32_t seq; /* its number within the message, from 0 */
+	enum queue_state state;
+	uint32_t attempts;
+	int code; /* last reply; 0: nobody spoke */
+	int64_t next_try_ms; /* while open */
+	int64_t last_ms; /* of the last attempt, 0: none yet */
+	struct span address, hop;
+	struct span host; /* who spoke last */
+	struct span reply, reason;
+};
+
+struct queue_message {
+	uint64_t id;
+	struct span account, uidl, source; /* empty when it was not collected */
+	struct span sender, message_id;
+	uint64_t size; /* octets, top and body */
+	int64_t arrived_ms;
+	unsigned flags; /* MESSAGE_8BIT ... */
+	bool body; /* still here */
+	struct queue_recipient *recipients;
+	size_t n;
+};
+
+/* ---- dispatch ---- */
+
+struct queue_hop {
+	struct span hop;
+	int64_t next_try_ms; /* the earliest of its recipients, may be in the past */
+};
+
+/* All next hops with open recipients that are not held, in no order. */
+bool queue_hops(struct reader *r, struct arena *a, struct queue_hop **out, size_t *n,
+		struct err *e);
+
+struct queue_due {
+	struct span hop;
+	int64_t now_ms;
+	size_t messages; /* at most so many */
+	size_t recipients; /* of one message, at most so many; the rest comes when these are settled */
+	/* True: leased already, leave it out. Leases are the caller's, in memory. */
+	bool (*leased)(void *arg, uint64_t id);
+	void *arg;
+};
+
+/* Messages with recipients on this hop that are due (queued, refused or bounced),
+ * longest due first; `recipients` of each holds only those due ones. */
+bool queue_due(struct reader *r, const struct queue_due *q, struct arena *a,
+		struct queue_message **out, size_t *n, struct err *e);
+
+/* What became of one recipient. */
+struct settle_recipient {
+	uint32_t seq;
+	enum queue_state state; /* QUEUE_QUEUED: deferred until next_try_ms */
+	/* An attempt was made: it is counted, and the fields from code on replace the last
+	 * ones, which become history. False: code, host and reply are ignored. */
+	bool attempted;
+	int64_t next_try_ms; /* for QUEUE_QUEUED, QUEUE_REFUSED, QUEUE_BOUNCED */
+	struct span hop; /* another next hop from now on; empty: as it was */
+	int code;
+	struct span host;
+	struct span reply;
+	struct span reason; /* for Badmail; empty: as it was */
+};
+
+/* The job for STORE_SETTLE: all of it in one transaction, and when no recipient of
+ * the message is open any more the body goes in the same one. Recipients that are
+ * settled already stay as they are. */
+struct settlement {
+	struct store_job job;
+	uint64_t id;
+	int64_t at_ms;
+	const struct settle_recipient *recipients;
+	size_t n;
+	bool settled; /* set by the store: it was the last of the message */
+};
+
+/* ---- questions ---- */
+
+struct queue_filter {
+	uint64_t after; /* only ids above it: pages */
+	size_t limit; /* 0: 100 */
+	bool open; /* only messages with open recipients */
+	bool by_state;
+	enum queue_state state; /* with by_state: with a recipient in this state */
+	struct span domain; /* with a recipient in this domain; empty: any */
+};
+
+bool queue_list(struct reader *r, const struct queue_filter *f, struct arena *a,
+		struct queue_message **out, size_t *n, struct err *e);
+
+struct queue_attempt {
+	uint32_t seq; /* which recipient */
+	uint32_t number; /* from 1 */
+	int64_t at_ms;
+	enum queue_state state; /* what it led to */
+	int code;
+	struct span host, reply;
+};
+
+struct queue_story {
+	struct queue_message message;
+	struct span route; /* the route record, JSON, or empty */
+	struct queue_attempt *attempts; /* all of them, by recipient, then number */
+	size_t n;
+};
+
+/* *out is left alone and *found false when there is no such message. */
+bool queue_show(struct reader *r, uint64_t id, struct arena *a, struct queue_story *out,
+		bool *found, struct err *e);
+/* Ids of the messages that `text` names: a queue id, a Message-ID (with or without
+ * <>) or ACCOUNT/UIDL; newest first, at most 100. */
+bool queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
+		size_t *n, struct err *e);
+
+struct queue_size {
+	uint64_t messages; /* with open recipients */
+	uint64_t recipients; /* open */
+	int64_t oldest_ms; /* when the oldest of them arrived, 0: none */
+};
+
+bool queue_count(struct reader *r, struct queue_size *out, struct err *e);
+
+/* ---- the administrator's words: each its own transaction ---- */
+
+/* Makes queued recipients due at once: of one message (id), of a domain, or all
+ * (0 and empty). *changed counts them. */
+bool queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
+		uint64_t *changed, struct err *e);
+
+#endif

@@ -1,0 +1,254 @@
+/* store: the durable state of this machine. SQL and transactions stay behind
+ * this door and its neighbours: queue.h (due, attempts, questions), body.h
+ * (reading messages), origin.h (what was collected), policystore.h (recipient
+ * policies). A second driver may stand behind the same doors.
+ *
+ * The life of a message. "Crash" is what a kill or power cut in that state leaves.
+ *
+ *	state      on disk                             moved on by             crash
+ *	---------  ----------------------------------  ----------------------  -------------------------------
+ *	receiving  nothing, or a part of spool/QUEUEID store_port_submit       a spool file without a row: swept
+ *	           (bodies over BODY_BLOB_MAX)                                 at start and by STORE_PRUNE once
+ *	                                                                       older than any session can be
+ *	synced     spool/QUEUEID whole and synced,     the COMMIT of its       the same; the sender has no 250
+ *	           its directory entry too             group                   and sends again
+ *	queued     message, body, recipients, origin   queue_due: a lease in   found again by queue_due; a second
+ *	           in one transaction; 250 may be      memory, nothing on      submission of the origin is
+ *	           said from here on                   disk                    answered "had it"
+ *	leased     as queued                           STORE_SETTLE with the   attempted again: names in Drop and
+ *	                                               answers of the attempt  Maildir come from the queue id
+ *	deferred   as queued; next try, attempts and   queue_due when its      found again by queue_due
+ *	           last reply in the recipient         time has come
+ *	refused,   as queued; no attempt is made any   STORE_SETTLE with       written to Badmail again, under
+ *	bounced    more, Badmail is to be written      QUEUE_BADMAIL           the same name
+ *	settled    last recipient delivered, in        (STORE_SETTLE did it)   body row gone in the same
+ *	           Badmail or removed: no body row;                            transaction; a spool file still
+ *	           message, recipients and attempts                            there is unlinked at start
+ *	           stay as history
+ *	pruned     nothing                             STORE_PRUNE             nothing
+ *
+ * An origin (account, UIDL) has a life of its own: see origin.h.
+ *
+ * Threads. A struct store belongs to the thread that opened it, until
+ * store_start gives it to the store thread; from then on only the functions
+ * below that say "any thread" may be called, and jobs go through a port. Without
+ * store_start (the words of the command line, tests) store_run does the same
+ * work in the calling thread, so every word acts with and without a service.
+ *
+ * Errors carry event 9005 (damaged, unreadable, full) or 9006 (migration). */
+#ifndef POSTERN_STORE_H
+#define POSTERN_STORE_H
+
+#include <stdint.h>
+
+#include "postern/err.h"
+#include "postern/list.h"
+#include "postern/span.h"
+
+enum {
+	/* Bodies up to this are handed over in memory and stored as blobs in the
+	 * transaction; larger ones go to the spool. Why: see src/store/spool.c. */
+	BODY_BLOB_MAX = 64 * 1024,
+	STORE_ROUTE_MAX = 64 * 1024, /* octets of a route record */
+	STORE_NAME_MAX = 255, /* octets of an account's name */
+	STORE_UIDL_MAX = 255,
+	STORE_RECIPIENTS_MAX = 65536, /* recipients of one message */
+};
+
+/* ---- opening ---- */
+
+struct store_options {
+	/* This is the service itself, holding the lock of the state directory:
+	 * recover after a crash and sweep the spool. Else: a visitor. */
+	bool service;
+	uint64_t min_free; /* octets: below this the disk counts as low */
+	int busy_ms; /* how long to wait for another writer; 0: 10 s */
+	int64_t now_ms;
+};
+
+/* What the service found at its start, for event 1004. */
+struct store_recovery {
+	bool unclean; /* the last service did not close the state */
+	uint64_t queued; /* messages with recipients still open */
+	uint64_t resumed; /* spool files of settled messages or broken sessions removed */
+	uint64_t verified; /* spool files of open messages found whole */
+	uint64_t damaged; /* their file is gone or cut: recipients are QUEUE_HELD now */
+};
+
+struct store;
+
+/* Opens the state in `dir` for writing; what is missing is made (modes 0700,
+ * 0600), an older schema is migrated in one transaction. NULL and *e when the
+ * state is damaged, of a newer version, locked for too long, or beside a spool
+ * that it does not know. found may be NULL; it is filled for a service only. */
+struct store *store_open(const char *dir, const struct store_options *o,
+		struct store_recovery *found, struct err *e);
+/* Ends the store thread if there is one (jobs handed over are done first),
+ * writes the log back and closes. Take the completions before: see store_stop. */
+void store_close(struct store *s);
+
+/* A connection that only reads, for one thread at a time; any number of them, in any
+ * process, beside the writer. Never made before a fork and used after it. */
+struct reader;
+
+/* NULL and *e also when there is no state yet (e->event is 0 then). */
+struct reader *reader_open(const char *dir, struct err *e);
+void reader_close(struct reader *r);
+/* The reading side of a store that has not been started. Belongs to the store. */
+struct reader *store_reader(struct store *s);
+
+/* ---- queue ids; any thread ---- */
+
+/* Unique for ever and rising: max(last + 1, now_ms << 16), also across restarts and
+ * clocks set back. A visitor's ids have bit 15 set, so that they never meet. */
+uint64_t store_new_id(struct store *s, int64_t now_ms);
+
+/* ---- jobs ---- */
+
+enum store_work {
+	STORE_SUBMIT, /* struct submission */
+	STORE_SETTLE, /* struct settlement, queue.h */
+	STORE_ORIGINS, /* struct origin_change, origin.h */
+	STORE_POLLED, /* struct poll_result, origin.h */
+	STORE_PRUNE, /* struct pruning */
+};
+
+enum store_result {
+	STORE_DONE, /* durable */
+	STORE_HAD, /* submit: this origin was committed before; nothing was queued */
+	STORE_FULL, /* no room: 452 4.3.1; nothing changed */
+	STORE_FAILED, /* err says why: 451 4.3.0; nothing changed */
+};
+
+/* The head of every job. The job and all that it points to belong to the store
+ * from the hand-over until it is taken back, and to the caller otherwise. */
+struct store_job {
+	struct list link;
+	enum store_work work;
+	enum store_result result; /* set by the store */
+	struct err err; /* for STORE_FULL and STORE_FAILED */
+	struct store_port *port; /* the store's own */
+};
+
+enum queue_state {
+	/* open: queue_due finds them */
+	QUEUE_QUEUED, /* to be delivered */
+	QUEUE_REFUSED, /* refused at RCPT, or nobody found: Badmail is to be written */
+	QUEUE_BOUNCED, /* failed for good: Badmail is to be written */
+	/* open: waits for somebody's word */
+	QUEUE_HELD,
+	/* settled */
+	QUEUE_DELIVERED,
+	QUEUE_BADMAIL, /* stands in Badmail */
+	QUEUE_REMOVED, /* by the administrator */
+};
+
+const char *queue_state_name(enum queue_state s); /* "queued" "refused" ... */
+bool queue_state_parse(struct span name, enum queue_state *out);
+
+struct submission_recipient {
+	struct span address; /* wire form, without <>; empty only for "nobody" */
+	struct span hop; /* key of the next hop, any words of the relay's; for refused ones too */
+	enum queue_state state; /* QUEUE_QUEUED, QUEUE_REFUSED or QUEUE_HELD */
+	int code; /* the reply so far, 0: none */
+	struct span reply; /* "5.7.1 Unable to relay for X" */
+	struct span reason; /* for Badmail: "relay-denied", "no-recipients"...; may be empty */
+};
+
+enum {
+	MESSAGE_8BIT = 1, /* octets over 127 */
+	MESSAGE_BARE = 2, /* a CR or LF that is not CRLF, or a NUL: E15 */
+	MESSAGE_UTF8 = 4, /* SMTPUTF8 was asked for */
+	MESSAGE_SPOOLED = 8, /* the store's own */
+};
+
+/* A message to be made durable: one transaction holds body, recipients, route
+ * record and origin. At least one recipient; a collected message for nobody has
+ * one with an empty address, QUEUE_REFUSED and its reason. */
+struct submission {
+	struct store_job job;
+	uint64_t id; /* from store_new_id; unchanged by the store */
+	uint64_t had; /* STORE_HAD: the queue id under which it was committed */
+	struct span account, uidl; /* the origin; account empty: it has none */
+	struct span source; /* "pop.isp.test [192.0.2.1]" or the client, for trace */
+	struct span sender; /* empty: null sender */
+	struct span message_id; /* with its <>; may be empty */
+	int64_t arrived_ms;
+	unsigned flags; /* MESSAGE_8BIT ... */
+	struct span top; /* what stands before the body: Received and the like */
+	struct span body; /* the octets as they came, when spool_fd is -1 */
+	int spool_fd; /* from spool_create, or -1; stays the caller's to close after */
+	uint64_t spool_size; /* octets written to it */
+	struct span route; /* JSON, at most STORE_ROUTE_MAX; may be empty */
+	const struct submission_recipient *recipients;
+	size_t n;
+};
+
+/* Forgets history of settled messages that arrived before before_ms (a bounded
+ * number of them: more tells to come again) and sweeps the spool. The newest
+ * message always stays, since ids continue from it. */
+struct pruning {
+	struct store_job job;
+	int64_t before_ms, now_ms;
+	uint64_t pruned;
+	bool more;
+};
+
+/* Does the jobs on the list as one group, in this thread: one transaction, one
+ * sync. For a store that was not started. Each job carries its own result; a
+ * job that fails does not fail the others. The list keeps its order. */
+void store_run(struct store *s, struct list *jobs);
+
+/* ---- the store thread ---- */
+
+/* Starts it; s belongs to it from now on. */
+bool store_start(struct store *s, struct err *e);
+/* Ends it after everything handed over has been done. Completions can still be
+ * taken from the ports. */
+void store_stop(struct store *s);
+
+/* Where one thread hands jobs over and gets them back. */
+struct store_port;
+
+/* wake is called on the store thread when completions wait, at least once after
+ * each hand-over is done: it only pokes the owner's loop. Made by the owner. */
+struct store_port *store_port_new(struct store *s, void (*wake)(void *arg), void *arg);
+/* Only with nothing handed over and nothing to take. */
+void store_port_free(struct store_port *p);
+/* Hands over all jobs on the list (it is empty afterwards). They are done in
+ * this order; all that wait share one group, whatever port they came by. */
+void store_port_submit(struct store_port *p, struct list *jobs);
+/* Appends the jobs that are done to `done`, in the order of hand-over. */
+void store_port_take(struct store_port *p, struct list *done);
+
+/* Any thread. The relay adds 1 when a transaction is known to end soon (its last
+ * octets are on the way in) and -1 when it has been handed over or dropped. While
+ * the count is not zero the store may wait for them, up to 30 % of the time that a
+ * sync takes here; a lone message never waits. */
+void store_about_to_end(struct store *s, int change);
+/* Any thread: less room than min_free. New mail should be put off (452 4.3.1),
+ * deliveries go on. As of the last group or store_space_look. */
+bool store_space_low(struct store *s);
+bool store_space_look(struct store *s); /* looks now */
+
+struct store_counters {
+	uint64_t groups; /* transactions committed, each one sync of the log */
+	uint64_t jobs; /* jobs done in them */
+	uint64_t submitted, had, failed;
+	uint64_t sync_us; /* what a commit takes, smoothed */
+};
+
+struct store_counters store_count(struct store *s); /* any thread */
+
+/* ---- spool files while they are received; any thread ---- */
+
+/* Makes spool/QUEUEID for writing, close-on-exec; -1 and *e. */
+int spool_create(struct store *s, uint64_t id, struct err *e);
+/* Writes all of it at its end, and has the disk begin early so that the sync at
+ * the commit finds little to do. `written` counts the octets so far. */
+bool spool_write(int fd, struct span bytes, uint64_t *written, struct err *e);
+/* Removes the file of a submission that is not going to be handed over, or failed.
+ * Never for one that was STORE_DONE. The fd stays the caller's. */
+void spool_remove(struct store *s, uint64_t id);
+
+#endif
