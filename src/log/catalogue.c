@@ -179,7 +179,7 @@ static const struct event rows[] = {
 	{ 4038, 'W', 0, "too-many-addresses",
 			"Header address list of %uidl has %addresses addresses, limit %max.",
 			"Only the first addresses were looked at.", "Nothing." },
-	{ 4039, 'W', 1, "address-unparsable", "Unparsable address in %header of %uidl: %text.",
+	{ 4039, 'W', 1, "address-unparsable", "Unparsable address in %header of %uidl: %what.",
 			"One address could not be read; the others were.", "Nothing." },
 	{ 4040, 'I', 2, "alias-applied", "Alias rule %rule applied: %from -> %to.",
 			"A rule of the account gave the recipient.", "Nothing." },

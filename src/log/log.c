@@ -1,0 +1,246 @@
+#include "postern/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include "postern/clock.h"
+#include "postern/file.h"
+#include "postern/must.h"
+#include "postern/thread.h"
+#include "record.h"
+
+enum {
+	JOURNAL_MAX = 64 * 1024 * 1024, /* then it is moved to events.jsonl.1 */
+	ROTATE_EVERY = 256, /* records between two looks at the size */
+	PATIENCE_MS = 100, /* for a sink that has begun to take a record */
+};
+
+enum sink { SINK_STDERR, SINK_FILE, SINK_SYSLOG, SINK_JOURNALD };
+
+/* The one thing that belongs to the process and not to a thread: everybody
+ * speaks into it. `mutex` guards the sinks; level is set before threads start. */
+static struct {
+	struct mutex *mutex;
+	enum sink sink;
+	bool json, open;
+	unsigned level;
+	struct file_log *file, *journal;
+	unsigned written;
+	_Atomic uint64_t lost;
+	bool losing; /* 9008 was said for the present gap */
+} the;
+
+static bool
+sink_of(const char *to, enum sink *out)
+{
+	if (strcmp(to, "stderr") == 0)
+		*out = SINK_STDERR;
+	else if (strcmp(to, "syslog") == 0)
+		*out = SINK_SYSLOG;
+	else if (strcmp(to, "journald") == 0)
+		*out = SINK_JOURNALD;
+	else
+		*out = SINK_FILE;
+	return true;
+}
+
+bool
+log_open(const struct log_options *o, struct err *err)
+{
+	enum sink sink = SINK_STDERR;
+	struct file_log *file = NULL, *journal = NULL;
+
+	(void)sink_of(o->to, &sink);
+	if (sink == SINK_FILE && !(file = file_log_open(o->to, 0640, err)))
+		return false;
+	if (o->journal && !(journal = file_log_open(o->journal, 0640, err))) {
+		file_log_close(file);
+		return false;
+	}
+	log_close();
+	the.mutex = mutex_new();
+	the.sink = sink;
+	the.json = o->json;
+	the.level = o->level;
+	the.file = file;
+	the.journal = journal;
+	the.open = true;
+	if (sink == SINK_SYSLOG)
+		openlog("postern", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	return true;
+}
+
+void
+log_close(void)
+{
+	if (!the.open)
+		return;
+	the.open = false;
+	if (the.sink == SINK_SYSLOG)
+		closelog();
+	file_log_close(the.file);
+	file_log_close(the.journal);
+	mutex_free(the.mutex);
+	the.file = the.journal = NULL;
+	the.mutex = NULL;
+}
+
+bool
+log_wants(unsigned level)
+{
+	return the.open && level <= the.level;
+}
+
+uint64_t
+log_lost(void)
+{
+	return atomic_load(&the.lost);
+}
+
+/* Writes without ever waiting for a reader that has stopped: a pipe that takes
+ * nothing gets nothing, one that has begun gets a moment to go on. */
+static bool
+write_patiently(int fd, struct span bytes)
+{
+	int wait_ms = 0;
+
+	while (bytes.n > 0) {
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		if (poll(&p, 1, wait_ms) != 1 || !(p.revents & POLLOUT))
+			return false;
+		size_t piece = bytes.n < 4096 ? bytes.n : 4096; /* what POLLOUT promises */
+		ssize_t n = write(fd, bytes.p, piece);
+		if (n <= 0)
+			return false;
+		bytes = span_skip(bytes, (size_t)n);
+		wait_ms = PATIENCE_MS;
+	}
+	return true;
+}
+
+static int
+priority_of(char severity)
+{
+	switch (severity) {
+	case 'C':
+		return LOG_CRIT;
+	case 'E':
+		return LOG_ERR;
+	case 'W':
+		return LOG_WARNING;
+	default:
+		return LOG_INFO;
+	}
+}
+
+static bool
+to_sink(struct buf *line, const struct record *r, struct err *err)
+{
+	const char *text;
+
+	switch (the.sink) {
+	case SINK_STDERR:
+		if (write_patiently(STDERR_FILENO, buf_span(line)))
+			return true;
+		return err_set(err, 0, "standard error takes nothing more");
+	case SINK_FILE:
+		return file_log_add(the.file, buf_span(line), err);
+	case SINK_SYSLOG:
+		text = buf_cstr(line);
+		syslog(priority_of(r->severity), "%s", text ? text : "");
+		return true;
+	case SINK_JOURNALD:
+		text = buf_cstr(line);
+		if (sd_journal_send("MESSAGE=%s", text ? text : "", "PRIORITY=%i",
+				    priority_of(r->severity), "POSTERN_EVENT=%i", r->event->id,
+				    "POSTERN_NAME=%s", r->event->name, NULL) == 0)
+			return true;
+		return err_set(err, 0, "journald takes nothing");
+	}
+	return false;
+}
+
+static void emit(const struct record *r);
+
+/* Says once per gap that something was lost; the count goes on. */
+static void
+count_lost(const struct err *err)
+{
+	uint64_t lost = atomic_fetch_add(&the.lost, 1) + 1;
+	bool first = !the.losing;
+
+	the.losing = true;
+	if (!first || !the.journal)
+		return;
+
+	const struct field *fields = FIELDS(f_num("count", (int64_t)lost),
+			f_str("sink", "the log"), f_str("err", err->text));
+	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
+	AUTO(buf_done) struct buf line = BUF_MAX(RECORD_MAX * 2);
+	const struct event *e = event_find(9008);
+	if (!log_words(&words, 9008, fields))
+		return;
+	struct record r = { clock_wall_ms(), e, e->severity, e->level, buf_span(&words), fields };
+	if (record_json(&line, &r))
+		(void)file_log_add(the.journal, buf_span(&line), NULL);
+}
+
+static void
+emit(const struct record *r)
+{
+	AUTO(buf_done) struct buf json = BUF_MAX(RECORD_MAX * 8);
+	AUTO(buf_done) struct buf text = BUF_MAX(RECORD_MAX * 2);
+	struct err err = { 0 };
+	bool ok = record_json(&json, r) && (the.json || record_text(&text, r));
+
+	MUST(ok);
+	mutex_lock(the.mutex);
+	if (the.journal) {
+		if (!file_log_add(the.journal, buf_span(&json), &err))
+			count_lost(&err);
+		if (++the.written % ROTATE_EVERY == 0)
+			(void)file_log_rotate(the.journal, JOURNAL_MAX, 1, NULL);
+	}
+	if (to_sink(the.json ? &json : &text, r, &err))
+		the.losing = false;
+	else
+		count_lost(&err);
+	mutex_unlock(the.mutex);
+}
+
+void
+log_event_at(int id, char severity, unsigned level, const struct field *fields)
+{
+	const struct event *e = event_find(id);
+	MUST(e);
+	if (!log_wants(level))
+		return;
+
+	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
+	(void)log_words(&words, id, fields); /* past the limit the tail is lost */
+	struct record r = { clock_wall_ms(), e, severity, level, buf_span(&words), fields };
+	emit(&r);
+}
+
+void
+log_event(int id, const struct field *fields)
+{
+	const struct event *e = event_find(id);
+
+	MUST(e);
+	log_event_at(id, e->severity, e->level, fields);
+}
+
+void
+log_err(const struct err *e, struct span account, struct span id)
+{
+	if (e->event != 0)
+		log_event(e->event, FIELDS(f_span("account", account), f_span("id", id),
+						    f_str("err", e->text)));
+}
