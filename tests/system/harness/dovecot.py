@@ -1,0 +1,208 @@
+"""A private Dovecot: POP3 (plain, STLS, implicit TLS) and LMTP on free ports, as
+an ordinary process below one short directory. Works as root and as any user."""
+import getpass
+import grp
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from . import net
+
+PROGRAM = shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+PASSWORD = "secret"
+
+
+def missing():
+    """Why there can be no Dovecot here, or None."""
+    if not PROGRAM:
+        return "dovecot is not installed"
+    for protocol in ("pop3", "lmtp"):
+        if not Path(f"/usr/lib/dovecot/{protocol}").exists():
+            return f"dovecot-{protocol}d is not installed"
+    return None
+
+
+class Dovecot:
+    def __init__(self, users, certs=None, lmtp=False):
+        self.dir = net.short_dir("dc-")
+        self.users = list(users)
+        self.certs = certs
+        self.lmtp = lmtp
+        self.port, self.tls_port, self.lmtp_port = net.free_port(), net.free_port(), net.free_port()
+        self.lmtp_socket = self.dir / "lmtp"
+        root = os.geteuid() == 0
+        owner = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.geteuid())
+        self.uid, self.gid = owner.pw_uid, owner.pw_gid
+        self.inner = "" if root else (
+            f"default_internal_user = {getpass.getuser()}\n"
+            f"default_login_user = {getpass.getuser()}\n"
+            f"default_internal_group = {grp.getgrgid(os.getegid()).gr_name}\n")
+        self.proc = None
+        self._serial = 0
+        for u in self.users:
+            for sub in ("cur", "new", "tmp"):
+                self._own_dirs(self.dir / "mail" / u / sub)
+        self._write()
+
+    def _own_dirs(self, d):
+        d.mkdir(parents=True)
+        if os.geteuid() == 0:
+            for p in (d, d.parent, d.parent.parent):
+                os.chown(p, self.uid, self.gid)
+
+    def _write(self):
+        d = self.dir
+        (d / "run").mkdir()
+        (d / "users").write_text("".join(f"{u}:{{PLAIN}}{PASSWORD}\n" for u in self.users))
+        (d / "users").chmod(0o644)
+        tls = (f"ssl = yes\nssl_cert = <{self.certs.good.pem}\nssl_key = <{self.certs.good.key}\n"
+               if self.certs else "ssl = no\n")
+        chroot = "" if os.geteuid() == 0 else "chroot =\n"
+        (d / "dovecot.conf").write_text(f"""
+base_dir = {d}/run
+state_dir = {d}/run
+log_path = {d}/log
+protocols = pop3{' lmtp' if self.lmtp else ''}
+listen = 127.0.0.1
+hostname = dovecot.test
+postmaster_address = postmaster@contoso.test
+disable_plaintext_auth = no
+auth_mechanisms = plain
+auth_username_format = %Ln
+auth_failure_delay = 0
+first_valid_uid = 1
+first_valid_gid = 1
+mail_location = maildir:{d}/mail/%n
+mail_fsync = never
+pop3_no_flag_updates = yes
+mail_max_userip_connections = 0
+{self.inner}{tls}
+passdb {{
+  driver = passwd-file
+  args = username_format=%n {d}/users
+}}
+userdb {{
+  driver = static
+  args = uid={self.uid} gid={self.gid} home={d}/mail/%n
+}}
+service anvil {{
+  {chroot}}}
+service stats {{
+  {chroot}}}
+service pop3-login {{
+  {chroot}  service_count = 0
+  inet_listener pop3 {{
+    address = 127.0.0.1
+    port = {self.port}
+  }}
+  inet_listener pop3s {{
+    address = 127.0.0.1
+    port = {self.tls_port if self.certs else 0}
+    ssl = yes
+  }}
+}}
+service pop3 {{
+  service_count = 1000
+}}
+""" + (f"""
+service lmtp {{
+  {chroot}  unix_listener {self.lmtp_socket} {{
+    mode = 0666
+  }}
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.lmtp_port}
+  }}
+}}
+""" if self.lmtp else ""))
+
+    def put(self, user, data, seen=True):
+        """One more message in the user's mailbox, bytes as they are."""
+        self._serial += 1
+        box = self.dir / "mail" / user
+        p = box / "cur" / f"{1700000000 + self._serial}.M{self._serial:07d}.test:2,"
+        p.write_bytes(data)
+        if os.geteuid() == 0:
+            os.chown(p, self.uid, self.gid)
+        return p
+
+    def messages(self, user):
+        """The files now in the user's mailbox, oldest first."""
+        box = self.dir / "mail" / user
+        return sorted([*(box / "cur").iterdir(), *(box / "new").iterdir()])
+
+    def start(self):
+        out = open(self.dir / "out", "wb")
+        self.proc = subprocess.Popen([PROGRAM, "-F", "-c", self.dir / "dovecot.conf"],
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            net.wait_banner(self.port, b"+OK", 20, self.proc)
+        except AssertionError as e:
+            raise AssertionError(f"dovecot: {e}\n{(self.dir / 'out').read_text()}\n{self.log()}")
+        return self
+
+    def log(self):
+        p = self.dir / "log"
+        return p.read_text(errors="replace") if p.exists() else ""
+
+    def stop(self):
+        if self.proc:
+            self.proc.terminate()
+            try:
+                self.proc.wait(10)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        net.remove(self.dir)
+
+
+class Pop3:
+    """A small POP3 reader for tests: says what the server holds, to the byte."""
+
+    def __init__(self, port, user, password=PASSWORD):
+        self.s = socket.create_connection(("127.0.0.1", port), 30)
+        self.f = self.s.makefile("rwb")
+        self._ok()
+        self.say(f"USER {user}")
+        self.say(f"PASS {password}")
+
+    def _ok(self):
+        line = self.f.readline()
+        if not line.startswith(b"+OK"):
+            raise AssertionError(f"POP3 answered {line!r}")
+        return line
+
+    def say(self, line):
+        self.f.write(line.encode() + b"\r\n")
+        self.f.flush()
+        return self._ok()
+
+    def lines(self):
+        while (line := self.f.readline()) not in (b".\r\n", b""):
+            yield line[1:] if line.startswith(b".") else line
+
+    def uidl(self):
+        """{uidl: number}"""
+        self.say("UIDL")
+        pairs = (line.decode().split(None, 1) for line in self.lines())
+        return {uid.strip(): int(n) for n, uid in pairs}
+
+    def retr(self, n):
+        self.say(f"RETR {n}")
+        return b"".join(self.lines())
+
+    def quit(self):
+        self.say("QUIT")
+        self.f.close()
+        self.s.close()
+
+
+def contents(port, user):
+    """{uidl: bytes} of a mailbox, nothing deleted."""
+    p = Pop3(port, user)
+    got = {uid: p.retr(n) for uid, n in p.uidl().items()}
+    p.quit()
+    return got

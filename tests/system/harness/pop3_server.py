@@ -1,0 +1,259 @@
+"""A POP3 server that does what it is told, right or wrong, and keeps a ledger.
+
+Every reply can be replaced: `answers` maps "VERB", or "VERB ARG", to bytes sent
+as they are, to CUT (the connection is reset instead), to HANG, or to a function
+of (session, argument) that returns one of these. `cut_at` closes the session
+after that many octets have been sent, in the middle of whatever it was."""
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass, field
+
+CUT = object()
+HANG = object()
+
+
+def stuffed(data):
+    """A message as RETR sends it: lines that begin with a dot get another, the
+    end is CRLF.CRLF. Only CRLF ends a line, as in RFC 1939."""
+    body = data.replace(b"\r\n.", b"\r\n..")
+    if body.startswith(b"."):
+        body = b"." + body
+    return body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n"
+
+
+@dataclass
+class Ledger:
+    """What one session asked for and got."""
+    commands: list = field(default_factory=list)
+    retrieved: list = field(default_factory=list)
+    deleted: list = field(default_factory=list)
+    updated: bool = False
+    sent: int = 0
+    pipelined: bool = False
+    tls: bool = False
+    logins: list = field(default_factory=list)
+
+    def verbs(self):
+        return [c.split(" ")[0].upper() for c in self.commands]
+
+
+class Cut(Exception):
+    pass
+
+
+class Session:
+    def __init__(self, server, sock):
+        self.server, self.sock = server, sock
+        self.ledger = Ledger()
+        self.user = None
+        self.authorized = False
+        self.doomed = set()
+        self.left = server.cut_at
+        self.buffer = b""
+
+    def send(self, data):
+        if self.left is not None and len(data) >= self.left:
+            self.sock.sendall(data[:self.left])
+            self.ledger.sent += self.left
+            raise Cut
+        if self.server.piece:
+            for i in range(0, len(data), self.server.piece):
+                self.sock.sendall(data[i:i + self.server.piece])
+        else:
+            self.sock.sendall(data)
+        self.ledger.sent += len(data)
+        if self.left is not None:
+            self.left -= len(data)
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            got = self.sock.recv(65536)
+            if not got:
+                raise Cut
+            self.buffer += got
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.rstrip(b"\r").decode("latin-1")
+
+    def start_tls(self):
+        self.sock = self.server.context.wrap_socket(self.sock, server_side=True)
+        self.ledger.tls = True
+        self.buffer = b""
+
+    def run(self):
+        if self.server.tls == "implicit":
+            self.start_tls()
+        self.reply("GREETING", "", lambda: b"+OK ready\r\n")
+        while True:
+            line = self.line()
+            self.ledger.commands.append("PASS ***" if line.upper().startswith("PASS") else line)
+            verb, _, arg = line.partition(" ")
+            verb = verb.upper()
+            if self.buffer or select.select([self.sock], [], [], 0)[0]:
+                self.ledger.pipelined = True
+            handler = getattr(self, "do_" + verb.lower(), None)
+            self.reply(verb, arg, (lambda: handler(arg)) if handler else lambda: b"-ERR what?\r\n")
+            if verb == "STLS" and self.server.tls == "stls" and "STLS" not in self.server.answers:
+                self.start_tls()
+            if verb == "QUIT":
+                return
+
+    def reply(self, verb, arg, proper):
+        answers = self.server.answers
+        answer = answers.get(f"{verb} {arg}".strip(), answers.get(verb))
+        if callable(answer):
+            answer = answer(self, arg)
+        if answer is None:
+            answer = proper()
+        if answer is CUT:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise Cut
+        if answer is HANG:
+            self.server.stopping.wait(120)
+            raise Cut
+        self.send(answer)
+
+    # The commands, done properly.
+    def do_capa(self, _):
+        caps = list(self.server.caps)
+        if self.server.tls == "stls" and not self.ledger.tls and "STLS" not in caps:
+            caps.append("STLS")
+        return b"".join(b"%s\r\n" % c.encode() for c in ["+OK", *caps, "."])
+
+    def do_stls(self, _):
+        return b"+OK begin\r\n" if self.server.tls == "stls" else b"-ERR no\r\n"
+
+    def do_user(self, arg):
+        self.user = arg
+        return b"+OK\r\n"
+
+    def do_pass(self, arg):
+        self.ledger.logins.append((self.user, self.ledger.tls))
+        self.authorized = self.server.users.get(self.user) == arg
+        if not self.authorized:
+            return b"-ERR [AUTH] wrong password\r\n"
+        return b"+OK maildrop ready\r\n"
+
+    def _box(self):
+        return list(enumerate(self.server.boxes[self.user], 1))
+
+    def do_stat(self, _):
+        if not self.authorized:
+            return b"-ERR log in first\r\n"
+        here = [m for n, m in self._box() if n not in self.doomed]
+        return b"+OK %d %d\r\n" % (len(here), sum(len(m.data) for m in here))
+
+    def _listing(self, arg, word):
+        if not self.authorized:
+            return b"-ERR log in first\r\n"
+        rows = [(n, word(m)) for n, m in self._box() if n not in self.doomed]
+        if arg:
+            row = [r for r in rows if str(r[0]) == arg]
+            return f"+OK {row[0][0]} {row[0][1]}\r\n".encode() if row else b"-ERR no such message\r\n"
+        return "".join(["+OK\r\n", *(f"{n} {w}\r\n" for n, w in rows), ".\r\n"]).encode()
+
+    def do_list(self, arg):
+        return self._listing(arg, lambda m: len(m.data))
+
+    def do_uidl(self, arg):
+        return self._listing(arg, lambda m: m.uidl)
+
+    def message(self, arg):
+        return dict(self._box()).get(int(arg)) if self.authorized and arg.isdigit() else None
+
+    def do_retr(self, arg):
+        m = self.message(arg)
+        if not m or int(arg) in self.doomed:
+            return b"-ERR no such message\r\n"
+        self.ledger.retrieved.append(m.uidl)
+        return b"+OK\r\n" + (m.wire if m.wire is not None else stuffed(m.data))
+
+    def do_top(self, arg):
+        m = self.message(arg.split(" ")[0])
+        return b"+OK\r\n" + stuffed(m.data.split(b"\r\n\r\n")[0] + b"\r\n\r\n") if m else b"-ERR\r\n"
+
+    def do_dele(self, arg):
+        m = self.message(arg)
+        if not m:
+            return b"-ERR no such message\r\n"
+        self.doomed.add(int(arg))
+        self.ledger.deleted.append(m.uidl)
+        return b"+OK\r\n"
+
+    def do_noop(self, _):
+        return b"+OK\r\n"
+
+    def do_rset(self, _):
+        self.doomed.clear()
+        self.ledger.deleted.clear()
+        return b"+OK\r\n"
+
+    def do_quit(self, _):
+        if self.authorized:
+            box = self.server.boxes[self.user]
+            box[:] = [m for n, m in enumerate(box, 1) if n not in self.doomed]
+        self.ledger.updated = True
+        return b"+OK bye\r\n"
+
+
+@dataclass
+class Message:
+    uidl: str
+    data: bytes
+    wire: bytes = None  # what RETR sends after +OK, where it is not `data` stuffed
+
+
+class Pop3Server:
+    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING")):
+        self.users = users or {"global": "secret"}
+        self.boxes = {u: [] for u in self.users}
+        self.tls, self.caps = tls, caps
+        self.context = None
+        if cert:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(cert.pem, cert.key)
+        self.answers = {}
+        self.cut_at = None
+        self.piece = None
+        self.sessions = []
+        self.stopping = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self._serial = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def put(self, data, user=None, uidl=None, wire=None):
+        user = user or next(iter(self.users))
+        self._serial += 1
+        m = Message(uidl if uidl is not None else f"uid-{self._serial:05d}", data, wire)
+        self.boxes[user].append(m)
+        return m.uidl
+
+    def left(self, user=None):
+        return [m.uidl for m in self.boxes[user or next(iter(self.users))]]
+
+    @property
+    def last(self):
+        return self.sessions[-1]
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = Session(self, sock)
+        self.sessions.append(session.ledger)
+        with contextlib.suppress(Cut, OSError, ssl.SSLError):
+            session.run()
+        with contextlib.suppress(OSError):
+            session.sock.close()
+
+    def close(self):
+        self.stopping.set()
+        self.listener.close()
