@@ -1,0 +1,252 @@
+"""To the next hop: every transport, real servers, and hops that misbehave (FAULTS 2.3)."""
+import pytest
+from harness.message import check_same, essence, message
+from harness.net import wait_for
+from harness.postern import DONE, FAILED
+from harness.smtp_sink import CUT, HANG
+
+
+@pytest.fixture
+def box(pt, pop3):
+    """A Postern with one account, and put(): mail at the provider."""
+    pt.server = pop3()
+    pt.account("contoso", pt.server.port)
+    pt.put = pt.server.put
+    return pt
+
+
+def test_drop_into_a_named_folder(box):
+    box.route("contoso.test", f"drop:{box.dir}/mydrop")
+    box.put(message(to="ann@contoso.test, bob@contoso.test"))
+    box.once()
+    [dropped] = box.drop(box.dir / "mydrop")
+    assert sorted(dropped.recipients) == ["ann@contoso.test", "bob@contoso.test"]
+    assert [p.name for p in (box.dir / "mydrop").iterdir()] == [dropped.path.name]
+
+
+def test_maildir(box):
+    box.route("contoso.test", f"maildir:{box.dir}/mail/%d/%u")
+    sent = message(to="ann@contoso.test, Bob@contoso.test", body=b"a\0b\rc\nd\r\n")
+    box.put(sent)
+    box.once()
+    for user in ("ann", "bob"):
+        [path] = [*(box.dir / "mail/contoso.test" / user / "new").iterdir()] or \
+            [*(box.dir / "mail/contoso.test" / user.title() / "new").iterdir()]
+        check_same(sent, path.read_bytes())
+        assert not list(path.parent.parent.joinpath("tmp").iterdir())
+
+
+@pytest.mark.parametrize("local", ["../../../escape", "a/b", "..", ".", "x\\y"])
+def test_maildir_never_leaves_its_folder(box, local):
+    box.route("contoso.test", f"maildir:{box.dir}/mail/%d/%u")
+    box.put(message(to=f'"{local}"@contoso.test'))
+    box.once(status=(DONE, FAILED))
+    outside = [p for p in box.dir.rglob("*") if p.is_file() and p.suffix not in (".BAD", ".BDP", ".BDR")
+               and "new" in p.parts and (box.dir / "mail" / "contoso.test") not in p.parents]
+    assert outside == []
+    assert box.server.left() == []
+
+
+def test_smtp_hop(box, sink):
+    hop = sink()
+    box.route("contoso.test", hop.route)
+    sent = message(to="ann@contoso.test, bob@contoso.test", headers=["Return-Path: <real@nwtraders.test>"],
+                   body=b".\r\n..\r\n")
+    box.put(sent)
+    report = box.once()
+    [mail] = hop.mails
+    assert mail.sender == "real@nwtraders.test" and sorted(mail.recipients) == ["ann@contoso.test", "bob@contoso.test"]
+    assert report["delivered"] == 2
+    check_same(sent, mail.data)
+
+
+def test_many_messages_share_connections(box, sink):
+    hop = sink()
+    box.route("contoso.test", hop.route)
+    for i in range(100):
+        box.put(message(subject=f"number {i}"))
+    box.once()
+    assert len(hop.mails) == 100 and hop.sessions <= 10
+
+
+def test_lmtp_settles_each_recipient(box, sink):
+    """RFC 2033: one reply for each recipient after the dot."""
+    hop = sink(lmtp=True)
+    hop.answers = {"EOD bob@contoso.test": "550 5.1.1 no such user", "EOD cid@contoso.test": ["451 4.2.2 full"]}
+    box.route("contoso.test", hop.route)
+    box.put(message(to="ann@contoso.test, bob@contoso.test, cid@contoso.test"))
+    report = box.once(status=FAILED)
+    assert (report["delivered"], report["deferred"]) == (1, 1)
+    assert [m.recipients for m in hop.mails] == [["ann@contoso.test"]]
+    [bad] = box.badmail()
+    assert "550 5.1.1 no such user" in bad.reason
+    box.run("queue", "retry").expect(DONE)
+    box.once(status=(DONE, FAILED))
+    assert [m.recipients for m in hop.mails] == [["ann@contoso.test"], ["cid@contoso.test"]]
+
+
+def test_refused_recipient_goes_to_badmail_and_the_others_are_served(box, sink):
+    hop = sink()
+    hop.answers["RCPT bob@contoso.test"] = "550 5.1.1 no such user"
+    box.route("contoso.test", hop.route)
+    sent = message(to="ann@contoso.test, bob@contoso.test")
+    box.put(sent)
+    report = box.once(status=FAILED)
+    assert hop.mails[0].recipients == ["ann@contoso.test"] and report["badmail"] == 1
+    [bad] = box.badmail()
+    check_same(sent, bad.data)
+    assert "bob@contoso.test" in str(bad.record) and "550 5.1.1" in bad.reason
+    [event] = [e for e in box.events(4032) if "bob@contoso.test" in e["text"]]
+    assert "NDR Status Code: 511" in event["text"] and "SMTP Reply: 550 5.1.1 no such user" in event["text"]
+    assert [e["id"] for e in box.events(4117)] == [4117]
+    # Promise 4: collected mail never causes a report to the outside.
+    assert all(m.sender for m in hop.mails)
+
+
+def test_deferred_recipient_stays_and_is_delivered_later(box, sink):
+    hop = sink()
+    hop.answers["RCPT ann@contoso.test"] = ["450 4.2.1 try later"]
+    box.route("contoso.test", hop.route)
+    box.put(message())
+    report = box.once()
+    assert report["deferred"] == 1 and hop.mails == [] and box.server.left() == []
+    [row] = box.queue()
+    [recipient] = row["recipients"]
+    assert recipient["address"] == "ann@contoso.test" and "450 4.2.1" in recipient["last_reply"]
+    assert recipient["attempts"] == 1 and row["account"] == "contoso"
+    assert box.once()["delivered"] == 0 and hop.mails == []  # not due yet: 15 minutes
+    box.run("queue", "retry", row["id"]).expect(DONE)
+    assert box.once()["delivered"] == 1 and len(hop.mails) == 1
+    assert box.queue() == []
+
+
+def test_nobody_listens_at_the_hop(box, sink, closing):
+    from harness import net
+    port = net.free_port()
+    box.route("contoso.test", f"smtp:127.0.0.1:{port}")
+    box.put(message())
+    assert box.once()["deferred"] == 1
+    assert 3010 in [e["id"] for e in box.events()]
+    assert len(box.queue()) == 1 and box.server.left() == []
+
+
+MISBEHAVIOUR = {
+    "greets with 421": {"GREETING": ["421 4.3.2 busy"]}, "greets with 554": {"GREETING": ["554 no service"]},
+    "greets with nonsense": {"GREETING": ["hello"]}, "cuts at once": {"GREETING": [CUT]},
+    "cuts at EHLO": {"EHLO": [CUT]}, "cuts at MAIL": {"MAIL": [CUT]}, "cuts at RCPT": {"RCPT": [CUT]},
+    "cuts at DATA": {"DATA": [CUT]}, "cuts after the dot": {"EOD": [CUT]}, "421 after the dot": {"EOD": ["421 4.3.2 bye"]},
+    "451 after the dot": {"EOD": ["451 4.3.0 later"]}, "421 to MAIL": {"MAIL": ["421 4.3.2 bye"]},
+    "354 to RCPT": {"RCPT": ["354 what"]}, "250 to DATA": {"DATA": ["250 ok"]}, "220 to EHLO": {"EHLO": ["220 again"]},
+    "reply without a text": {"EOD": ["451"]}, "reply of nonsense": {"EOD": ["abc"]}, "reply of two digits": {"MAIL": ["25"]},
+    "endless reply": {"EHLO": ["250-x\r\n" * 300_000 + "250 x"]}, "endless line": {"MAIL": ["250 " + "y" * 1_000_000]},
+    "control bytes": {"RCPT": ["450 4.2.0 \x1b[2J\0\x07 later"]}, "one reply too many": {"MAIL": ["250 ok\r\n250 ok"]},
+}
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOUR)
+def test_hop_misbehaves_once(box, sink, name):
+    """Nothing is lost, nothing bounces; at the next attempt it is delivered, byte for byte."""
+    hop = sink()
+    hop.answers = {k: list(v) for k, v in MISBEHAVIOUR[name].items()}
+    box.route("contoso.test", hop.route)
+    sent = message()
+    box.put(sent)
+    box.once(status=(DONE, FAILED))
+    assert box.server.left() == [] and box.badmail() == []
+    hop.answers.clear()
+    if not hop.mails:
+        [row] = box.queue()
+        box.run("queue", "retry", row["id"]).expect(DONE)
+        box.once()
+    assert [essence(m.data) for m in hop.mails] == [essence(sent)] and box.queue() == []
+    for e in box.events():
+        assert not any(ord(c) < 32 and c not in "\n\t" for c in e["text"]), e
+
+
+def test_hop_hangs(box, sink):
+    """A dead destination delays only its own mail."""
+    dead, good = sink(), sink()
+    dead.answers["EOD"] = HANG
+    box.policy("fabrikam", "fabrikam.test")
+    box.route("contoso.test", dead.route).route("fabrikam.test", good.route)
+    box.put(message(to="ann@contoso.test"))
+    box.put(message(to="bob@fabrikam.test"))
+    box.start()
+    assert good.wait(1, 20)[0].recipients == ["bob@fabrikam.test"]
+    dead.close()  # ends the hang
+    wait_for(lambda: [r for row in box.queue() for r in row["recipients"] if r["attempts"]], 20, "an attempt on record")
+    assert box.terminate() == 0
+
+
+def test_hop_without_8bitmime(box, sink):
+    """C10: eight-bit mail is converted or waits; bit 8 is never stripped, and it never bounces."""
+    hop = sink(extensions=["PIPELINING"])
+    box.route("contoso.test", hop.route)
+    sent = message(body="grün\r\n".encode())
+    box.put(sent)
+    box.once()
+    assert box.badmail() == []
+    assert [essence(m.data) for m in hop.mails] == [essence(sent)] or (hop.mails == [] and len(box.queue()) == 1)
+
+
+@pytest.mark.parametrize("chunking", [False, True])
+def test_bare_line_ends_never_leave_by_data(box, sink, chunking):
+    """C09: no next hop shall find an end of message where there is none."""
+    hop = sink(extensions=["PIPELINING", "8BITMIME"] + (["CHUNKING", "BINARYMIME"] if chunking else []))
+    box.route("contoso.test", hop.route)
+    sent = message(body=b"one\n.\ntwo\r.\rthree\n.\r\nMAIL FROM:<smug@x>\r\n")
+    box.put(sent)
+    box.once()
+    [mail] = hop.mails
+    assert [c for c in hop.commands if "smug" in c] == []
+    if "BINARYMIME" in mail.parameters:
+        assert essence(mail.data) == essence(sent)
+    else:
+        assert b"\n" not in mail.data.replace(b"\r\n", b"") and b"\r" not in mail.data.replace(b"\r\n", b"")
+        assert essence(mail.data).replace(b"\r\n", b"\n") == essence(sent).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        assert 4044 in [e["id"] for e in box.events()]
+
+
+@pytest.mark.parametrize("how", ["socket", "port"])
+def test_dovecot_lmtp(box, dovecot, how):
+    server = dovecot(["ann", "bob"], lmtp=True)
+    server.start()
+    box.route("contoso.test", f"lmtp:{server.lmtp_socket}" if how == "socket" else f"lmtp:127.0.0.1:{server.lmtp_port}")
+    sent = message(to="ann@contoso.test, bob@contoso.test, nobody@contoso.test", body=b".dot\r\nlast\r\n")
+    box.put(sent)
+    report = box.once(status=FAILED)
+    assert (report["delivered"], report["badmail"]) == (2, 1)
+    for user in ("ann", "bob"):
+        [path] = server.messages(user)
+        data = path.read_bytes().replace(b"\r\n", b"\n")
+        assert data.endswith(sent.replace(b"\r\n", b"\n"))
+    assert "nobody@contoso.test" in str(box.badmail()[0].record)
+
+
+def test_postfix_as_next_hop(box, postfix_server):
+    server = postfix_server()
+    box.route("contoso.test", f"smtp:127.0.0.1:{server.port}")
+    for i in range(20):
+        box.put(message(subject=f"number {i}", body="grün\r\n.\r\n..\r\n".encode() + b"x" * 5000 + b"\r\n"))
+    report = box.once()
+    assert report["delivered"] == 20
+    wait_for(lambda: len(server.delivered()) == 20, 20, "20 mails in Postfix's maildir")
+    assert all("grün\n.\n..\n".encode() in d for d in server.delivered())
+
+
+def test_trace_tells_the_story(box, sink):
+    hop = sink()
+    hop.answers["RCPT ann@contoso.test"] = ["450 4.2.1 try later"]
+    box.route("contoso.test", hop.route)
+    box.put(message(subject="story"))
+    box.once()
+    queue_id = box.queue()[0]["id"]
+    box.run("queue", "retry", queue_id).expect(DONE)
+    box.once()
+    for key in (queue_id, "<story@nwtraders.test>", "contoso/uid-00001"):
+        story = box.ask("trace", key)
+        assert story["queue_id"] == queue_id and story["account"] == "contoso" and story["uidl"] == "uid-00001"
+        assert story["message_id"].strip("<>") == "story@nwtraders.test"
+        said = str(story["steps"])
+        assert "450 4.2.1 try later" in said and "250 2.0.0 stored" in said
+        assert all({"time", "text"} <= set(s) for s in story["steps"])
