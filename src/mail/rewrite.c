@@ -1,0 +1,137 @@
+#include "postern/rewrite.h"
+
+const struct span rewrite_envelope_names[] = {
+	{ SPAN_INIT("X-Envelope-To") },
+	{ SPAN_INIT("X-Original-To") },
+	{ SPAN_INIT("Envelope-To") },
+	{ SPAN_INIT("X-RCPT-TO") },
+	{ SPAN_INIT("X-Delivered-To") },
+	{ SPAN_INIT("X-Real-To") },
+	{ SPAN_INIT("X-Gm-Original-To") },
+	{ SPAN_INIT("Delivered-To") },
+	{ NULL, 0 },
+};
+
+bool
+rewrite_is_envelope(struct span name, const struct rewrite_rules *rules)
+{
+	for (size_t i = 0; rewrite_envelope_names[i].n > 0; i++) {
+		if (span_eq_nocase(name, rewrite_envelope_names[i]))
+			return true;
+	}
+	for (size_t i = 0; i < rules->n_names; i++) {
+		if (span_eq_nocase(name, rules->names[i]))
+			return true;
+	}
+	return false;
+}
+
+enum change { CHANGE_NONE, CHANGE_RENAME, CHANGE_REMOVE };
+
+/* Several addresses in one field, or one that the account serves. */
+static void
+field_addresses(const struct rewrite_rules *rules, struct span body, bool *several,
+		bool *served)
+{
+	AUTO(arena_done) struct arena arena = ARENA_MAX(4 * HEADER_FIELD_MAX);
+	struct address_list list;
+	size_t n = 0;
+
+	address_list_init(&list, &arena, ADDRESS_LIST_MAX);
+	address_read(&list, body);
+	*served = false;
+	for (size_t i = 0; i < list.n; i++) {
+		const struct address *a = &list.v[i];
+
+		n += a->kind == ADDRESS_FULL || a->kind == ADDRESS_NAME;
+		if (a->kind == ADDRESS_FULL && rules->served)
+			*served = *served || domains_have(rules->served, a->domain);
+	}
+	*several = n > 1 || list.total > list.n;
+}
+
+static enum change
+change_of(const struct header_field *f, const struct rewrite_rules *rules)
+{
+	bool many = rules->recipients > 1, several, served;
+
+	if (f->kind != HEADER_FIELD)
+		return CHANGE_NONE;
+	if (span_eq_nocase(f->name, SPAN("Return-Path")))
+		return CHANGE_RENAME;
+	if (span_eq_nocase(f->name, SPAN("Bcc")) ||
+			span_eq_nocase(f->name, SPAN("Resent-Bcc")))
+		return many ? CHANGE_REMOVE : CHANGE_NONE;
+	if (!rewrite_is_envelope(f->name, rules))
+		return CHANGE_NONE;
+	bool delivered = span_eq_nocase(f->name, SPAN("Delivered-To"));
+	if (many && !delivered)
+		return CHANGE_REMOVE;
+	field_addresses(rules, f->body, &several, &served);
+	if (several || (many && served))
+		return CHANGE_REMOVE;
+	return delivered ? CHANGE_RENAME : CHANGE_NONE;
+}
+
+void
+rewrite_init(struct rewrite *r, struct span block, const struct rewrite_rules *rules)
+{
+	*r = (struct rewrite){ .rules = rules, .block = block };
+	header_scan_init(&r->scan, block);
+}
+
+/* Moves n bytes from the block to what is kept. */
+static void
+keep(struct rewrite *r, size_t n)
+{
+	if (r->kept.n == 0)
+		r->kept.p = r->block.p;
+	r->kept.n += n;
+	r->block = span_skip(r->block, n);
+}
+
+static bool
+give(struct span *from, struct span *out)
+{
+	if (from->n == 0)
+		return false;
+	*out = *from;
+	*from = (struct span){ NULL, 0 };
+	return true;
+}
+
+bool
+rewrite_next(struct rewrite *r, struct span *out)
+{
+	struct header_field f;
+
+	if (give(&r->next, out))
+		return true;
+	while (header_next(&r->scan, &f)) {
+		enum change change = change_of(&f, r->rules);
+		bool last = r->scan.rest.n == 0;
+
+		/* The rest of a field that is not here cannot be changed with it. */
+		if (last && (r->rules->open || f.raw.n < r->block.n))
+			change = CHANGE_NONE;
+		if (change == CHANGE_NONE) {
+			keep(r, f.raw.n);
+			continue;
+		}
+		bool any = give(&r->kept, out);
+		if (change == CHANGE_REMOVE) {
+			r->block = span_skip(r->block, f.raw.n);
+			if (any)
+				return true;
+			continue;
+		}
+		keep(r, f.raw.n);
+		if (any)
+			r->next = SPAN("X-Postern-Orig-");
+		else
+			*out = SPAN("X-Postern-Orig-");
+		return true;
+	}
+	keep(r, r->block.n);
+	return give(&r->kept, out);
+}
