@@ -31,9 +31,10 @@ enum trace_path {
 /* Reads a Return-Path body; out is set for TRACE_PATH_ADDRESS only. */
 enum trace_path trace_return_path(
 		struct arena *arena, struct span body, struct address *out);
-/* The identifier in a Message-ID body: what stands between < and >, else the
- * first word. Opaque, whatever it looks like; empty when there is none. */
-struct span trace_message_id(struct span body);
+/* The identifier in a Message-ID body: what stands between < and > without blanks,
+ * else the first word. Opaque, whatever it looks like, but printable: a control
+ * byte ends it. Empty when there is none. Points into body or the arena. */
+struct span trace_message_id(struct arena *arena, struct span body);
 
 /* Our own Received line. Every span but `from` is ours and trusted. */
 struct trace_stamp {

@@ -149,23 +149,39 @@ trace_return_path(struct arena *arena, struct span body, struct address *out)
 	return TRACE_PATH_ADDRESS;
 }
 
+static bool
+is_printable(char c)
+{
+	return (unsigned char)c > 0x20 && c != 0x7f;
+}
+
 struct span
-trace_message_id(struct span body)
+trace_message_id(struct arena *arena, struct span body)
 {
 	struct span id = span_trim(body);
-	size_t open = span_find(id, '<');
-	size_t n = 0;
+	size_t open = span_find(id, '<'), n = 0;
+	bool angle = open < id.n;
 
-	if (open < id.n) {
+	if (angle) {
 		id = span_skip(id, open + 1);
 		id = span_trim(span_first(id, span_find(id, '>')));
-	} else {
-		id = span_first(id, span_find(id, ' '));
 	}
-	/* A fold or a control byte ends it: it goes into replies and logs. */
-	while (n < id.n && (unsigned char)id.p[n] >= 0x20 && id.p[n] != 0x7f)
+	while (n < id.n && is_printable(id.p[n]))
 		n++;
-	return span_first(id, n);
+	if (n == id.n || !angle)
+		return span_first(id, n);
+
+	/* Blanks and folds inside are not part of it (RFC 5322 obs-id-left). */
+	char *p = arena_alloc(arena, id.n);
+	if (!p)
+		return span_first(id, n);
+	for (size_t i = n = 0; i < id.n; i++) {
+		if (is_printable(id.p[i]))
+			p[n++] = id.p[i];
+		else if (!byte_is_blank(id.p[i]))
+			break;
+	}
+	return (struct span){ p, n };
 }
 
 bool
