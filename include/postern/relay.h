@@ -31,6 +31,7 @@ struct relay_options {
 	const int *listeners;
 	size_t listeners_n;
 	bool once; /* relay_run ends when there is nothing more to do */
+	bool hold; /* deliver nothing: what comes in stays queued (once --queue-only) */
 	int ready_fd; /* gets one byte when the sockets are open, then is closed; -1: none */
 };
 

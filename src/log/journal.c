@@ -1,11 +1,11 @@
 #include "postern/journal.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <errno.h>
 
 #include "postern/date.h"
 #include "record.h"
@@ -35,10 +35,11 @@ journal_open(const char *path, const struct journal_filter *f, struct err *err)
 	if (!j)
 		abort();
 	j->path = strdup(path);
-	j->older = malloc(n + 3);
+	j->older = calloc(1, n + 3);
 	if (!j->path || !j->older)
 		abort();
-	(void)snprintf(j->older, n + 3, "%s.1", path);
+	memcpy(j->older, path, n);
+	memcpy(j->older + n, ".1", 2);
 	j->filter = *f;
 	j->file = open_quietly(j->older);
 	j->in_older = j->file != NULL;

@@ -1,0 +1,435 @@
+/* badmail list, show, replay */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "policies.h"
+#include "postern/address.h"
+#include "postern/badmail.h"
+#include "postern/clock.h"
+#include "postern/file.h"
+#include "postern/header.h"
+#include "postern/log.h"
+#include "postern/nexthop.h"
+#include "postern/origin.h"
+#include "postern/qid.h"
+
+static struct badmail *
+open_folder(struct cli *c)
+{
+	const struct conf_badmail *b = &c->conf->badmail;
+	struct err err = { 0 };
+	struct badmail *folder = badmail_open(cli_path(c, "Badmail"),
+			b->keep_s == CONF_KEEP_FOREVER ? 0 : (uint64_t)b->keep_s, b->max, &err);
+
+	if (!folder)
+		(void)cli_fail(0, "%s", err.text);
+	return folder;
+}
+
+static json_t *
+item_json(const struct badmail_item *item)
+{
+	json_t *recipients = json_array();
+	char id[QID_SIZE];
+
+	qid_print(item->qid, id);
+	for (size_t i = 0; i < item->n_recipients; i++) {
+		const struct badmail_row *row = &item->recipients[i];
+		(void)json_array_append_new(recipients,
+				json_pack("{s:o,s:o,s:o,s:s,s:I}", "address",
+						cli_json_span(span_of(row->address)), "status",
+						cli_json_span(span_of(row->status)), "last_reply",
+						cli_json_span(span_of(row->reply)), "reason",
+						badmail_reason_name(row->reason), "attempts",
+						(json_int_t)row->attempts));
+	}
+	return json_pack("{s:s,s:s,s:i,s:o,s:o,s:o,s:I,s:o}", "id", id, "reason",
+			badmail_reason_name(item->reason), "event", item->event, "sender",
+			cli_json_span(span_of(item->sender)), "recipients", recipients,
+			"message_id", cli_json_span(span_of(item->message_id)), "size",
+			(json_int_t)item->size, "time", cli_json_time(item->time_ms));
+}
+
+struct listing {
+	bool as_json;
+	json_t *json;
+	struct cli_table table;
+	size_t n;
+};
+
+static void
+list_one(void *host, const struct badmail_item *item)
+{
+	struct listing *l = host;
+	char id[QID_SIZE];
+
+	l->n++;
+	if (l->as_json) {
+		(void)json_array_append_new(l->json, item_json(item));
+		return;
+	}
+	qid_print(item->qid, id);
+	for (size_t i = 0; i < item->n_recipients || i == 0; i++) {
+		const struct badmail_row *row = i < item->n_recipients ? &item->recipients[i] : NULL;
+		struct span sender = span_of(item->sender);
+		const char *const cells[] = { i == 0 ? cli_cell(&l->table, span_of(id)) : "",
+			i == 0 ? cli_cell_time(&l->table, item->time_ms) : "",
+			i == 0 ? cli_cell_num(&l->table, item->size) : "",
+			badmail_reason_name(row ? row->reason : item->reason),
+			i > 0 ? "" : sender.n > 0 ? cli_cell(&l->table, sender) : "<>",
+			row ? cli_cell(&l->table, span_of(row->address)) : "-",
+			row ? cli_cell(&l->table, span_of(row->reply)) : "-" };
+		cli_table_row(&l->table, cells);
+	}
+}
+
+int
+cli_badmail_list(struct cli *c)
+{
+	static const char *const titles[] = { "id", "time", ">size", "reason", "sender",
+		"recipient", "reply" };
+	struct listing l = { .as_json = c->json };
+	struct err err = { 0 };
+	size_t broken = 0;
+
+	if (!cli_options(c, NULL, 0, 0))
+		return CLI_USAGE;
+	if (!cli_state(c))
+		return CLI_CONFIG;
+
+	struct badmail *folder = open_folder(c);
+	if (!folder)
+		return CLI_FAILED;
+	l.json = json_array();
+	cli_table_init(&l.table, titles, 7);
+	bool ok = badmail_list(folder, list_one, &l, &broken, &err);
+	badmail_close(folder);
+	if (ok && l.n > 0 && !c->json)
+		cli_table_print(&l.table);
+	else
+		arena_done(&l.table.arena);
+	if (ok && c->json)
+		return cli_print_json(l.json);
+	json_decref(l.json);
+	if (!ok)
+		return cli_fail(CLI_FAILED, "%s", err.text);
+	if (l.n == 0)
+		(void)puts("Badmail is empty.");
+	if (broken > 0)
+		(void)printf("%zu items are not whole.\n", broken);
+	return CLI_DONE;
+}
+
+/* Opens folder and item; NULL after saying why. */
+static struct badmail_item *
+item_of(struct badmail *folder, const char *id, uint64_t *qid)
+{
+	struct err err = { 0 };
+	struct badmail_item *item = NULL;
+
+	if (!qid_parse(span_of(id), qid))
+		(void)cli_fail(0, "%s is no id", id);
+	else if (!(item = badmail_get(folder, *qid, &err)))
+		(void)cli_fail(0, "%s", err.text);
+	return item;
+}
+
+int
+cli_badmail_show(struct cli *c)
+{
+	AUTO(buf_done) struct buf words = BUF_MAX(1024 * 1024);
+	struct err err = { 0 };
+	uint64_t qid;
+	int status = CLI_FAILED;
+
+	if (!cli_options(c, NULL, 1, 1))
+		return CLI_USAGE;
+	if (!cli_state(c))
+		return CLI_CONFIG;
+
+	struct badmail *folder = open_folder(c);
+	struct badmail_item *item = folder ? item_of(folder, c->argv[0], &qid) : NULL;
+	if (item && c->json) {
+		json_t *j = item_json(item);
+		if (badmail_words(folder, qid, &words, &err))
+			(void)json_object_set_new(j, "words", cli_json_span(buf_span(&words)));
+		status = cli_print_json(j);
+	} else if (item && badmail_words(folder, qid, &words, &err)) {
+		struct span left = buf_span(&words);
+		while (left.n > 0) {
+			struct span line = span_until(&left, '\n');
+			cli_print_span(stdout, span_trim(line), 0);
+			(void)putchar('\n');
+		}
+		(void)printf("\nThe message: %s/%s.BAD\n", cli_path(c, "Badmail"), c->argv[0]);
+		status = CLI_DONE;
+	} else if (item) {
+		(void)cli_fail(0, "%s", err.text);
+	}
+	badmail_item_free(item);
+	badmail_close(folder);
+	return status;
+}
+
+/* --- replay --- */
+
+struct replay {
+	struct cli *c;
+	struct store *store;
+	struct badmail *folder;
+	struct policy_set *policies;
+	struct nexthop_table *routes;
+	const char *to;
+	bool dry;
+	json_t *json;
+};
+
+/* A recipient that is replayed has this origin, so that it is replayed once
+ * whatever crashes between the commit and the end of the Badmail item. Account
+ * names cannot begin with a colon. */
+static bool
+origin_of(struct buf *out, const struct badmail_item *item, struct span address)
+{
+	char id[QID_SIZE];
+
+	qid_print(item->qid, id);
+	return buf_addf(out, "%s/", id) && buf_add(out, span_first(address, 230));
+}
+
+static void
+report(struct replay *r, const struct badmail_item *item, struct span address, const char *done,
+		uint64_t queued)
+{
+	char from[QID_SIZE], to[QID_SIZE] = "";
+
+	qid_print(item->qid, from);
+	if (queued)
+		qid_print(queued, to);
+	if (r->c->json) {
+		(void)json_array_append_new(r->json,
+				json_pack("{s:s,s:o,s:s,s:o}", "id", from, "address",
+						cli_json_span(address), "result", done, "queue_id",
+						queued ? json_string(to) : json_null()));
+		return;
+	}
+	(void)printf("%s  ", from);
+	cli_print_span(stdout, address, 0);
+	(void)printf("  %s%s%s\n", done, queued ? " as " : "", to);
+}
+
+/* Puts the message's bytes where the submission wants them: in memory when they
+ * are few, else in the spool. */
+static bool
+load_body(struct replay *r, const struct badmail_item *item, struct submission *sub,
+		struct buf *memory, struct err *err)
+{
+	uint64_t size = 0, at = 0;
+	AUTO(fd_done) int fd = badmail_message(r->folder, item->qid, &size, err);
+	char piece[65536 / 4];
+
+	if (fd < 0)
+		return false;
+	if (size > BODY_BLOB_MAX && (sub->spool_fd = spool_create(r->store, sub->id, err)) < 0)
+		return false;
+	for (;;) {
+		ssize_t n = fd_read_at(fd, piece, sizeof(piece), at);
+		if (n < 0)
+			return err_set(err, 0, "the message of the Badmail item cannot be read");
+		if (n == 0)
+			break;
+		at += (uint64_t)n;
+		struct span bytes = { piece, (size_t)n };
+		if (sub->spool_fd < 0 ? !buf_add(memory, bytes)
+				      : !spool_write(sub->spool_fd, bytes, &sub->spool_size, err))
+			return sub->spool_fd < 0
+					? err_set(err, 0, "the message grew while it was read")
+					: false;
+	}
+	sub->body = buf_span(memory);
+	return true;
+}
+
+/* One recipient of one item: into the queue, in a transaction of its own. */
+static bool
+submit(struct replay *r, const struct badmail_item *item, struct span address, const char *hop)
+{
+	AUTO(buf_done) struct buf memory = BUF_MAX(BODY_BLOB_MAX + 65536);
+	AUTO(buf_done) struct buf origin = BUF_MAX(256);
+	int64_t now = clock_wall_ms();
+	struct submission_recipient to = { .address = address, .hop = span_of(hop),
+		.state = QUEUE_QUEUED };
+	struct submission sub = { .job.work = STORE_SUBMIT, .id = store_new_id(r->store, now),
+		.account = SPAN(":badmail"), .source = SPAN("Badmail"),
+		.sender = span_of(item->sender), .message_id = span_of(item->message_id),
+		.arrived_ms = now, .flags = MESSAGE_BARE | MESSAGE_8BIT, .spool_fd = -1,
+		.recipients = &to, .n = 1 };
+	struct err err = { 0 };
+	struct list jobs;
+
+	list_init(&jobs);
+	list_init(&sub.job.link);
+	bool ready = origin_of(&origin, item, address) && load_body(r, item, &sub, &memory, &err);
+	sub.uidl = buf_span(&origin);
+	if (ready) {
+		list_add(&jobs, &sub.job.link);
+		store_run(r->store, &jobs);
+	}
+	bool done = ready && (sub.job.result == STORE_DONE || sub.job.result == STORE_HAD);
+	if (sub.spool_fd >= 0) {
+		(void)close(sub.spool_fd);
+		if (!ready || sub.job.result != STORE_DONE)
+			spool_remove(r->store, sub.id);
+	}
+	if (!done) {
+		(void)cli_fail(0, "%s", ready ? sub.job.err.text : err.text);
+		return false;
+	}
+	bool had = sub.job.result == STORE_HAD;
+	report(r, item, address, had ? "was replayed before" : "queued", had ? sub.had : sub.id);
+	if (had)
+		return true;
+
+	char bad[QID_SIZE], id[QID_SIZE];
+	qid_print(item->qid, bad);
+	qid_print(sub.id, id);
+	log_event(2010, FIELDS(f_str("badmail", bad), f_str("id", id), f_num("recipients", 1),
+					f_num("already", 0), f_str("user", cli_user())));
+	return true;
+}
+
+enum outcome { REPLAYED, STAYS, TROUBLE };
+
+static enum outcome
+replay_recipient(struct replay *r, const struct badmail_item *item, struct span address)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
+	AUTO(buf_done) struct buf origin = BUF_MAX(256);
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	enum origin_state known = ORIGIN_NEW;
+	struct address parsed;
+	struct err err = { 0 };
+
+	if (!address_parse(&a, address, &parsed) || !domain_canon(parsed.domain, domain)) {
+		report(r, item, address, "stays: it is no address; use --to", 0);
+		return STAYS;
+	}
+	if (!origin_of(&origin, item, address) ||
+			!origin_look(store_reader(r->store), SPAN(":badmail"), buf_span(&origin), &known,
+					NULL, &err)) {
+		(void)cli_fail(0, "%s", err.text);
+		return TROUBLE;
+	}
+	if (known != ORIGIN_NEW) {
+		report(r, item, address, "was replayed before, skipped", 0);
+		return REPLAYED;
+	}
+	struct policy_answer answer = policy_decide(r->policies, parsed.local, span_of(domain));
+	if (!answer.accepted) {
+		report(r, item, address, "stays: its domain is in no policy", 0);
+		return STAYS;
+	}
+	const struct nexthop *hop = nexthop_find(r->routes, span_of(domain), true);
+	if (r->dry) {
+		report(r, item, address, "would be queued", 0);
+		return STAYS;
+	}
+	return submit(r, item, address, hop->key) ? REPLAYED : TROUBLE;
+}
+
+/* RFC 3464: a report with `Action: delayed`. Sending it again would tell people
+ * of a delay that is over. Only the beginning of the message is looked at. */
+static bool
+is_delay_report(struct replay *r, const struct badmail_item *item)
+{
+	uint64_t size = 0;
+	AUTO(fd_done) int fd = badmail_message(r->folder, item->qid, &size, NULL);
+	char head[16384];
+	ssize_t n = fd < 0 ? -1 : fd_read_at(fd, head, sizeof(head), 0);
+	struct span text = { head, n > 0 ? (size_t)n : 0 };
+	struct header_field type;
+
+	if (!header_find(text, SPAN("Content-Type"), &type) ||
+			memmem(type.body.p, type.body.n, "delivery-status", 15) == NULL)
+		return false;
+	while (text.n > 0) {
+		struct span line = span_trim(span_until(&text, '\n'));
+		if (span_starts_nocase(line, SPAN("Action:")) &&
+				span_eq_nocase(span_trim(span_skip(line, 7)), SPAN("delayed")))
+			return true;
+	}
+	return false;
+}
+
+/* All recipients of one item; the item goes when nobody is left in it. */
+static bool
+replay_item(struct replay *r, const char *id)
+{
+	struct err err = { 0 };
+	uint64_t qid;
+	struct badmail_item *item = item_of(r->folder, id, &qid);
+	bool all = true, fine = true;
+
+	if (!item)
+		return false;
+	if (is_delay_report(r, item)) {
+		(void)cli_fail(0, "%s is a delay report, which is never replayed", id);
+		badmail_item_free(item);
+		return false;
+	}
+	if (!r->to && item->n_recipients == 0)
+		(void)cli_fail(0, "%s has no recipients; say --to ADDRESS", id);
+	for (size_t i = 0; i < (r->to ? 1 : item->n_recipients); i++) {
+		struct span address = span_of(r->to ? r->to : item->recipients[i].address);
+		enum outcome o = replay_recipient(r, item, address);
+		all = all && o == REPLAYED;
+		fine = fine && o != TROUBLE && (r->dry || o == REPLAYED);
+	}
+	if (all && (r->to || item->n_recipients > 0) && !badmail_remove(r->folder, qid, &err))
+		fine = cli_fail(0, "%s", err.text) != 0;
+	fine = fine && (r->to || item->n_recipients > 0);
+	badmail_item_free(item);
+	return fine;
+}
+
+int
+cli_badmail_replay(struct cli *c)
+{
+	const char *to = NULL;
+	bool dry = false, fine = true;
+	const struct cli_option options[] = { { "--to", &to, NULL }, { "--dry-run", NULL, &dry }, { 0 } };
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct err err = { 0 };
+
+	if (!cli_options(c, options, 1, 10000))
+		return CLI_USAGE;
+	if (!cli_state(c))
+		return CLI_CONFIG;
+
+	struct replay r = { .c = c, .to = to, .dry = dry };
+	if (!cli_log(c->conf, &err))
+		return cli_fail(CLI_FAILED, "%s", err.text);
+	r.folder = open_folder(c);
+	r.store = r.folder ? cli_store_open(c) : NULL;
+	r.policies = r.store ? policies_load(store_reader(r.store), &a, &err) : NULL;
+	r.routes = nexthop_table_new(&c->conf->delivery.routes);
+	r.json = json_array();
+	if (r.store && !r.policies)
+		(void)cli_fail(0, "%s", err.text);
+	for (int i = 0; r.policies && i < c->argc; i++)
+		fine = replay_item(&r, c->argv[i]) && fine;
+	bool ran = r.policies != NULL;
+	nexthop_table_free(r.routes);
+	policy_free(r.policies);
+	store_close(r.store);
+	badmail_close(r.folder);
+	log_close();
+	if (ran && !dry)
+		cli_wake_relay(c);
+	if (c->json)
+		(void)cli_print_json(r.json);
+	else
+		json_decref(r.json);
+	return ran && fine ? CLI_DONE : CLI_FAILED;
+}

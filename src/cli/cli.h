@@ -1,0 +1,125 @@
+/* The words people type: what they share. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "postern/arena.h"
+#include "postern/buf.h"
+#include "postern/conf.h"
+#include "postern/err.h"
+
+/* SPEC section 2 */
+enum {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_LATER = 75,
+	CLI_CONFIG = 78,
+};
+
+struct cli {
+	const char *conf_path;
+	bool json;
+	int argc; /* what stands behind the word, options taken out */
+	char **argv;
+	struct conf *conf; /* by cli_conf; freed by main */
+};
+
+struct cli_word {
+	const char *name; /* "queue", "queue list" */
+	const char *usage; /* its arguments */
+	const char *says; /* one sentence */
+	int (*run)(struct cli *c);
+};
+
+/* An option of one word: `--since T` fills *value, `--follow` sets *flag. */
+struct cli_option {
+	const char *name;
+	const char **value;
+	bool *flag;
+};
+
+/* Takes the word's options out of argv; false (and says so) for unknown ones.
+ * What is left must be between least and most arguments. */
+bool cli_options(struct cli *c, const struct cli_option *options, int least, int most);
+
+/* Reads the configuration; prints all faults. False: return CLI_CONFIG. */
+bool cli_conf(struct cli *c);
+/* The same for who prints the faults, warnings too, with others of his own. */
+struct conf_faults;
+bool cli_conf_faults(struct cli *c, struct conf_faults *faults);
+/* The same, and makes the state directory with its folders. */
+bool cli_state(struct cli *c);
+/* STATE/name, in the arena of the process: never freed before its end. */
+const char *cli_path(const struct cli *c, const char *name);
+/* Opens log and journal for a word that acts (never for those that only look). */
+bool cli_log(const struct conf *conf, struct err *err);
+/* The name of whoever types, for events. */
+const char *cli_user(void);
+
+/* "postern: WORDS" to standard error; gives `status` back. */
+int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Tells a running relay that the store has changed; silent when none runs. */
+void cli_wake_relay(const struct cli *c);
+
+/* --- printing --- */
+
+/* Bytes from outside as a JSON string, whatever they are. */
+json_t *cli_json_span(struct span s);
+json_t *cli_json_time(int64_t ms); /* null for 0 */
+/* Prints and frees it; gives CLI_DONE. */
+int cli_print_json(json_t *j);
+/* Bytes from outside for a terminal: tamed, cut at `width` columns (0: whole). */
+void cli_print_span(FILE *f, struct span s, size_t width);
+
+/* A table: cells are collected, columns get as wide as they need. */
+struct cli_table {
+	size_t columns;
+	struct arena arena;
+	struct cli_row *first, **last;
+};
+
+struct cli_row {
+	struct cli_row *next;
+	const char **cells;
+};
+
+/* titles has `columns` entries. A title that begins with '>' is right-aligned. */
+void cli_table_init(struct cli_table *t, const char *const *titles, size_t columns);
+void cli_table_row(struct cli_table *t, const char *const *cells);
+/* The cell text for a span, in the table's memory, tamed. */
+const char *cli_cell(struct cli_table *t, struct span s);
+const char *cli_cell_num(struct cli_table *t, uint64_t n);
+const char *cli_cell_time(struct cli_table *t, int64_t ms); /* "-" for 0 */
+void cli_table_print(struct cli_table *t); /* and frees it */
+
+/* --- the words, one file for each --- */
+
+int cli_run(struct cli *c);
+int cli_once(struct cli *c);
+int cli_check(struct cli *c);
+int cli_poll(struct cli *c);
+int cli_accounts(struct cli *c);
+int cli_explain(struct cli *c);
+int cli_trace(struct cli *c);
+int cli_queue_list(struct cli *c);
+int cli_queue_show(struct cli *c);
+int cli_queue_retry(struct cli *c);
+int cli_badmail_list(struct cli *c);
+int cli_badmail_show(struct cli *c);
+int cli_badmail_replay(struct cli *c);
+int cli_policy_list(struct cli *c);
+int cli_policy_show(struct cli *c);
+int cli_policy_apply(struct cli *c);
+int cli_policy_add(struct cli *c);
+int cli_policy_remove(struct cli *c);
+int cli_policy_test(struct cli *c);
+int cli_events(struct cli *c);
+int cli_events_explain(struct cli *c);
+int cli_events_catalog(struct cli *c);
+int cli_config_schema(struct cli *c);
+int cli_config_defaults(struct cli *c);
+
+#endif

@@ -1,0 +1,187 @@
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "postern/conf_load.h"
+#include "postern/ctl.h"
+#include "postern/file.h"
+#include "postern/log.h"
+
+int
+cli_fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fflush(stdout);
+	(void)fputs("postern: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+	return status;
+}
+
+static const struct cli_option *
+option_named(const struct cli_option *options, const char *name)
+{
+	for (const struct cli_option *o = options; o && o->name; o++) {
+		if (strcmp(o->name, name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+bool
+cli_options(struct cli *c, const struct cli_option *options, int least, int most)
+{
+	int kept = 0;
+	bool only_arguments = false;
+
+	for (int i = 0; i < c->argc; i++) {
+		char *arg = c->argv[i];
+		if (only_arguments || arg[0] != '-' || arg[1] == '\0') {
+			c->argv[kept++] = arg;
+			continue;
+		}
+		if (strcmp(arg, "--") == 0) {
+			only_arguments = true;
+			continue;
+		}
+		const struct cli_option *o = option_named(options, arg);
+		if (!o || (o->value && i + 1 == c->argc)) {
+			(void)cli_fail(0, o ? "%s needs a value, see --help"
+					    : "there is no option %s here, see --help", arg);
+			return false;
+		}
+		if (o->value)
+			*o->value = c->argv[++i];
+		else
+			*o->flag = true;
+	}
+	c->argc = kept;
+	if (kept < least || kept > most) {
+		(void)cli_fail(0, kept < least ? "an argument is missing, see --help"
+					       : "too many arguments, see --help");
+		return false;
+	}
+	return true;
+}
+
+bool
+cli_conf_faults(struct cli *c, struct conf_faults *faults)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(CONF_TEXT_MAX + 1);
+	char hostname[256] = "localhost";
+	struct err err = { 0 };
+
+	if (!file_read(AT_FDCWD, c->conf_path, FILE_REGULAR, &text, &err)) {
+		conf_faults_add(faults, &(struct conf_fault){ .file = c->conf_path, .text = err.text });
+		return false;
+	}
+	(void)gethostname(hostname, sizeof(hostname) - 1);
+	const struct conf_source src = { buf_span(&text), c->conf_path, hostname };
+	c->conf = conf_parse(&src, faults);
+	return c->conf != NULL;
+}
+
+bool
+cli_conf(struct cli *c)
+{
+	if (c->conf)
+		return true;
+
+	AUTO(buf_done) struct buf out = BUF_MAX(1024 * 1024);
+	struct conf_faults *faults = malloc(sizeof(*faults));
+
+	if (!faults)
+		abort();
+	conf_faults_init(faults);
+	if (!cli_conf_faults(c, faults)) {
+		for (size_t i = 0; i < faults->n; i++)
+			(void)!conf_fault_print(&faults->list[i], &out);
+		(void)fwrite(out.p ? out.p : "", 1, out.n, stderr);
+	}
+	conf_faults_done(faults);
+	free(faults);
+	return c->conf != NULL;
+}
+
+const char *
+cli_path(const struct cli *c, const char *name)
+{
+	/* One path after another for the life of a short process. */
+	static struct arena paths = { .max = 1024 * 1024 };
+	AUTO(buf_done) struct buf b = BUF_MAX(8192);
+
+	if (!buf_addf(&b, "%s/%s", c->conf->server.state, name))
+		return name;
+	const char *path = arena_str(&paths, buf_span(&b));
+	return path ? path : name;
+}
+
+bool
+cli_state(struct cli *c)
+{
+	struct err err = { 0 };
+
+	if (!cli_conf(c))
+		return false;
+	if (!dir_make_path(c->conf->server.state, 0700, &err) ||
+			!dir_make_path(cli_path(c, "run"), 0700, &err)) {
+		(void)cli_fail(0, "%s", err.text);
+		return false;
+	}
+	return true;
+}
+
+bool
+cli_log(const struct conf *conf, struct err *err)
+{
+	static const char *const sinks[] = {
+		[CONF_LOG_STDERR] = "stderr",
+		[CONF_LOG_SYSLOG] = "syslog",
+		[CONF_LOG_JOURNALD] = "journald",
+	};
+	AUTO(buf_done) struct buf journal = BUF_MAX(8192);
+
+	if (!buf_addf(&journal, "%s/events.jsonl", conf->server.state))
+		return err_set(err, 0, "the path of the state directory is too long");
+	const struct log_options o = {
+		.to = conf->log.to.kind == CONF_LOG_FILE ? conf->log.to.path
+							 : sinks[conf->log.to.kind],
+		.json = conf->log.format == CONF_LOG_JSON,
+		.level = conf->log.level,
+		.journal = buf_cstr(&journal),
+	};
+	return log_open(&o, err);
+}
+
+const char *
+cli_user(void)
+{
+	static char name[64];
+	struct passwd entry, *found = NULL;
+	char space[1024];
+
+	if (getpwuid_r(getuid(), &entry, space, sizeof(space), &found) == 0 && found)
+		(void)snprintf(name, sizeof(name), "%s", found->pw_name);
+	else
+		(void)snprintf(name, sizeof(name), "uid %u", (unsigned)getuid());
+	return name;
+}
+
+void
+cli_wake_relay(const struct cli *c)
+{
+	struct ctl_client *relay = ctl_connect(cli_path(c, "run/relay.ctl"), 2000, NULL);
+	struct err err = { 0 };
+
+	if (relay && !ctl_ask(relay, CTL_WAKE, SPAN(""), &err))
+		(void)cli_fail(0, "the change is made, but the relay did not hear of it: %s", err.text);
+	ctl_client_free(relay);
+}

@@ -1,0 +1,286 @@
+#include "policies.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/clock.h"
+#include "postern/file.h"
+#include "postern/log.h"
+
+enum { FILES_MAX = 1000 };
+
+size_t
+cli_print_faults(const struct conf_faults *faults, FILE *to)
+{
+	AUTO(buf_done) struct buf out = BUF_MAX(1024 * 1024);
+
+	for (size_t i = 0; i < faults->n; i++)
+		(void)!conf_fault_print(&faults->list[i], &out);
+	if (faults->more > 0)
+		(void)!buf_addf(&out, "and %zu more\n", faults->more);
+	(void)fwrite(out.p ? out.p : "", 1, out.n, to);
+	return faults->errors;
+}
+
+static void
+file_fault(struct conf_faults *faults, const char *path, const char *text)
+{
+	conf_faults_add(faults, &(struct conf_fault){ .file = path, .text = text });
+}
+
+static void
+read_one(const char *path, struct policy_files *out, struct conf_faults *faults)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(CONF_TEXT_MAX + 1);
+	struct err err = { 0 };
+
+	if (out->n == FILES_MAX) {
+		file_fault(faults, path, "more policy files than 1000");
+		return;
+	}
+	if (!file_read(AT_FDCWD, path, FILE_REGULAR, &text, &err)) {
+		file_fault(faults, path, err.text);
+		return;
+	}
+	const struct conf_source src = { buf_span(&text), path, NULL };
+	struct policy_doc *doc = policy_doc_parse(&src, faults);
+	if (!doc)
+		return;
+	out->docs = realloc(out->docs, (out->n + 1) * sizeof(struct policy_doc *));
+	if (!out->docs)
+		abort();
+	out->docs[out->n++] = doc;
+}
+
+void
+policy_files_read(struct cli *c, char *const *names, size_t n, struct policy_files *out,
+		struct conf_faults *faults)
+{
+	struct err err = { 0 };
+
+	*out = (struct policy_files){ 0 };
+	for (size_t i = 0; i < n; i++)
+		read_one(names[i], out, faults);
+	for (size_t i = 0; n == 0 && i < c->conf->policies.n; i++) {
+		struct file_names found = { 0 };
+		if (!file_glob(c->conf->policies.p[i], &found, &err)) {
+			file_fault(faults, c->conf->policies.p[i], err.text);
+			continue;
+		}
+		for (size_t k = 0; k < found.n; k++)
+			read_one(found.names[k], out, faults);
+		file_names_done(&found);
+	}
+	policy_docs_check(out->docs, out->n, faults);
+}
+
+void
+policy_files_done(struct policy_files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		policy_doc_free(f->docs[i]);
+	free(f->docs);
+	*f = (struct policy_files){ 0 };
+}
+
+/* Rows for the policy room, collected one by one. */
+struct rows {
+	struct policy_domain *v;
+	size_t n;
+};
+
+static void
+rows_add(struct rows *rows, struct policy_domain row)
+{
+	rows->v = realloc(rows->v, (rows->n + 1) * sizeof(*rows->v));
+	if (!rows->v)
+		abort();
+	rows->v[rows->n++] = row;
+}
+
+static void
+rows_add_files(struct rows *rows, const struct policy_files *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		const struct policy_doc *d = f->docs[i];
+		for (size_t k = 0; k < d->domains.n; k++)
+			rows_add(rows, (struct policy_domain){
+							.domain = span_of(d->domains.p[k].domain),
+							.subdomains = d->domains.p[k].subdomains,
+							.authoritative = d->domains.p[k].authoritative,
+							.policy = span_of(d->name),
+							.priority = d->priority });
+	}
+}
+
+static bool
+rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err *err)
+{
+	struct policystore_policy *all;
+	uint64_t version;
+	size_t n;
+
+	if (!policystore_load(r, a, &all, &n, &version, err))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < all[i].n_domains; k++) {
+			const struct policystore_domain *d = &all[i].domains[k];
+			rows_add(rows, (struct policy_domain){ .domain = d->name,
+							.subdomains = d->subdomains,
+							.authoritative = d->authoritative,
+							.policy = all[i].name,
+							.priority = (unsigned)all[i].priority });
+		}
+	}
+	return true;
+}
+
+struct policy_set *
+cli_policies_known(struct cli *c, const struct policy_files *f)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct rows rows = { 0 };
+	struct err err = { 0 };
+	bool nothing;
+	struct reader *r = cli_reader_open(c, &nothing);
+
+	rows_add_files(&rows, f);
+	if (r && !rows_add_store(&rows, r, &a, &err))
+		(void)cli_fail(0, "%s", err.text);
+	reader_close(r);
+	struct policy_set *set = policy_new(rows.v, rows.n);
+	free(rows.v);
+	return set;
+}
+
+struct policy_set *
+policies_load(struct reader *r, struct arena *a, struct err *err)
+{
+	struct rows rows = { 0 };
+	struct policy_set *set = NULL;
+
+	if (rows_add_store(&rows, r, a, err))
+		set = policy_new(rows.v, rows.n);
+	free(rows.v);
+	return set;
+}
+
+/* One file as the store keeps it; everything in the arena. */
+static bool
+row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *out)
+{
+	struct policystore_policy p = {
+		.name = span_of(d->name),
+		.priority = d->priority,
+		.n_groups = d->match.groups.n,
+		.n_addresses = d->addresses.n,
+		.n_domains = d->domains.n,
+		.groups = arena_alloc(a, d->match.groups.n * sizeof(*p.groups)),
+		.addresses = arena_alloc(a, d->addresses.n * sizeof(*p.addresses)),
+		.domains = arena_alloc(a, d->domains.n * sizeof(*p.domains)),
+	};
+
+	if (!p.groups || !p.addresses || !p.domains)
+		return false;
+	for (size_t i = 0; i < p.n_groups; i++)
+		p.groups[i] = span_of(d->match.groups.p[i]);
+	for (size_t i = 0; i < p.n_addresses; i++) {
+		p.addresses[i].text = span_of(d->addresses.p[i].text);
+		p.addresses[i].primary = d->addresses.p[i].primary;
+	}
+	for (size_t i = 0; i < p.n_domains; i++) {
+		const struct policy_doc_domain *from = &d->domains.p[i];
+		p.domains[i] = (struct policystore_domain){ span_of(from->domain), from->subdomains,
+			from->authoritative, from->unknown == POLICY_UNKNOWN_REJECT };
+	}
+	*out = p;
+	return true;
+}
+
+bool
+policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *changed,
+		struct err *err)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct policystore_policy *rows = arena_alloc(&a, f->n * sizeof(*rows));
+
+	for (size_t i = 0; rows && i < f->n; i++) {
+		if (!row_of(f->docs[i], &a, &rows[i]))
+			rows = NULL;
+	}
+	if (!rows)
+		return err_set(err, 0, "the policies are too large");
+	return policystore_apply(s, rows, f->n, changed, err);
+}
+
+struct store *
+cli_store_open(struct cli *c)
+{
+	const struct store_options o = { .now_ms = clock_wall_ms() };
+	struct err err = { 0 };
+	struct store *s = store_open(c->conf->server.state, &o, NULL, &err);
+
+	if (!s)
+		(void)cli_fail(0, "%s", err.text);
+	return s;
+}
+
+struct reader *
+cli_reader_open(struct cli *c, bool *nothing)
+{
+	struct err err = { 0 };
+	struct reader *r = reader_open(c->conf->server.state, &err);
+
+	*nothing = !r && err.event == 0;
+	if (!r && !*nothing)
+		(void)cli_fail(0, "%s", err.text);
+	return r;
+}
+
+/* 4045 and its like are worth an event when the service starts. */
+static void
+log_warnings(const struct conf_faults *faults)
+{
+	for (size_t i = 0; i < faults->n; i++) {
+		const struct conf_fault *f = &faults->list[i];
+		if (f->warning)
+			(void)fprintf(stderr, "postern: %s:%u: warning: %s\n", f->file,
+					f->mark.line, f->text);
+	}
+}
+
+bool
+cli_policies_at_start(struct cli *c, int *status)
+{
+	struct conf_faults *faults = malloc(sizeof(*faults));
+	struct policy_files files;
+	struct err err = { 0 };
+	bool ok = false;
+
+	if (!faults)
+		abort();
+	conf_faults_init(faults);
+	policy_files_read(c, NULL, 0, &files, faults);
+	*status = CLI_CONFIG;
+	if (faults->errors > 0) {
+		(void)cli_print_faults(faults, stderr);
+	} else {
+		struct store *s = cli_store_open(c);
+		AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+		*status = CLI_FAILED;
+		ok = s && policy_files_apply(s, &files, NULL, &err);
+		struct policy_set *set = ok ? policies_load(store_reader(s), &a, &err) : NULL;
+		if (set)
+			policy_check_conf(set, c->conf, faults);
+		log_warnings(faults);
+		policy_free(set);
+		ok = set != NULL;
+		if (s && !ok)
+			(void)cli_fail(0, "%s", err.text);
+		store_close(s);
+	}
+	policy_files_done(&files);
+	conf_faults_done(faults);
+	free(faults);
+	return ok;
+}

@@ -1,0 +1,41 @@
+/* Recipient policies between files, store and the policy room. */
+#ifndef CLI_POLICIES_H
+#define CLI_POLICIES_H
+
+#include "cli.h"
+#include "postern/conf_load.h"
+#include "postern/policy.h"
+#include "postern/policystore.h"
+#include "postern/store.h"
+
+struct policy_files {
+	struct policy_doc **docs;
+	size_t n;
+};
+
+/* Reads the named files, or (n is 0) those of `policies:` in the configuration.
+ * What is wrong with them is added to faults. */
+void policy_files_read(struct cli *c, char *const *names, size_t n, struct policy_files *out,
+		struct conf_faults *faults);
+void policy_files_done(struct policy_files *f);
+/* What the relay would know if the files were applied now: their domains, and those
+ * of the store, if there is one. */
+struct policy_set *cli_policies_known(struct cli *c, const struct policy_files *f);
+bool policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *changed,
+		struct err *err);
+
+/* The policies in the store; the arena must outlive the set. */
+struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
+
+/* Opens the store as a visitor beside a service, or alone; NULL after saying why. */
+struct store *cli_store_open(struct cli *c);
+/* A reader; NULL when there is no state yet (*nothing) or after saying why. */
+struct reader *cli_reader_open(struct cli *c, bool *nothing);
+
+/* At the start of once and run: applies the configured files, says 4045 for what
+ * they lack. False: *status is what to exit with, faults were printed. */
+bool cli_policies_at_start(struct cli *c, int *status);
+/* Prints faults to standard error and gives the number of errors. */
+size_t cli_print_faults(const struct conf_faults *faults, FILE *to);
+
+#endif

@@ -1,0 +1,91 @@
+/* run: the service. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "policies.h"
+#include "postern/fetch.h"
+#include "postern/lock.h"
+#include "postern/log.h"
+#include "postern/relay.h"
+#include "postern/sandbox.h"
+#include "postern/super.h"
+
+static int
+run_relay(const struct super_role_args *a)
+{
+	const struct relay_options o = { .conf = a->conf, .state = a->state,
+		.listeners = a->listeners, .listeners_n = a->listeners_n, .ready_fd = a->ready_fd };
+
+	return relay_role(&o);
+}
+
+static int
+run_fetch(const struct super_role_args *a)
+{
+	const struct fetch_role o = { .conf = a->conf, .state = a->state, .ready_fd = a->ready_fd };
+
+	/* Whoever takes over a POP3 session must not find the relay's sockets. */
+	for (size_t i = 0; i < a->listeners_n; i++)
+		(void)close(a->listeners[i]);
+	return fetch_role(&o);
+}
+
+/* The status page will be the third: it reads the store and asks the others. */
+static const struct super_role roles[] = {
+	{ "relay", run_relay },
+	{ "fetch", run_fetch },
+};
+
+/* The file again; the configuration in use stays with super. */
+static struct conf *
+reload(void *host)
+{
+	struct cli *c = host;
+
+	c->conf = NULL;
+	return cli_conf(c) ? c->conf : NULL;
+}
+
+static bool
+prepare(void *host, const struct conf *conf, struct err *err)
+{
+	struct cli c = *(struct cli *)host;
+	int status;
+
+	/* What this process borrows is super's to free. */
+	union {
+		const struct conf *in;
+		struct conf *out;
+	} lent = { .in = conf };
+	c.conf = lent.out;
+	if (!cli_state(&c))
+		return err_set(err, 0, "the state directory %s cannot be used", conf->server.state);
+	return cli_log(conf, err) &&
+			(cli_policies_at_start(&c, &status) ||
+					err_set(err, 0, "the recipient policies cannot be applied"));
+}
+
+int
+cli_run(struct cli *c)
+{
+	const struct super_options o = { .roles = roles, .n = sizeof(roles) / sizeof(roles[0]),
+		.reload = reload, .drop = conf_free, .prepare = prepare, .host = c };
+	struct err err = { 0 };
+
+	if (!cli_options(c, NULL, 0, 0))
+		return CLI_USAGE;
+	if (!sandbox_start(&err))
+		return cli_fail(CLI_FAILED, "%s", err.text);
+	if (!cli_state(c))
+		return CLI_CONFIG;
+
+	int lock = lock_take(c->conf->server.state, NULL, &err);
+	if (lock < 0)
+		return cli_fail(CLI_LATER, "%s", err.text);
+	struct conf *conf = c->conf;
+	int status = super_run(conf, &o);
+	c->conf = NULL; /* freed by super */
+	log_close();
+	(void)close(lock);
+	return status;
+}

@@ -1,0 +1,386 @@
+#include "postern/super.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "postern/clock.h"
+#include "postern/conf.h"
+#include "postern/file.h"
+#include "postern/log.h"
+#include "postern/loop.h"
+#include "postern/sandbox.h"
+
+enum {
+	ROLES_MAX = 4,
+	LISTENERS_MAX = 64,
+	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
+	PAUSE_MOST_MS = 30000,
+	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
+	STOP_MS = 15000, /* for a role to settle what it has in hand */
+};
+
+struct child {
+	const struct super_role *role;
+	pid_t pid; /* 0: not running */
+	int ready_fd; /* -1 once it said so */
+	bool ready;
+	int64_t started_ms, start_at_ms, pause_ms;
+};
+
+struct super {
+	const struct super_options *o;
+	struct conf *conf;
+	unsigned version;
+	int listeners[LISTENERS_MAX];
+	size_t listeners_n;
+	struct child children[ROLES_MAX];
+	int signal_fd;
+	sigset_t old_mask;
+	bool stopping, announced;
+	int status;
+};
+
+static void
+close_listeners(struct super *s)
+{
+	for (size_t i = 0; i < s->listeners_n; i++)
+		(void)close(s->listeners[i]);
+	s->listeners_n = 0;
+}
+
+static bool
+open_listeners(struct super *s, struct err *err)
+{
+	const struct conf_listens *all = &s->conf->smtp.listen;
+
+	for (size_t i = 0; i < all->n && i < LISTENERS_MAX; i++) {
+		const struct conf_host *at = &all->p[i].address;
+		char address[128];
+		bool v6 = strchr(at->name, ':') != NULL;
+		(void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", at->name,
+				at->port);
+		int fd = listen_open(address, err);
+		if (fd < 0) {
+			log_event(115, FIELDS(f_str("listen", address), f_str("err", err->text)));
+			return false;
+		}
+		s->listeners[s->listeners_n++] = fd;
+	}
+	return true;
+}
+
+/* In the child: its own signals, nothing of ours. */
+static _Noreturn void
+become_role(struct super *s, struct child *c, int ready_fd)
+{
+	struct err err = { 0 };
+
+	(void)sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	(void)close(s->signal_fd);
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	(void)prctl(PR_SET_NAME, c->role->name);
+	if (!sandbox_user(s->conf->server.user, &err)) {
+		log_event(1005, FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+						f_str("err", err.text)));
+		exit(78);
+	}
+	const struct super_role_args args = {
+		.conf = s->conf,
+		.state = s->conf->server.state,
+		.listeners = s->listeners,
+		.listeners_n = s->listeners_n,
+		.ready_fd = ready_fd,
+	};
+	exit(c->role->run(&args));
+}
+
+static void
+start(struct super *s, struct child *c)
+{
+	int ends[2];
+
+	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return;
+
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)close(ends[0]);
+		become_role(s, c, ends[1]);
+	}
+	(void)close(ends[1]);
+	if (pid < 0) {
+		(void)close(ends[0]);
+		return;
+	}
+	c->pid = pid;
+	c->ready_fd = ends[0];
+	c->ready = false;
+	c->started_ms = clock_mono_ms();
+}
+
+/* Starts what is due: a role waits until the one before it is ready. */
+static void
+start_due(struct super *s)
+{
+	for (size_t i = 0; i < s->o->n && !s->stopping; i++) {
+		struct child *c = &s->children[i];
+		if (c->pid == 0 && clock_mono_ms() >= c->start_at_ms)
+			start(s, c);
+		if (!c->ready)
+			return;
+	}
+	if (s->announced || s->stopping)
+		return;
+	s->announced = true;
+	log_event(1000, FIELDS(f_str("version", POSTERN_VERSION), f_num("pid", getpid()),
+					f_num("config", s->version)));
+	(void)sd_notify(0, "READY=1");
+}
+
+static void
+ended(struct super *s, struct child *c, int status)
+{
+	int64_t ran_ms = clock_mono_ms() - c->started_ms;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	char words[80];
+
+	c->pid = 0;
+	c->ready = false;
+	if (c->ready_fd >= 0)
+		(void)close(c->ready_fd);
+	c->ready_fd = -1;
+	if (s->stopping)
+		return;
+	(void)snprintf(words, sizeof(words),
+			WIFSIGNALED(status) ? "it was ended by signal %d" : "it ended with status %d",
+			WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	log_event(1005, FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+					f_str("err", words)));
+	if (code == 78) {
+		s->status = 78;
+		s->stopping = true;
+		return;
+	}
+	if (ran_ms > QUIET_MS || c->pause_ms == 0)
+		c->pause_ms = PAUSE_FIRST_MS;
+	else
+		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS : c->pause_ms * 2;
+	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+}
+
+static void
+reap(struct super *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (size_t i = 0; i < s->o->n; i++) {
+			if (s->children[i].pid == pid)
+				ended(s, &s->children[i], status);
+		}
+	}
+}
+
+static bool
+any_running(const struct super *s)
+{
+	for (size_t i = 0; i < s->o->n; i++) {
+		if (s->children[i].pid != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Ends the roles from the last to the first: the relay outlives who feeds it. */
+static void
+stop_roles(struct super *s)
+{
+	for (size_t i = s->o->n; i-- > 0;) {
+		struct child *c = &s->children[i];
+		int64_t give_up_ms = clock_mono_ms() + STOP_MS;
+		if (c->pid != 0)
+			(void)kill(c->pid, SIGTERM);
+		while (c->pid != 0 && clock_mono_ms() < give_up_ms) {
+			struct pollfd p = { .fd = s->signal_fd, .events = POLLIN };
+			struct signalfd_siginfo info;
+			if (poll(&p, 1, 100) > 0)
+				(void)!read(s->signal_fd, &info, sizeof(info));
+			reap(s);
+		}
+		if (c->pid != 0)
+			(void)kill(c->pid, SIGKILL);
+	}
+	while (any_running(s)) {
+		int status;
+		pid_t pid = wait(&status);
+		if (pid < 0 && errno != EINTR)
+			break;
+		for (size_t i = 0; i < s->o->n; i++) {
+			if (s->children[i].pid == pid)
+				ended(s, &s->children[i], status);
+		}
+	}
+}
+
+static bool
+begin(struct super *s, struct err *err)
+{
+	if (!s->o->prepare(s->o->host, s->conf, err) || !open_listeners(s, err))
+		return false;
+	s->version++;
+	for (size_t i = 0; i < s->o->n; i++) {
+		s->children[i] = (struct child){ .role = &s->o->roles[i], .ready_fd = -1 };
+	}
+	return true;
+}
+
+/* A new configuration: the roles settle, end, and start again with it. */
+static void
+reload(struct super *s)
+{
+	struct err err = { 0 };
+	struct conf *next = s->o->reload(s->o->host);
+
+	(void)sd_notify(0, "RELOADING=1");
+	if (!next) {
+		log_event(1003, FIELDS(f_num("config", s->version),
+						f_str("err", "the file has faults, see postern check")));
+		(void)sd_notify(0, "READY=1");
+		return;
+	}
+	s->stopping = true;
+	stop_roles(s);
+	s->stopping = false;
+	close_listeners(s);
+
+	struct conf *old = s->conf;
+	s->conf = next;
+	s->announced = false;
+	if (begin(s, &err)) {
+		s->o->drop(old);
+		log_event(1002, FIELDS(f_num("config", s->version)));
+		return;
+	}
+	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
+	close_listeners(s);
+	s->conf = old;
+	s->o->drop(next);
+	if (!begin(s, &err)) {
+		s->status = 1;
+		s->stopping = true;
+	}
+}
+
+static void
+take_signals(struct super *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap(s);
+			break;
+		case SIGHUP:
+			reload(s);
+			break;
+		default:
+			s->stopping = true;
+		}
+	}
+}
+
+static void
+hear_ready(struct child *c)
+{
+	char byte;
+
+	c->ready = read(c->ready_fd, &byte, 1) == 1;
+	(void)close(c->ready_fd);
+	c->ready_fd = -1;
+}
+
+/* How long to sleep: until a role is to be started, or the watchdog is due. */
+static int
+patience(const struct super *s)
+{
+	int64_t now = clock_mono_ms(), ms = 1000;
+
+	for (size_t i = 0; i < s->o->n; i++) {
+		const struct child *c = &s->children[i];
+		if (c->pid == 0 && c->start_at_ms - now < ms)
+			ms = c->start_at_ms > now ? c->start_at_ms - now : 0;
+	}
+	return (int)ms;
+}
+
+static void
+wait_and_see(struct super *s)
+{
+	struct pollfd p[1 + ROLES_MAX] = { { .fd = s->signal_fd, .events = POLLIN } };
+
+	for (size_t i = 0; i < s->o->n; i++)
+		p[1 + i] = (struct pollfd){ .fd = s->children[i].ready_fd, .events = POLLIN };
+	if (poll(p, (nfds_t)(1 + s->o->n), patience(s)) < 0)
+		return;
+	for (size_t i = 0; i < s->o->n; i++) {
+		if (p[1 + i].revents != 0 && s->children[i].ready_fd >= 0)
+			hear_ready(&s->children[i]);
+	}
+	if (p[0].revents != 0)
+		take_signals(s);
+	(void)sd_notify(0, "WATCHDOG=1");
+}
+
+static bool
+take_over_signals(struct super *s, struct err *err)
+{
+	sigset_t ours;
+
+	(void)sigemptyset(&ours);
+	(void)sigaddset(&ours, SIGTERM);
+	(void)sigaddset(&ours, SIGINT);
+	(void)sigaddset(&ours, SIGHUP);
+	(void)sigaddset(&ours, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &ours, &s->old_mask);
+	s->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signal_fd >= 0 || err_errno(err, 0, errno, "cannot watch for signals");
+}
+
+int
+super_run(struct conf *conf, const struct super_options *o)
+{
+	struct super s = { .o = o, .conf = conf };
+	struct err err = { 0 };
+
+	if (!take_over_signals(&s, &err) || !begin(&s, &err)) {
+		(void)fprintf(stderr, "postern: %s\n", err.text);
+		close_listeners(&s);
+		o->drop(s.conf);
+		return 1;
+	}
+	while (!s.stopping) {
+		start_due(&s);
+		wait_and_see(&s);
+	}
+	(void)sd_notify(0, "STOPPING=1");
+	stop_roles(&s);
+	close_listeners(&s);
+	(void)close(s.signal_fd);
+	if (s.status == 0)
+		log_event(1001, FIELDS(f_str("version", POSTERN_VERSION)));
+	o->drop(s.conf);
+	return s.status;
+}
