@@ -121,7 +121,7 @@ struct conf_account {
 	struct secret password;
 	enum conf_auth auth;
 	struct secret token;
-	struct conf_texts domains; /* n == 0: every policy domain */
+	struct conf_texts domains; /* n == 0: every policy domain; "*.x": all below x */
 	struct conf_envelope envelope;
 	unsigned trusted_hops;
 	struct conf_aliases aliases;

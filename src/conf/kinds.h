@@ -1,0 +1,24 @@
+/* kinds: the readers of values that are more than one word. */
+#ifndef CONF_KINDS_H
+#define CONF_KINDS_H
+
+#include "rows.h"
+
+bool read_secret(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+bool read_envelope(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+bool read_unrouted(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+bool read_log_to(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+bool read_template(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+
+/* "expected WHAT, not TEXT" */
+bool not_that(struct reader *r, const struct node *n, const char *what);
+bool read_address(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
+bool field_name_ok(struct span s);
+
+#endif

@@ -1,0 +1,96 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "postern/policy.h"
+
+enum { EV_DOMAIN_NOT_IN_POLICY = 4045 };
+
+struct checker {
+	const struct policy_set *set;
+	const struct conf *conf;
+	struct conf_faults *faults;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+warn(const struct checker *c, struct conf_mark mark, int event, const char *fmt, ...)
+{
+	char text[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	conf_faults_add(c->faults,
+			&(struct conf_fault){
+					.warning = true,
+					.event = event,
+					.file = c->conf->path,
+					.mark = mark,
+					.text = text,
+					.hint = "postern policy add DOMAIN, or a line in its policy file",
+			});
+}
+
+/* The row for a name, or for a name below it. */
+static const struct policy_domain *
+find(const struct policy_set *set, struct span name, bool below)
+{
+	char text[300] = "x.";
+
+	if (!below || name.n + 3 > sizeof(text))
+		return policy_find(set, name);
+	memcpy(text + 2, name.p, name.n);
+	return policy_find(set, (struct span){ text, name.n + 2 });
+}
+
+static struct span
+domain_of(const char *address)
+{
+	struct span s = span_of(address);
+	size_t at = span_rfind(s, '@');
+
+	return at < s.n ? span_skip(s, at + 1) : (struct span){ NULL, 0 };
+}
+
+/* Event 4045: mail for the domain would be collected and then refused. */
+static void
+account_domain(const struct checker *c, const struct conf_account *a,
+		struct span domain)
+{
+	bool star = span_starts(domain, SPAN("*."));
+	struct span name = span_skip(domain, star ? 2 : 0);
+
+	if (name.n == 0 || find(c->set, name, star))
+		return;
+	warn(c, a->mark, EV_DOMAIN_NOT_IN_POLICY,
+			"Domain %.*s is served by account %s but is not in the recipient policy; its mail would be refused with 550 5.7.1.",
+			(int)domain.n, domain.p, a->name);
+}
+
+void
+policy_check_conf(const struct policy_set *set, const struct conf *conf,
+		struct conf_faults *faults)
+{
+	const struct checker c = { set, conf, faults };
+	struct span domain = domain_of(conf->server.postmaster);
+
+	for (size_t i = 0; i < conf->accounts.n; i++) {
+		const struct conf_account *a = &conf->accounts.p[i];
+		for (size_t d = 0; d < a->domains.n; d++)
+			account_domain(&c, a, span_of(a->domains.p[d]));
+		account_domain(&c, a, domain_of(a->recipient));
+		account_domain(&c, a, domain_of(a->unrouted.address));
+	}
+	if (domain.n > 0 && !policy_find(set, domain))
+		warn(&c, (struct conf_mark){ 0 }, 0,
+				"the domain of server.postmaster, %.*s, is in no recipient policy",
+				(int)domain.n, domain.p);
+	for (size_t i = 0; i < conf->delivery.routes.n; i++) {
+		const struct conf_route *route = &conf->delivery.routes.p[i];
+		if (!find(set, span_of(route->domain), route->subdomains))
+			warn(&c, route->mark, 0,
+					"there is a route for %s%s, which is in no recipient policy: only clients that may relay reach it",
+					route->subdomains ? "*." : "", route->domain);
+	}
+}
