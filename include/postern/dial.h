@@ -58,6 +58,11 @@ ssize_t dial_read(struct dial *d, void *p, size_t n);
 ssize_t dial_read_now(struct dial *d, void *p, size_t n);
 /* Some of p, at least one byte, waiting for room; -1 on any end. */
 ssize_t dial_write(struct dial *d, const void *p, size_t n);
+/* What can be written without waiting; 0 when there is no room now. */
+ssize_t dial_write_now(struct dial *d, const void *p, size_t n);
+/* Plain connections only: waits until it can be read or written (or has ended);
+ * false when wait_ms have passed, which is an end (DIAL_IDLE) like any other. */
+bool dial_wait_both(struct dial *d, int64_t wait_ms);
 /* All of the parts in order, in as few calls as can be. */
 bool dial_send(struct dial *d, const struct span *parts, size_t n);
 /* Waits until there is something to read (true) or wait_ms have passed. An end

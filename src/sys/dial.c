@@ -453,6 +453,23 @@ dial_write(struct dial *d, const void *p, size_t n)
 	return dial_put(d, &one, 1);
 }
 
+ssize_t
+dial_write_now(struct dial *d, const void *p, size_t n)
+{
+	struct iovec one = dial_iovec((struct span){ p, n });
+	short events;
+
+	return n == 0 ? 0 : dial_try_write(d, &one, 1, &events);
+}
+
+bool
+dial_wait_both(struct dial *d, int64_t wait_ms)
+{
+	if (d->why != DIAL_OK)
+		return false;
+	return dial_poll(d, POLLIN | POLLOUT, clock_mono_ms() + wait_ms);
+}
+
 /* TLS: small parts become one record. */
 static bool
 dial_send_tls(struct dial *d, const struct span *parts, size_t n)
