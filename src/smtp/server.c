@@ -1,0 +1,663 @@
+/* The receiving engine: bytes in, replies out in order, one question at a time. */
+#include "postern/smtp_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/date.h"
+#include "postern/must.h"
+#include "session.h"
+
+/* ---- saying ---- */
+
+static unsigned
+open_tickets(const struct smtp_server *s)
+{
+	return (unsigned)(s->next - s->first);
+}
+
+static struct ticket *
+ticket_at(struct smtp_server *s, uint64_t number)
+{
+	return &s->tickets[number % s->max_tickets];
+}
+
+/* Where the next reply belongs: behind the open tickets, if any. */
+static struct buf *
+place(struct smtp_server *s)
+{
+	return open_tickets(s) > 0 ? &s->held : &s->out.b;
+}
+
+static void
+placed(struct smtp_server *s, size_t before)
+{
+	if (open_tickets(s) > 0)
+		ticket_at(s, s->next - 1)->tail += s->held.n - before;
+}
+
+void
+session_say_raw(struct smtp_server *s, struct span lines)
+{
+	struct buf *b = place(s);
+	size_t before = b->n;
+
+	/* There is room: feed() stops at OUTPUT_PAUSE. */
+	MUST(buf_add(b, lines));
+	placed(s, before);
+}
+
+void
+session_say(struct smtp_server *s, struct smtp_reply r)
+{
+	struct buf *b = place(s);
+	size_t before = b->n;
+
+	MUST(smtp_reply_print(b, r));
+	placed(s, before);
+}
+
+void
+session_over(struct smtp_server *s, enum smtp_refusal why)
+{
+	if (s->mode == MODE_OVER)
+		return;
+	s->mode = MODE_OVER;
+	s->why = why;
+}
+
+void
+session_count(struct smtp_server *s, uint32_t weight)
+{
+	s->weight += weight;
+	if (s->max_errors == 0 || s->weight / ERROR_WEIGHT < s->max_errors ||
+			s->mode == MODE_OVER)
+		return;
+	session_say(s, smtp_refuse(SMTP_REFUSE_ERRORS));
+	session_void(s, s->state);
+	session_over(s, SMTP_REFUSE_ERRORS);
+}
+
+void
+session_refuse(struct smtp_server *s, enum smtp_refusal why)
+{
+	session_say(s, smtp_refuse(why));
+	session_count(s, ERROR_WEIGHT);
+}
+
+/* ---- transactions ---- */
+
+void
+session_void(struct smtp_server *s, enum state next)
+{
+	s->drop_due |= s->in_mail;
+	s->in_mail = false;
+	s->state = next;
+}
+
+void
+session_fail(struct smtp_server *s, struct smtp_reply r)
+{
+	if (s->fail.n == 0)
+		MUST(smtp_reply_print(&s->fail, r));
+}
+
+/* Says what session_fail kept. */
+static void
+say_failure(struct smtp_server *s)
+{
+	bool bye = span_starts(buf_span(&s->fail), SPAN("421"));
+
+	session_say_raw(s, buf_span(&s->fail));
+	buf_clear(&s->fail);
+	if (bye)
+		session_over(s, SMTP_REFUSE_SHUTDOWN);
+	else
+		session_count(s, 1);
+}
+
+static void
+ask_commit(struct smtp_server *s)
+{
+	s->mode = MODE_LINE;
+	s->ask = (struct smtp_question){
+		.kind = SMTP_ASK_COMMIT,
+		.commit = {
+			.ticket = s->next,
+			.size = s->size,
+			.eight_bit = s->scan.eight_bit,
+			.bare = s->body == SMTP_BODY_BINARYMIME && s->scan.bare,
+			.nul = s->scan.nul,
+		},
+	};
+}
+
+/* CRLF.CRLF came. */
+static void
+data_done(struct smtp_server *s)
+{
+	s->mode = MODE_LINE;
+	if (s->fail.n == 0 && (s->dots.bare || s->scan.nul))
+		session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
+	if (s->fail.n == 0) {
+		ask_commit(s);
+		return;
+	}
+	session_void(s, ST_READY);
+	say_failure(s);
+}
+
+void
+session_chunk_done(struct smtp_server *s)
+{
+	bool ours = s->state & (ST_MAIL | ST_RCPT | ST_CHUNK | ST_FAILED);
+
+	s->mode = MODE_LINE;
+	if (s->fail.n == 0 && s->last) {
+		smtp_scan_end(&s->scan);
+		if (s->body != SMTP_BODY_BINARYMIME && (s->scan.bare || s->scan.nul))
+			session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
+	}
+	if (s->fail.n > 0) {
+		if (ours)
+			session_void(s, s->last ? ST_READY : ST_FAILED);
+		say_failure(s);
+	} else if (s->last) {
+		ask_commit(s);
+	} else {
+		session_say_raw(s, SPAN("250 2.0.0 Chunk received\r\n"));
+	}
+}
+
+void
+session_route_done(struct smtp_server *s, struct span record)
+{
+	s->mode = MODE_LINE;
+	if (s->fail.n > 0) {
+		say_failure(s);
+		return;
+	}
+	s->routed = true;
+	s->ask = (struct smtp_question){ .kind = SMTP_ASK_ROUTE, .bytes = record };
+}
+
+/* ---- bytes ---- */
+
+/* Place behind the CRLF that ends the line in `in`, or in.n + 1 when it is not there. */
+static size_t
+line_end(const struct smtp_server *s, struct span in)
+{
+	size_t at = 0;
+
+	while (at < in.n) {
+		size_t lf = at + span_find(span_skip(in, at), '\n');
+
+		if (lf == in.n)
+			break;
+		if (lf > 0 ? in.p[lf - 1] == '\r' : s->line_cr)
+			return lf + 1;
+		at = lf + 1;
+	}
+	return in.n + 1;
+}
+
+static size_t
+feed_line(struct smtp_server *s, struct span in)
+{
+	size_t end = line_end(s, in);
+	bool whole = end <= in.n;
+	struct span piece = span_first(in, end);
+	bool pieces = s->line_n > 0;
+
+	s->line_n += piece.n;
+	s->line_cr = !whole && piece.p[piece.n - 1] == '\r';
+	if (s->line_n > LINE_FLOOD) {
+		session_say(s, smtp_refuse(SMTP_REFUSE_ERRORS));
+		session_void(s, s->state);
+		session_over(s, SMTP_REFUSE_LONG);
+		return piece.n;
+	}
+	bool kept = s->line_n <= s->line.max;
+	if (kept && (pieces || !whole))
+		MUST(buf_add(&s->line, piece));
+	if (!whole)
+		return piece.n;
+
+	struct span line = pieces ? buf_span(&s->line) : piece;
+	s->line_n = 0;
+	s->line.n = 0; /* its bytes stay until the next line: questions point to them */
+	if (kept)
+		command_run(s, span_first(line, line.n - 2));
+	else
+		session_refuse(s, SMTP_REFUSE_LONG);
+	return piece.n;
+}
+
+static void
+ask_body(struct smtp_server *s, struct span bytes)
+{
+	if (s->fail.n > 0)
+		return; /* being thrown away */
+	smtp_scan_add(&s->scan, bytes);
+	s->ask = (struct smtp_question){ .kind = SMTP_ASK_BODY, .bytes = bytes };
+}
+
+static size_t
+feed_data(struct smtp_server *s, struct span in)
+{
+	struct span rest = in, piece;
+	bool ended;
+
+	if (smtp_dots_next(&s->dots, &rest, &piece, &ended) == SMTP_ONE) {
+		if (s->size_limit > 0 && piece.n > s->size_limit - s->size &&
+				s->fail.n == 0) {
+			session_fail(s, smtp_refuse(SMTP_REFUSE_SIZE));
+			session_void(s, s->state);
+		}
+		ask_body(s, piece);
+	}
+	if (ended)
+		data_done(s);
+	return in.n - rest.n;
+}
+
+static size_t
+feed_chunk(struct smtp_server *s, struct span in)
+{
+	struct span piece = span_first(in, s->left < in.n ? (size_t)s->left : in.n);
+
+	s->left -= piece.n;
+	ask_body(s, piece);
+	if (s->left == 0 && s->ask.kind == SMTP_ASK_NOTHING)
+		session_chunk_done(s);
+	return piece.n;
+}
+
+static size_t
+feed_route(struct smtp_server *s, struct span in)
+{
+	struct span piece = span_first(in, s->left < in.n ? (size_t)s->left : in.n);
+	bool whole = s->route.n == 0 && piece.n == s->left;
+
+	s->left -= piece.n;
+	if (s->fail.n == 0 && !whole)
+		MUST(buf_add(&s->route, piece));
+	if (s->left == 0) {
+		struct span record = whole ? piece : buf_span(&s->route);
+
+		s->route.n = 0;
+		session_route_done(s, record);
+	}
+	return piece.n;
+}
+
+static bool
+has_room(const struct smtp_server *s)
+{
+	return sink_left(&s->out) + s->held.n < OUTPUT_PAUSE &&
+			open_tickets(s) < s->max_tickets;
+}
+
+/* What must be asked though the client said nothing more. */
+static void
+ask_rest(struct smtp_server *s)
+{
+	if (s->ask.kind != SMTP_ASK_NOTHING)
+		return;
+	if (s->drop_due) {
+		s->drop_due = false;
+		s->ask.kind = SMTP_ASK_DROP;
+	} else if (s->mode == MODE_OVER && open_tickets(s) == 0) {
+		s->ask.kind = SMTP_ASK_CLOSE;
+	}
+}
+
+size_t
+smtp_server_feed(struct smtp_server *s, struct span in)
+{
+	size_t used = 0;
+
+	while (used < in.n && s->ask.kind == SMTP_ASK_NOTHING && s->mode != MODE_OVER &&
+			(has_room(s) || s->drain)) {
+		struct span rest = span_skip(in, used);
+
+		if (s->drain) {
+			/* It cannot have read what it had to wait for (S05). */
+			session_say(s, smtp_refuse(SMTP_REFUSE_SYNC));
+			session_void(s, s->state);
+			session_over(s, SMTP_REFUSE_SYNC);
+		} else if (s->mode == MODE_LINE) {
+			used += feed_line(s, rest);
+		} else if (s->mode == MODE_DATA) {
+			used += feed_data(s, rest);
+		} else if (s->mode == MODE_CHUNK) {
+			used += feed_chunk(s, rest);
+		} else {
+			used += feed_route(s, rest);
+		}
+		ask_rest(s);
+	}
+	return used;
+}
+
+/* ---- answers ---- */
+
+const struct smtp_question *
+smtp_server_ask(const struct smtp_server *s)
+{
+	return &s->ask;
+}
+
+static bool
+is_yes(struct smtp_reply r)
+{
+	return r.code >= 200 && r.code < 300;
+}
+
+/* "250 2.1.5 u@d": the yes that names an address, unless the host has better words. */
+static void
+say_yes(struct smtp_server *s, struct smtp_reply r, struct span head,
+		struct span mailbox, struct span tail)
+{
+	struct buf *b = place(s);
+	size_t before = b->n;
+
+	if (r.text) {
+		session_say(s, r);
+		return;
+	}
+	MUST(buf_add(b, head) && buf_add(b, mailbox) && buf_add(b, tail));
+	placed(s, before);
+}
+
+static void
+say_no(struct smtp_server *s, struct smtp_reply r)
+{
+	session_say(s, r);
+	if (r.code == 421) {
+		session_void(s, s->state);
+		session_over(s, SMTP_REFUSE_SHUTDOWN);
+	} else if (r.code >= 500) {
+		session_count(s, 1);
+	}
+}
+
+static void
+answer_mail(struct smtp_server *s, struct smtp_reply r)
+{
+	if (!is_yes(r)) {
+		say_no(s, r);
+		return;
+	}
+	s->in_mail = true;
+	s->collected = s->ask.mail.collected;
+	s->body = s->ask.mail.body;
+	s->routed = false;
+	s->recipients = 0;
+	s->size = 0;
+	/* A collected message for nobody is welcome: it goes to Badmail. */
+	s->state = s->collected ? ST_RCPT : ST_MAIL;
+	struct span sender = s->ask.mail.sender.mailbox;
+	say_yes(s, r, SPAN("250 2.1.0 "), sender.n > 0 ? sender : SPAN("<>"),
+			SPAN("....Sender OK\r\n"));
+}
+
+static void
+answer_rcpt(struct smtp_server *s, struct smtp_reply r)
+{
+	/* The host remembers whom it refused to a collected message. */
+	s->recipients += is_yes(r) || s->collected;
+	if (!is_yes(r)) {
+		say_no(s, r);
+		return;
+	}
+	s->state = ST_RCPT;
+	say_yes(s, r, SPAN("250 2.1.5 "), s->ask.path.mailbox, SPAN("\r\n"));
+}
+
+static void
+answer_body(struct smtp_server *s, struct smtp_reply r, size_t n)
+{
+	s->size += n;
+	if (r.code >= 400) {
+		session_fail(s, r);
+		session_void(s, s->state);
+	}
+	if (s->mode == MODE_CHUNK && s->left == 0)
+		session_chunk_done(s);
+}
+
+static void
+answer_commit(struct smtp_server *s, struct smtp_reply r)
+{
+	s->in_mail = false;
+	s->state = ST_READY;
+	if (r.code != 0) {
+		session_say(s,
+				r.text ? r
+				       : (struct smtp_reply){ r.code, "2.6.0",
+							 "Queued mail for delivery" });
+		if (is_yes(r))
+			s->weight = 0;
+		return;
+	}
+	if (!s->tickets) {
+		s->tickets = calloc(s->max_tickets, sizeof(*s->tickets));
+		if (!s->tickets)
+			abort();
+	}
+	*ticket_at(s, s->next++) =
+			(struct ticket){ .reply = BUF_MAX(TICKET_REPLY_MAX) };
+}
+
+void
+smtp_server_answer(struct smtp_server *s, struct smtp_reply r)
+{
+	enum smtp_ask kind = s->ask.kind;
+	size_t n = kind == SMTP_ASK_BODY ? s->ask.bytes.n : 0;
+
+	MUST(r.code != 0 || kind == SMTP_ASK_BODY || kind == SMTP_ASK_COMMIT ||
+			kind == SMTP_ASK_DROP);
+	if (kind == SMTP_ASK_CLOSE)
+		return;
+	/* The question stays readable for the handlers; they may open another. */
+	s->ask.kind = SMTP_ASK_NOTHING;
+	switch (kind) {
+	case SMTP_ASK_MAIL:
+		answer_mail(s, r);
+		break;
+	case SMTP_ASK_RCPT:
+		answer_rcpt(s, r);
+		break;
+	case SMTP_ASK_VRFY:
+		if (is_yes(r))
+			say_yes(s, r,
+					SPAN("252 2.1.5 Cannot VRFY user, but will take message "
+					     "for <"),
+					s->ask.path.mailbox, SPAN(">\r\n"));
+		else
+			say_no(s, r);
+		break;
+	case SMTP_ASK_ROUTE:
+		session_say(s,
+				r.text ? r
+				       : (struct smtp_reply){ r.code, "2.0.0", "OK" });
+		break;
+	case SMTP_ASK_BODY:
+		answer_body(s, r, n);
+		break;
+	case SMTP_ASK_COMMIT:
+		answer_commit(s, r);
+		break;
+	case SMTP_ASK_NOTHING:
+	case SMTP_ASK_DROP:
+	case SMTP_ASK_CLOSE:
+		break;
+	}
+	ask_rest(s);
+}
+
+void
+smtp_server_committed(struct smtp_server *s, uint64_t number, struct smtp_reply r)
+{
+	size_t freed = 0;
+
+	MUST(number >= s->first && number < s->next);
+	struct ticket *t = ticket_at(s, number);
+	MUST(t->reply.n == 0);
+	if (!r.text)
+		r = (struct smtp_reply){ r.code, "2.6.0", "Queued mail for delivery" };
+	if (is_yes(r))
+		s->weight = 0;
+	if (number > s->first) {
+		MUST(smtp_reply_print(&t->reply, r));
+		return;
+	}
+	MUST(smtp_reply_print(&s->out.b, r));
+	for (;;) {
+		t = ticket_at(s, s->first++);
+		MUST(buf_add(&s->out.b,
+				span_first(span_skip(buf_span(&s->held), freed),
+						t->tail)));
+		freed += t->tail;
+		if (s->first == s->next || ticket_at(s, s->first)->reply.n == 0)
+			break;
+		t = ticket_at(s, s->first);
+		MUST(buf_add(&s->out.b, buf_span(&t->reply)));
+		buf_done(&t->reply);
+	}
+	buf_drop(&s->held, freed);
+	ask_rest(s);
+}
+
+/* ---- output, birth and end ---- */
+
+struct span
+smtp_server_output(const struct smtp_server *s)
+{
+	return sink_span(&s->out);
+}
+
+void
+smtp_server_sent(struct smtp_server *s, size_t n)
+{
+	MUST(n <= sink_left(&s->out));
+	sink_sent(&s->out, n);
+	s->greeted |= n > 0;
+	if (sink_left(&s->out) == 0 && open_tickets(s) == 0)
+		s->drain = false;
+}
+
+void
+smtp_server_end(struct smtp_server *s, enum smtp_refusal why)
+{
+	MUST(s->ask.kind == SMTP_ASK_NOTHING || s->ask.kind == SMTP_ASK_CLOSE);
+	if (s->mode == MODE_OVER)
+		return;
+	if (!s->greeted) {
+		buf_clear(&s->out.b); /* it is said instead of the greeting */
+		s->greeted = true;
+	}
+	session_say(s, smtp_refuse(why));
+	session_void(s, s->state);
+	session_over(s, why);
+	ask_rest(s);
+}
+
+static void
+copy_name(char *to, size_t size, struct span from)
+{
+	from = span_first(from, size - 1);
+	if (from.n > 0)
+		memcpy(to, from.p, from.n);
+	to[from.n] = '\0';
+}
+
+struct smtp_server *
+smtp_server_new(const struct smtp_server_options *o)
+{
+	struct smtp_server *s = calloc(1, sizeof(*s));
+	char date[DATE_RFC5322_SIZE];
+	uint32_t tickets = o->max_tickets ? o->max_tickets : o->internal ? 1024 : 64;
+	size_t most = OUTPUT_PAUSE + 4 * REPLY_MAX;
+
+	if (!s)
+		abort();
+	copy_name(s->hostname, sizeof(s->hostname), o->hostname);
+	copy_name(s->peer, sizeof(s->peer), o->peer.n ? o->peer : SPAN("internal"));
+	s->size_limit = o->size_limit;
+	s->max_recipients = o->max_recipients ? o->max_recipients : 1000;
+	s->max_errors = o->max_errors;
+	s->max_tickets = tickets;
+	s->internal = o->internal;
+	s->state = ST_START;
+	s->why = SMTP_REFUSALS;
+	s->line = BUF_MAX(o->internal ? LINE_MAX_INTERNAL : LINE_MAX_OUTSIDE);
+	s->held = BUF_MAX(most);
+	s->out.b = BUF_MAX(2 * most + (size_t)tickets * TICKET_REPLY_MAX);
+	s->decoded = BUF_MAX(4 * COLLECT_DECODED_MAX);
+	s->fail = BUF_MAX(TICKET_REPLY_MAX);
+	s->route = BUF_MAX(ROUTE_MAX);
+	s->drain = true;
+
+	date_rfc5322(o->now_s, date);
+	MUST(buf_addf(&s->out.b, "220 %s Postern ESMTP MAIL Service ready at %s\r\n",
+			s->hostname, date));
+	return s;
+}
+
+void
+smtp_server_free(struct smtp_server *s)
+{
+	if (!s)
+		return;
+	for (uint64_t i = s->first; i < s->next; i++)
+		buf_done(&ticket_at(s, i)->reply);
+	free(s->tickets);
+	buf_done(&s->line);
+	buf_done(&s->out.b);
+	buf_done(&s->held);
+	buf_done(&s->decoded);
+	buf_done(&s->fail);
+	buf_done(&s->route);
+	free(s);
+}
+
+/* ---- what is known ---- */
+
+struct span
+smtp_server_helo(const struct smtp_server *s)
+{
+	return span_of(s->helo);
+}
+
+bool
+smtp_server_esmtp(const struct smtp_server *s)
+{
+	return s->esmtp;
+}
+
+unsigned
+smtp_server_tickets(const struct smtp_server *s)
+{
+	return open_tickets(s);
+}
+
+bool
+smtp_server_in_body(const struct smtp_server *s)
+{
+	return s->mode == MODE_DATA || s->mode == MODE_CHUNK || s->mode == MODE_ROUTE;
+}
+
+bool
+smtp_server_in_mail(const struct smtp_server *s)
+{
+	return s->in_mail;
+}
+
+enum smtp_refusal
+smtp_server_why(const struct smtp_server *s)
+{
+	return s->why;
+}

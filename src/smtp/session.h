@@ -1,0 +1,113 @@
+/* session: the inside of the receiving engine, shared by its files.
+ *
+ * server.c moves bytes and answers, command.c knows the verbs, mail.c reads the
+ * arguments of MAIL. */
+#ifndef SMTP_SESSION_H
+#define SMTP_SESSION_H
+
+#include "collect.h"
+#include "postern/smtp_body.h"
+#include "postern/smtp_server.h"
+#include "sink.h"
+
+enum {
+	LINE_MAX_OUTSIDE = 2048, /* kept of a command line; a verb may take less */
+	LINE_MAX_INTERNAL = 4096,
+	LINE_FLOOD = 65536, /* a longer line ends the session */
+	ROUTE_MAX = 65536,
+	OUTPUT_PAUSE = 32768, /* stop reading until the peer takes its replies */
+	REPLY_MAX = 2048, /* all lines of one reply of ours */
+	TICKET_REPLY_MAX = SMTP_TEXT_SIZE + 24,
+	ERROR_WEIGHT = 10, /* one error is as bad as ten refused recipients */
+};
+
+/* Where the session stands. Verbs name the states they are welcome in. */
+enum state {
+	ST_START = 1 << 0, /* before EHLO */
+	ST_READY = 1 << 1, /* no transaction */
+	ST_MAIL = 1 << 2, /* sender known, no recipient */
+	ST_RCPT = 1 << 3, /* at least one recipient, or collected */
+	ST_CHUNK = 1 << 4, /* BDAT began the message */
+	ST_FAILED = 1 << 5, /* a BDAT failed: RFC 3030 wants RSET or the LAST chunk */
+	ST_ANY = (1 << 6) - 1,
+};
+
+/* What the next bytes are. */
+enum mode { MODE_LINE, MODE_DATA, MODE_CHUNK, MODE_ROUTE, MODE_OVER };
+
+/* A message under way to the disk; replies given after it wait behind it. */
+struct ticket {
+	struct buf reply; /* filled when answered before its turn */
+	size_t tail; /* octets of `held` that follow it */
+};
+
+struct smtp_server {
+	char hostname[256];
+	char peer[64];
+	uint64_t size_limit;
+	uint32_t max_recipients, max_errors, max_tickets;
+	bool internal;
+
+	enum state state;
+	enum mode mode;
+	struct smtp_question ask;
+	bool drop_due; /* the host still holds a void transaction */
+	enum smtp_refusal why;
+	uint32_t weight; /* of errors */
+	bool esmtp;
+	char helo[256];
+
+	/* The line so far, when it came in pieces. */
+	struct buf line;
+	size_t line_n; /* its length, though it may be too long to be kept */
+	bool line_cr; /* its last byte is CR */
+
+	/* Output. `drain`: what was said last must be taken before more may come in. */
+	struct sink out;
+	struct buf held;
+	bool drain;
+	bool greeted; /* some of the greeting was taken */
+	struct ticket *tickets; /* ring of max_tickets, made at the first */
+	uint64_t first, next; /* numbers of the open ones */
+
+	/* The transaction. */
+	bool in_mail; /* the host knows it */
+	bool collected, routed;
+	enum smtp_body_kind body;
+	uint32_t recipients;
+	uint64_t size; /* octets handed over */
+	struct smtp_scan scan;
+	struct smtp_dots dots;
+	struct buf decoded; /* parts of XCOLLECT, until MAIL is answered */
+	struct buf fail; /* the reply at the end of what is being thrown away */
+
+	/* BDAT and XROUTE. */
+	uint64_t left; /* octets of the chunk or record to come */
+	bool last;
+	struct buf route; /* when it comes in pieces */
+};
+
+/* server.c */
+void session_say(struct smtp_server *s, struct smtp_reply r);
+void session_say_raw(struct smtp_server *s, struct span lines);
+/* Refuses a command; too many refusals end the session. */
+void session_refuse(struct smtp_server *s, enum smtp_refusal why);
+void session_count(struct smtp_server *s, uint32_t weight);
+/* Ends the session once all is said. */
+void session_over(struct smtp_server *s, enum smtp_refusal why);
+/* The transaction is void: the host will be told, the state is `next`. */
+void session_void(struct smtp_server *s, enum state next);
+/* What is being read will be thrown away and then refused. */
+void session_fail(struct smtp_server *s, struct smtp_reply r);
+/* The chunk of BDAT was read to its end. */
+void session_chunk_done(struct smtp_server *s);
+void session_route_done(struct smtp_server *s, struct span record);
+
+/* command.c */
+void command_run(struct smtp_server *s, struct span line);
+
+/* mail.c: reads "FROM:<...> ..." (SMTP_REFUSALS when it is fine). */
+enum smtp_refusal mail_parse(
+		struct smtp_server *s, struct span arg, struct smtp_mail *out);
+
+#endif
