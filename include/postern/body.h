@@ -16,7 +16,7 @@ uint64_t body_size(const struct body *b); /* octets, top and body */
  * file could not be read or is shorter than it should be. */
 bool body_next(struct body *b, struct span *out, struct err *e)
 		__attribute__((warn_unused_result));
-bool body_rewind(struct body *b); /* from the first octet again */
+void body_rewind(struct body *b); /* from the first octet again */
 void body_close(struct body *b); /* NULL: nothing */
 
 #endif

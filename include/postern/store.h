@@ -127,7 +127,9 @@ struct store_job {
 	enum store_work work;
 	enum store_result result; /* set by the store */
 	struct err err; /* for STORE_FULL and STORE_FAILED */
-	struct store_port *port; /* the store's own */
+	/* the store's own: */
+	struct store_port *port;
+	bool decided;
 };
 
 enum queue_state {
@@ -236,6 +238,7 @@ struct store_counters {
 	uint64_t jobs; /* jobs done in them */
 	uint64_t submitted, had, failed;
 	uint64_t sync_us; /* what a commit takes, smoothed */
+	uint64_t broken; /* groups in a row that failed for want of a healthy disk or database */
 };
 
 struct store_counters store_count(struct store *s); /* any thread */
@@ -247,8 +250,8 @@ int spool_create(struct store *s, uint64_t id, struct err *e);
 /* Writes all of it at its end, and has the disk begin early so that the sync at
  * the commit finds little to do. `written` counts the octets so far. */
 bool spool_write(int fd, struct span bytes, uint64_t *written, struct err *e);
-/* Removes the file of a submission that is not going to be handed over, or failed.
- * Never for one that was STORE_DONE. The fd stays the caller's. */
+/* Removes the file of a submission that is not going to be handed over. Of one that was, the
+ * store removes it itself when that is due and safe. The fd stays the caller's. */
 void spool_remove(struct store *s, uint64_t id);
 
 #endif

@@ -1,0 +1,209 @@
+/* desk: where other threads hand work to the store thread. */
+#include <stdlib.h>
+
+#include "postern/clock.h"
+#include "postern/must.h"
+#include "postern/thread.h"
+#include "state.h"
+
+enum {
+	STACK = 1024 * 1024, /* SQLite's own frames are large */
+	/* One group: enough to share a sync among many, and not so much that the first of
+	 * them waits long for the last. */
+	GROUP_JOBS = 1000,
+	GROUP_OCTETS = 8 * 1024 * 1024,
+	GATHER_PERCENT = 30,
+};
+
+struct store_port {
+	struct store *store;
+	struct mailbox *done;
+	void (*wake)(void *arg);
+	void *arg;
+	bool call; /* the store thread's: completions came with this group */
+};
+
+/* One hand-over. It travels as one, so that it is never torn into two groups by a
+ * store thread that is quicker than the poster. */
+struct batch {
+	struct list link;
+	struct list jobs;
+};
+
+struct store_port *
+store_port_new(struct store *s, void (*wake)(void *arg), void *arg)
+{
+	struct store_port *p = calloc(1, sizeof *p);
+	MUST(p);
+	p->store = s;
+	p->done = mailbox_new();
+	p->wake = wake;
+	p->arg = arg;
+	return p;
+}
+
+void
+store_port_free(struct store_port *p)
+{
+	if (!p)
+		return;
+	mailbox_free(p->done);
+	free(p);
+}
+
+/* Moves everything on `from` behind `to`. */
+static void
+splice(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
+void
+store_port_submit(struct store_port *p, struct list *jobs)
+{
+	if (list_empty(jobs))
+		return;
+	struct batch *b = malloc(sizeof *b);
+	MUST(b);
+	list_init(&b->jobs);
+	LIST_EACH (at, jobs)
+		LIST_ITEM(at, struct store_job, link)->port = p;
+	splice(&b->jobs, jobs);
+	mailbox_post(p->store->inbox, &b->link);
+}
+
+void
+store_port_take(struct store_port *p, struct list *done)
+{
+	(void)mailbox_take_all(p->done, done, 0);
+}
+
+static bool
+unpack(struct store *s, struct list *waiting, int64_t wait_ms)
+{
+	struct list batches;
+	list_init(&batches);
+	bool any = mailbox_take_all(s->inbox, &batches, wait_ms);
+	LIST_EACH (at, &batches) {
+		struct batch *b = LIST_ITEM(at, struct batch, link);
+		splice(waiting, &b->jobs);
+		free(b);
+	}
+	return any;
+}
+
+/* While others are about to end their transactions it pays to wait a little, since
+ * the sync that they would need is saved: never longer than a part of one sync, and
+ * never when nobody is expected. */
+static void
+gather(struct store *s, struct list *waiting)
+{
+	int64_t until = clock_mono_us() +
+			(int64_t)(atomic_load(&s->sync_us) * GATHER_PERCENT / 100);
+	while (atomic_load(&s->about_to_end) > 0) {
+		int64_t left_ms = (until - clock_mono_us()) / 1000;
+		if (left_ms <= 0)
+			return;
+		unpack(s, waiting, left_ms);
+	}
+}
+
+static size_t
+octets(struct store_job *job)
+{
+	const struct submission *sub = LIST_ITEM(job, struct submission, job);
+	return job->work == STORE_SUBMIT
+			? sub->body.n + sub->top.n + sub->route.n + 100 * sub->n
+			: 0;
+}
+
+static void
+cut_group(struct list *waiting, struct list *group)
+{
+	size_t jobs = 0, sum = 0;
+	while (!list_empty(waiting) && jobs < GROUP_JOBS && sum < GROUP_OCTETS) {
+		struct list *at = waiting->next;
+		sum += octets(LIST_ITEM(at, struct store_job, link));
+		jobs++;
+		list_del(at);
+		list_add(group, at);
+	}
+}
+
+/* The port is woken after its last completion, and only when its owner may have seen
+ * none of them: the mailbox was empty. */
+static void
+answer(struct list *group)
+{
+	struct store_port *ports[16];
+	size_t n = 0;
+	LIST_EACH (at, group) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		struct store_port *p = job->port;
+		list_del(at);
+		if (!mailbox_post(p->done, at) || p->call)
+			continue;
+		if (n == sizeof ports / sizeof ports[0]) {
+			p->wake(p->arg);
+			continue;
+		}
+		p->call = true;
+		ports[n++] = p;
+	}
+	for (size_t i = 0; i < n; i++) {
+		ports[i]->call = false;
+		ports[i]->wake(ports[i]->arg);
+	}
+}
+
+static void
+run(void *arg)
+{
+	struct store *s = arg;
+	struct list waiting, group;
+	list_init(&waiting);
+	list_init(&group);
+	for (;;) {
+		bool idle = list_empty(&waiting);
+		/* Asked before the last look into the mailbox, so that nothing is left there. */
+		bool stopping = atomic_load(&s->stopping);
+		unpack(s, &waiting, idle && !stopping ? -1 : 0);
+		if (list_empty(&waiting)) {
+			if (stopping)
+				return;
+			continue;
+		}
+		if (!stopping)
+			gather(s, &waiting);
+		cut_group(&waiting, &group);
+		group_run(s, &group);
+		answer(&group);
+		group_tidy(s);
+	}
+}
+
+bool
+store_start(struct store *s, struct err *e)
+{
+	MUST(!s->thread && !s->inbox);
+	s->inbox = mailbox_new();
+	s->thread = thread_start("store", STACK, run, s, e);
+	return s->thread != NULL;
+}
+
+void
+store_stop(struct store *s)
+{
+	if (!s->thread)
+		return;
+	atomic_store(&s->stopping, true);
+	mailbox_poke(s->inbox);
+	thread_join(s->thread);
+	s->thread = NULL;
+}

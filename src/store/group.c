@@ -1,0 +1,338 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/clock.h"
+#include "postern/crash.h"
+#include "state.h"
+
+enum {
+	/* The log is written back when it has grown to so many pages (32 MB): seldom
+	 * enough that its two syncs do not count beside those of the commits. */
+	CHECKPOINT_PAGES = 8192,
+};
+
+/* What a failure means for the group. */
+enum trouble {
+	TROUBLE_JOB, /* one job's: the others can go on without it */
+	TROUBLE_FULL,
+	TROUBLE_BUSY,
+	TROUBLE_DISK, /* nothing this connection says can be trusted any more */
+};
+
+static enum trouble
+trouble_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return TROUBLE_FULL;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return TROUBLE_BUSY;
+	case SQLITE_CONSTRAINT:
+	case SQLITE_TOOBIG:
+	case SQLITE_MISMATCH:
+	case SQLITE_RANGE:
+		return TROUBLE_JOB;
+	default:
+		return TROUBLE_DISK;
+	}
+}
+
+static bool
+word(struct store *s, enum sql which, const char *doing, struct err *e)
+{
+	struct query q = query_of(&s->self.db, which);
+	return query_run(&q, doing, e);
+}
+
+static void
+roll_back(struct store *s)
+{
+	int rc = s->self.db.rc;
+	if (!sqlite3_get_autocommit(s->self.db.h))
+		(void)word(s, SQL_ROLLBACK, "rollback", NULL);
+	s->self.db.rc = rc;
+	names_forget(&s->accounts);
+	names_forget(&s->hops);
+	buf_clear(&s->removed);
+}
+
+/* Has somebody removed or replaced the file under us? What would be committed then
+ * is nowhere. */
+static bool
+still_ours(struct store *s, struct err *e)
+{
+	int moved = 0;
+	s->self.db.rc = sqlite3_file_control(
+			s->self.db.h, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	if (s->self.db.rc == SQLITE_OK && !moved)
+		return true;
+	s->self.db.rc = SQLITE_READONLY_DBMOVED;
+	return err_set(e, EVENT_DATABASE,
+			"postern.db was removed or replaced while in use");
+}
+
+static bool
+begin(struct store *s, struct err *e)
+{
+	if (!s->self.db.h && !state_open_db(s, false, e))
+		return false;
+	buf_clear(&s->removed);
+	return still_ours(s, e) &&
+			word(s, SQL_BEGIN, "cannot write to the database", e);
+}
+
+/* One sync. Its time, smoothed, tells how long gathering may take. */
+static bool
+commit(struct store *s, struct err *e)
+{
+	crash_point("store: before commit");
+	int64_t began = clock_mono_us();
+	if (!word(s, SQL_COMMIT, "cannot commit", e))
+		return false;
+	crash_point("store: after commit, before answers");
+	uint64_t took = (uint64_t)(clock_mono_us() - began),
+		 was = atomic_load(&s->sync_us);
+	atomic_store(&s->sync_us, was ? was - was / 8 + took / 8 : took);
+	return true;
+}
+
+static bool
+job_do(struct store *s, struct store_job *job)
+{
+	switch (job->work) {
+	case STORE_SUBMIT:
+		return submit_do(s, LIST_ITEM(job, struct submission, job), &job->err);
+	case STORE_SETTLE:
+		return settle_do(s, LIST_ITEM(job, struct settlement, job), &job->err);
+	case STORE_PRUNE:
+		return prune_do(s, LIST_ITEM(job, struct pruning, job), &job->err);
+	case STORE_ORIGINS:
+	case STORE_POLLED:
+		break;
+	}
+	return origins_do(s, job, &job->err);
+}
+
+/* The same so that its failure undoes only itself. */
+static bool
+job_do_alone(struct store *s, struct store_job *job)
+{
+	if (!word(s, SQL_SAVEPOINT, "savepoint", &job->err))
+		return false;
+	size_t removed = s->removed.n;
+	if (job_do(s, job))
+		return word(s, SQL_RELEASE, "savepoint", &job->err);
+	if (trouble_of(s->self.db.rc) != TROUBLE_JOB)
+		return false;
+	s->removed.n = removed;
+	names_forget(&s->accounts);
+	names_forget(&s->hops);
+	job->decided = true;
+	job->result = STORE_FAILED;
+	return word(s, SQL_ROLLBACK_TO, "savepoint", &job->err) &&
+			word(s, SQL_RELEASE, "savepoint", &job->err);
+}
+
+/* All jobs that are not decided, in one transaction. False: rolled back, db.rc and
+ * *e say why. */
+static bool
+transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
+{
+	if (!begin(s, e))
+		return false;
+	LIST_EACH (at, jobs) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		if (job->decided)
+			continue;
+		job->result = STORE_DONE;
+		if (!(alone ? job_do_alone(s, job) : job_do(s, job))) {
+			*e = job->err;
+			roll_back(s);
+			return false;
+		}
+	}
+	if (commit(s, e))
+		return true;
+	roll_back(s);
+	return false;
+}
+
+static size_t
+undecided(struct list *jobs)
+{
+	size_t n = 0;
+	LIST_EACH (at, jobs)
+		n += !LIST_ITEM(at, struct store_job, link)->decided;
+	return n;
+}
+
+static void
+decide(struct list *jobs, bool submissions_only, enum store_result result,
+		const struct err *e)
+{
+	LIST_EACH (at, jobs) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		if (job->decided || (submissions_only && job->work != STORE_SUBMIT))
+			continue;
+		job->decided = true;
+		job->result = result;
+		job->err = *e;
+		job->err.event = e->event ? e->event : EVENT_DATABASE;
+	}
+}
+
+/* After a failed write or sync nothing that this connection remembers counts: a new
+ * one reads what is really there. Fails quietly; the next group tries again. */
+static void
+reopen(struct store *s)
+{
+	struct err ignored;
+	db_close(&s->self.db);
+	(void)state_open_db(s, false, &ignored);
+}
+
+static void
+transact(struct store *s, struct list *jobs)
+{
+	struct err e = { 0 };
+	if (undecided(jobs) == 0 || transaction(s, jobs, false, &e)) {
+		atomic_store(&s->broken, 0);
+		return;
+	}
+	switch (trouble_of(s->self.db.rc)) {
+	case TROUBLE_JOB:
+		break;
+	case TROUBLE_FULL: /* deliveries go on: they make room */
+		decide(jobs, true, STORE_FULL, &e);
+		atomic_store(&s->low, true);
+		break;
+	case TROUBLE_BUSY:
+		decide(jobs, false, STORE_FAILED, &e);
+		return;
+	case TROUBLE_DISK:
+		decide(jobs, false, STORE_FAILED, &e);
+		break;
+	}
+	if (undecided(jobs) > 0 && transaction(s, jobs, true, &e)) {
+		atomic_store(&s->broken, 0);
+		return;
+	}
+	if (undecided(jobs) > 0)
+		decide(jobs, false,
+				trouble_of(s->self.db.rc) == TROUBLE_FULL
+						? STORE_FULL
+						: STORE_FAILED,
+				&e);
+	if (trouble_of(s->self.db.rc) == TROUBLE_DISK) {
+		atomic_fetch_add(&s->broken, 1);
+		reopen(s);
+	}
+}
+
+/* Spool files that nobody needs now. After a failed disk a file may yet belong to a
+ * commit that turns out to be whole when the log is read again: it is left to the
+ * sweep. */
+static void
+files_after(struct store *s, struct list *jobs)
+{
+	if (s->removed.n > 0)
+		crash_point("store: body removed, before unlink");
+	for (size_t i = 0; i < s->removed.n; i += sizeof(uint64_t)) {
+		uint64_t id;
+		memcpy(&id, s->removed.p + i, sizeof id);
+		spool_unlink(s, id);
+	}
+	buf_clear(&s->removed);
+	LIST_EACH (at, jobs) {
+		const struct submission *sub =
+				LIST_ITEM(at, struct submission, job.link);
+		if (sub->job.work == STORE_SUBMIT && sub->spool_fd >= 0 &&
+				(sub->job.result == STORE_HAD ||
+						sub->job.result == STORE_FULL))
+			spool_unlink(s, sub->id);
+		const struct pruning *p = LIST_ITEM(at, struct pruning, job.link);
+		uint64_t swept = 0;
+		if (p->job.work == STORE_PRUNE && p->job.result == STORE_DONE &&
+				!p->more)
+			(void)spool_sweep(s, p->now_ms, &swept,
+					NULL); /* comes round again */
+	}
+}
+
+static void
+count(struct store *s, struct list *jobs)
+{
+	uint64_t n[4] = { 0 }, submitted = 0, all = 0;
+	LIST_EACH (at, jobs) {
+		const struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		n[job->result]++;
+		all++;
+		submitted += job->work == STORE_SUBMIT && job->result == STORE_DONE;
+	}
+	atomic_fetch_add(&s->groups, n[STORE_DONE] > 0);
+	atomic_fetch_add(&s->jobs, all);
+	atomic_fetch_add(&s->submitted, submitted);
+	atomic_fetch_add(&s->had, n[STORE_HAD]);
+	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_FAILED]);
+}
+
+void
+group_run(struct store *s, struct list *jobs)
+{
+	static const struct err low = { .text = "the disk is nearly full" };
+	bool arriving = false;
+	LIST_EACH (at, jobs) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		job->result = STORE_DONE;
+		job->err = (struct err){ 0 };
+		job->decided = false;
+		if (job->work != STORE_SUBMIT)
+			continue;
+		arriving = true;
+		if (!submit_check(LIST_ITEM(job, struct submission, job), &job->err)) {
+			job->decided = true;
+			job->result = STORE_FAILED;
+		}
+	}
+	if (arriving && store_space_look(s))
+		decide(jobs, true, STORE_FULL, &low);
+	(void)spool_sync(s, jobs);
+	transact(s, jobs);
+	files_after(s, jobs);
+	count(s, jobs);
+}
+
+void
+group_tidy(struct store *s)
+{
+	if (s->wal_pages < CHECKPOINT_PAGES || !s->self.db.h)
+		return;
+	/* Passive: waits for nobody. What readers hold up now is written back next time. */
+	int log = 0, done = 0;
+	int rc = sqlite3_wal_checkpoint_v2(
+			s->self.db.h, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+	s->wal_pages = rc == SQLITE_OK && done >= log ? 0 : s->wal_pages / 2;
+}
+
+void
+store_run(struct store *s, struct list *jobs)
+{
+	group_run(s, jobs);
+	group_tidy(s);
+}
+
+bool
+group_begin(struct store *s, struct err *e)
+{
+	return begin(s, e);
+}
+
+bool
+group_end(struct store *s, bool good, struct err *e)
+{
+	if (good && commit(s, e))
+		return true;
+	roll_back(s);
+	return false;
+}

@@ -1,0 +1,119 @@
+#include "state.h"
+
+static bool
+change(struct store *s, const struct settlement *set, const struct settle_recipient *r,
+		struct err *e)
+{
+	int64_t hop = 0;
+	if (r->hop.n && !names_id(s, &s->hops, r->hop, &hop, e))
+		return false;
+	if (r->attempted) {
+		/* The attempt before this one, if any, becomes a row of history; the last
+		 * one stands in the recipient's own row, so a first success costs no row. */
+		struct query q = query_of(&s->self.db, SQL_ATTEMPT_KEEP);
+		query_int(&q, (int64_t)set->id);
+		query_int(&q, r->seq);
+		if (!query_run(&q, "cannot write an attempt", e))
+			return false;
+	}
+	struct query q =
+			query_of(&s->self.db, r->attempted ? SQL_ATTEMPTED : SQL_MOVED);
+	query_int(&q, (int64_t)set->id);
+	query_int(&q, r->seq);
+	query_int(&q, r->state);
+	query_int(&q, r->next_try_ms);
+	if (r->hop.n)
+		query_int(&q, hop);
+	else
+		query_null(&q);
+	query_text(&q, r->reason);
+	if (r->attempted) {
+		query_int(&q, set->at_ms);
+		query_int(&q, r->code);
+		query_text(&q, r->host);
+		query_text(&q, r->reply);
+	}
+	return query_run(&q, "cannot write a recipient", e);
+}
+
+static bool
+open_after(struct store *s, uint64_t id, int64_t seq, bool *open, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_OPEN_AFTER);
+	query_int(&q, (int64_t)id);
+	query_int(&q, seq);
+	*open = query_row(&q);
+	return query_end(&q, "cannot read the recipients", e);
+}
+
+/* Recipients are usually settled in their order, so that the next open one stands right
+ * behind; only the last look goes over all of them. */
+static bool
+any_open(struct store *s, const struct settlement *set, bool *open, struct err *e)
+{
+	int64_t last = set->n ? (int64_t)set->recipients[set->n - 1].seq : -1;
+	return open_after(s, set->id, last, open, e) &&
+			(*open || open_after(s, set->id, -1, open, e));
+}
+
+static bool
+drop_body(struct store *s, uint64_t id, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_BODY_SPOOLED);
+	query_int(&q, (int64_t)id);
+	bool there = query_row(&q), file = there && query_get(&q, 0);
+	if (!query_end(&q, "cannot read the body", e))
+		return false;
+	if (!there)
+		return true;
+	q = query_of(&s->self.db, SQL_BODY_DELETE);
+	query_int(&q, (int64_t)id);
+	if (!query_run(&q, "cannot remove the body", e))
+		return false;
+	return !file ||
+			buf_add(&s->removed,
+					(struct span){ (const char *)&id, sizeof id });
+}
+
+bool
+settle_do(struct store *s, struct settlement *set, struct err *e)
+{
+	bool open = true;
+	set->settled = false;
+	for (size_t i = 0; i < set->n; i++)
+		if (!change(s, set, &set->recipients[i], e))
+			return false;
+	if (!any_open(s, set, &open, e) || (!open && !drop_body(s, set->id, e)))
+		return false;
+	set->settled = !open;
+	return true;
+}
+
+bool
+prune_do(struct store *s, struct pruning *p, struct err *e)
+{
+	int64_t ids[PRUNE_AT_ONCE];
+	size_t n = 0;
+	struct query q = query_of(&s->self.db, SQL_PRUNE_FIND);
+	query_int(&q,
+			p->before_ms > 0 && p->before_ms < INT64_MAX >> 16
+					? p->before_ms << 16
+					: 0);
+	query_int(&q, PRUNE_AT_ONCE);
+	while (n < PRUNE_AT_ONCE && query_row(&q))
+		ids[n++] = query_get(&q, 0);
+	if (!query_end(&q, "cannot read the history", e))
+		return false;
+	static const enum sql parts[] = { SQL_PRUNE_RECIPIENTS, SQL_PRUNE_ATTEMPTS,
+		SQL_PRUNE_MESSAGE };
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+			q = query_of(&s->self.db, parts[k]);
+			query_int(&q, ids[i]);
+			if (!query_run(&q, "cannot forget history", e))
+				return false;
+		}
+	p->pruned = n;
+	p->more = n == PRUNE_AT_ONCE;
+	return true;
+}

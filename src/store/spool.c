@@ -1,0 +1,247 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "postern/clock.h"
+#include "postern/crash.h"
+#include "postern/file.h"
+#include "postern/qid.h"
+#include "state.h"
+
+/* Write-out begins each time so many octets have come, so that the sync at the
+ * commit has little left to do and dirty pages stay few. */
+enum { WRITE_OUT = 1024 * 1024 };
+
+int
+spool_create(struct store *s, uint64_t id, struct err *e)
+{
+	char name[QID_SIZE];
+	qid_print(id, name);
+	int fd = openat(s->self.spool, name,
+			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
+			0600);
+	if (fd < 0)
+		err_errno(e, EVENT_DATABASE, errno, "cannot make spool/%s", name);
+	return fd;
+}
+
+bool
+spool_write(int fd, struct span bytes, uint64_t *written, struct err *e)
+{
+	if (!fd_write_all(fd, bytes))
+		return err_errno(e, EVENT_DATABASE, errno, "cannot write to the spool");
+	uint64_t before = *written / WRITE_OUT,
+		 after = (*written + bytes.n) / WRITE_OUT;
+	*written += bytes.n;
+	if (after > before) /* only a hint: its failure shows at the sync */
+		(void)sync_file_range(fd, (off64_t)(before * WRITE_OUT),
+				(off64_t)((after - before) * WRITE_OUT),
+				SYNC_FILE_RANGE_WRITE);
+	return true;
+}
+
+void
+spool_unlink(const struct store *s, uint64_t id)
+{
+	char name[QID_SIZE];
+	qid_print(id, name);
+	(void)unlinkat(s->self.spool, name, 0); /* what stays is swept later */
+}
+
+void
+spool_remove(struct store *s, uint64_t id)
+{
+	spool_unlink(s, id);
+}
+
+int
+spool_open_at(int spool, uint64_t id)
+{
+	char name[QID_SIZE];
+	qid_print(id, name);
+	return openat(spool, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+}
+
+static bool
+sync_one(struct submission *sub)
+{
+	struct stat st;
+	if (fdatasync(sub->spool_fd) == 0 && fstat(sub->spool_fd, &st) == 0) {
+		if ((uint64_t)st.st_size == sub->spool_size)
+			return true;
+		sub->job.result = STORE_FAILED;
+		err_set(&sub->job.err, EVENT_DATABASE,
+				"the spool file has not the size it should have");
+		return false;
+	}
+	bool full = errno == ENOSPC || errno == EDQUOT;
+	sub->job.result = full ? STORE_FULL : STORE_FAILED;
+	err_errno(&sub->job.err, EVENT_DATABASE, errno, "cannot sync the spool");
+	return false;
+}
+
+static struct submission *
+spooled(struct list *at)
+{
+	struct submission *sub = LIST_ITEM(at, struct submission, job.link);
+	return sub->job.work == STORE_SUBMIT && !sub->job.decided && sub->spool_fd >= 0
+			? sub
+			: NULL;
+}
+
+/* Every spool file of the group, then their directory, once. The one that fails is
+ * decided; false when the directory did, and so no submission with a file may go on. */
+bool
+spool_sync(struct store *s, struct list *jobs)
+{
+	size_t files = 0;
+	LIST_EACH (at, jobs)
+		if (spooled(at)) {
+			files++;
+			(void)sync_file_range(spooled(at)->spool_fd, 0, 0,
+					SYNC_FILE_RANGE_WRITE);
+		}
+	if (files == 0)
+		return true;
+	LIST_EACH (at, jobs)
+		if (spooled(at) && !sync_one(spooled(at)))
+			LIST_ITEM(at, struct store_job, link)->decided = true;
+	crash_point("store: spool files synced");
+	struct err e = { 0 };
+	if (dir_sync(s->self.spool, &e)) {
+		crash_point("store: spool directory synced");
+		return true;
+	}
+	LIST_EACH (at, jobs)
+		if (spooled(at)) {
+			struct store_job *job = LIST_ITEM(at, struct store_job, link);
+			job->decided = true;
+			job->result = STORE_FAILED;
+			job->err = e;
+			job->err.event = EVENT_DATABASE;
+		}
+	return false;
+}
+
+/* ---- what lies there ---- */
+
+static DIR *
+entries(int spool)
+{
+	int fd = openat(spool, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+static bool
+next_entry(DIR *d, uint64_t *id, char name[QID_SIZE])
+{
+	const struct dirent *de;
+	while ((de = readdir(d))) {
+		if (!qid_parse(span_of(de->d_name), id))
+			continue;
+		qid_print(*id, name);
+		if (strcmp(name, de->d_name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+spool_any(int spool)
+{
+	uint64_t id;
+	char name[QID_SIZE];
+	DIR *d = entries(spool);
+	bool any = d && next_entry(d, &id, name);
+	if (d)
+		closedir(d);
+	return any;
+}
+
+static bool
+row_there(struct db *db, enum sql which, uint64_t id, bool *there, struct err *e)
+{
+	struct query q = query_of(db, which);
+	query_int(&q, (int64_t)id);
+	*there = query_row(&q);
+	return query_end(&q, "cannot read the queue", e);
+}
+
+bool
+spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e)
+{
+	DIR *d = entries(s->self.spool);
+	if (!d)
+		return err_errno(e, EVENT_DATABASE, errno, "cannot read the spool");
+	uint64_t id;
+	char name[QID_SIZE];
+	bool good = true;
+	while (good && next_entry(d, &id, name)) {
+		bool open = false, known = false;
+		good = row_there(&s->self.db, SQL_BODY_SPOOLED, id, &open, e) &&
+				(open ||
+						row_there(&s->self.db, SQL_ROUTE_GET,
+								id, &known, e));
+		if (!good || open)
+			continue;
+		struct stat st;
+		/* Its message is settled, or its session cannot be alive any more. A clock set
+		 * back keeps it: the time may be wrong, the file does no harm. */
+		if (known ||
+				(fstatat(s->self.spool, name, &st,
+						 AT_SYMLINK_NOFOLLOW) == 0 &&
+						(int64_t)st.st_mtime * 1000 <
+								now_ms - SPOOL_KEEP_MS)) {
+			if (unlinkat(s->self.spool, name, 0) == 0)
+				(*removed)++;
+		}
+	}
+	closedir(d);
+	return good;
+}
+
+static bool
+damaged(struct store *s, uint64_t id, int64_t size)
+{
+	char name[QID_SIZE];
+	struct stat st;
+	qid_print(id, name);
+	return fstatat(s->self.spool, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+			!S_ISREG(st.st_mode) || st.st_size != size;
+}
+
+bool
+spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
+		struct err *e)
+{
+	AUTO(buf_done) struct buf lost = BUF_MAX(SIZE_MAX);
+	struct query q = query_of(&s->self.db, SQL_SPOOLED_WALK);
+	while (query_row(&q)) {
+		uint64_t id = (uint64_t)query_get(&q, 0);
+		if (!damaged(s, id, query_get(&q, 1)))
+			found->verified++;
+		else if (buf_add(&lost, (struct span){ (const char *)&id, sizeof id }))
+			found->damaged++;
+	}
+	if (!query_end(&q, "cannot read the queue", e))
+		return false;
+	if (lost.n > 0) {
+		bool good = group_begin(s, e);
+		for (size_t i = 0; good && i < lost.n; i += sizeof(uint64_t)) {
+			uint64_t id;
+			memcpy(&id, lost.p + i, sizeof id);
+			q = query_of(&s->self.db, SQL_HOLD_DAMAGED);
+			query_int(&q, (int64_t)id);
+			good = query_run(&q, "cannot write to the queue", e);
+		}
+		if (!group_end(s, good, e))
+			return false;
+	}
+	return spool_sweep(s, now_ms, &found->resumed, e);
+}

@@ -1,0 +1,214 @@
+#include "sql.h"
+
+#include <stddef.h>
+
+/* Recipient states are those of enum queue_state: below 3 is work for queue_due,
+ * below 4 is open. The numbers stand in partial indices, so they never change.
+ *
+ * Cheap on purpose: a message costs one row in each of message, body, recipient
+ * (without rowid) and origin (without rowid), and one entry in due. What changes
+ * is only the recipient; message rows are never touched again, and a body row
+ * exists exactly as long as a recipient is open. Message-IDs have no index: they
+ * are looked for by people, newest first, and an index on them would cost every
+ * message a page of the log. */
+static const char schema_1[] =
+		"CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+		"INSERT INTO meta VALUES ('policies', 1);"
+		"CREATE TABLE account (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+		" listings INTEGER NOT NULL DEFAULT 0);"
+		"CREATE TABLE hop (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+		"CREATE TABLE message (id INTEGER PRIMARY KEY, account INTEGER REFERENCES account,"
+		" uidl TEXT, source TEXT, sender TEXT, message_id TEXT, size INTEGER NOT NULL,"
+		" arrived_ms INTEGER NOT NULL, flags INTEGER NOT NULL, route TEXT);"
+		"CREATE TABLE body (id INTEGER PRIMARY KEY REFERENCES message, size INTEGER NOT NULL,"
+		" top BLOB NOT NULL, bytes BLOB);"
+		"CREATE INDEX spooled ON body (size) WHERE bytes IS NULL;"
+		"CREATE TABLE recipient (message INTEGER NOT NULL, seq INTEGER NOT NULL, address TEXT,"
+		" state INTEGER NOT NULL, hop INTEGER NOT NULL, next_ms INTEGER NOT NULL,"
+		" attempts INTEGER NOT NULL, last_ms INTEGER NOT NULL, code INTEGER NOT NULL,"
+		" host TEXT, reply TEXT, reason TEXT, PRIMARY KEY (message, seq)) WITHOUT ROWID;"
+		"CREATE INDEX due ON recipient (hop, next_ms) WHERE state < 3;"
+		"CREATE INDEX held ON recipient (message) WHERE state = 3;"
+		"CREATE TABLE attempt (message INTEGER NOT NULL, seq INTEGER NOT NULL,"
+		" number INTEGER NOT NULL, at_ms INTEGER NOT NULL, state INTEGER NOT NULL,"
+		" code INTEGER NOT NULL, host TEXT, reply TEXT,"
+		" PRIMARY KEY (message, seq, number)) WITHOUT ROWID;"
+		"CREATE TABLE origin (account INTEGER NOT NULL, uidl TEXT NOT NULL, id INTEGER NOT NULL,"
+		" settled INTEGER NOT NULL, committed_ms INTEGER NOT NULL,"
+		" gone_listing INTEGER NOT NULL, gone_ms INTEGER NOT NULL,"
+		" PRIMARY KEY (account, uidl)) WITHOUT ROWID;"
+		"CREATE TABLE poll (account INTEGER PRIMARY KEY REFERENCES account,"
+		" started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL,"
+		" ok INTEGER NOT NULL, event INTEGER NOT NULL, text TEXT, listed INTEGER NOT NULL,"
+		" collected INTEGER NOT NULL, deleted INTEGER NOT NULL, skipped INTEGER NOT NULL,"
+		" failed INTEGER NOT NULL, octets INTEGER NOT NULL, waiting INTEGER NOT NULL);"
+		"CREATE TABLE policy (name TEXT PRIMARY KEY, priority INTEGER NOT NULL) WITHOUT ROWID;"
+		"CREATE TABLE policy_group (policy TEXT NOT NULL REFERENCES policy ON DELETE CASCADE,"
+		" seq INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (policy, seq)) WITHOUT ROWID;"
+		"CREATE TABLE policy_address (policy TEXT NOT NULL REFERENCES policy ON DELETE CASCADE,"
+		" seq INTEGER NOT NULL, template TEXT NOT NULL, is_primary INTEGER NOT NULL,"
+		" PRIMARY KEY (policy, seq)) WITHOUT ROWID;"
+		"CREATE TABLE policy_domain (policy TEXT NOT NULL REFERENCES policy ON DELETE CASCADE,"
+		" name TEXT NOT NULL, subdomains INTEGER NOT NULL, authoritative INTEGER NOT NULL,"
+		" reject_unknown INTEGER NOT NULL, PRIMARY KEY (policy, name, subdomains)) WITHOUT ROWID;";
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1 };
+
+#define MESSAGE_COLUMNS \
+	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
+	" EXISTS (SELECT 1 FROM body b WHERE b.id = m.id)"
+#define RECIPIENT_COLUMNS \
+	"r.seq, r.state, r.attempts, r.code, r.next_ms, r.last_ms, r.address, h.key, r.host," \
+	" r.reply, r.reason"
+#define LIST_FILTER \
+	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
+	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
+	" AND in_domain(r.address, ?3))) ORDER BY m.id LIMIT ?4"
+
+const char *const sql_text[SQL_COUNT] = {
+	[SQL_BEGIN] = "BEGIN IMMEDIATE",
+	[SQL_BEGIN_READ] = "BEGIN",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_SAVEPOINT] = "SAVEPOINT job",
+	[SQL_RELEASE] = "RELEASE job",
+	[SQL_ROLLBACK_TO] = "ROLLBACK TO job",
+
+	[SQL_ACCOUNT_FIND] = "SELECT id FROM account WHERE name = ?",
+	[SQL_ACCOUNT_ADD] = "INSERT INTO account (name) VALUES (?)",
+	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
+	[SQL_HOP_ADD] = "INSERT INTO hop (key) VALUES (?)",
+	[SQL_ORIGIN_ADD] =
+			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0) ON CONFLICT DO NOTHING",
+	[SQL_ORIGIN_FIND] = "SELECT o.id, o.settled FROM origin o WHERE o.account ="
+			    " (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
+	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[SQL_BODY_ADD] = "INSERT INTO body VALUES (?, ?, ?, ?)",
+	[SQL_RECIPIENT_ADD] =
+			"INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, NULL, ?, ?)",
+
+	[SQL_ATTEMPT_KEEP] =
+			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
+			" host, reply FROM recipient"
+			" WHERE message = ? AND seq = ? AND state < 4 AND attempts > 0",
+	[SQL_ATTEMPTED] =
+			"UPDATE recipient SET state = ?3, next_ms = ?4, hop = coalesce(?5, hop),"
+			" reason = coalesce(?6, reason), attempts = attempts + 1, last_ms = ?7,"
+			" code = ?8, host = ?9, reply = ?10"
+			" WHERE message = ?1 AND seq = ?2 AND state < 4",
+	[SQL_MOVED] = "UPDATE recipient SET state = ?3, next_ms = ?4, hop = coalesce(?5, hop),"
+		      " reason = coalesce(?6, reason)"
+		      " WHERE message = ?1 AND seq = ?2 AND state < 4",
+	[SQL_OPEN_AFTER] =
+			"SELECT 1 FROM recipient WHERE message = ? AND seq > ? AND state < 4 LIMIT 1",
+	[SQL_BODY_SPOOLED] = "SELECT bytes IS NULL FROM body WHERE id = ?",
+	[SQL_BODY_DELETE] = "DELETE FROM body WHERE id = ?",
+
+	[SQL_ORIGIN_SETTLE] =
+			"UPDATE origin SET settled = 1 WHERE account = ? AND uidl = ?",
+	[SQL_ORIGIN_LISTED] = "UPDATE account SET listings = listings + 1 WHERE id = ?",
+	[SQL_ORIGIN_ABSENT] = "UPDATE origin SET gone_ms = ?3, gone_listing ="
+			      " (SELECT max(listings, 1) FROM account WHERE id = ?1)"
+			      " WHERE account = ?1 AND uidl = ?2 AND gone_listing = 0",
+	[SQL_ORIGIN_BACK] = "UPDATE origin SET gone_listing = 0, gone_ms = 0"
+			    " WHERE account = ? AND uidl = ?",
+	[SQL_ORIGIN_FORGET] =
+			"DELETE FROM origin WHERE account = ?1 AND uidl = ?2"
+			" AND gone_listing > 0 AND gone_ms <= ?3 AND gone_listing <"
+			" (SELECT listings FROM account WHERE id = ?1)",
+	[SQL_ORIGIN_WALK] =
+			"SELECT uidl, id, settled, committed_ms, gone_listing, gone_ms FROM origin"
+			" WHERE account = (SELECT id FROM account WHERE name = ?) ORDER BY uidl",
+	[SQL_ORIGIN_COLLECTED] =
+			"SELECT count(*) FROM message WHERE id >= ?2 AND arrived_ms >= ?3"
+			" AND account = (SELECT id FROM account WHERE name = ?1)",
+	[SQL_POLL_PUT] =
+			"INSERT OR REPLACE INTO poll VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[SQL_POLL_ALL] =
+			"SELECT a.name, p.started_ms, p.ended_ms, p.next_ms, p.ok, p.event, p.text,"
+			" p.listed, p.collected, p.deleted, p.skipped, p.failed, p.octets, p.waiting"
+			" FROM poll p JOIN account a ON a.id = p.account ORDER BY a.name",
+
+	/* Ids begin with the time, so history ends at an id. */
+	[SQL_PRUNE_FIND] =
+			"SELECT id FROM message WHERE id < ?1"
+			" AND NOT EXISTS (SELECT 1 FROM body b WHERE b.id = message.id)"
+			" AND id < (SELECT max(id) FROM message) ORDER BY id LIMIT ?2",
+	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
+	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
+	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
+	[SQL_LAST_ID] = "SELECT max(id) FROM message",
+	[SQL_SPOOLED_WALK] =
+			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
+	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '5.3.0 Body lost'"
+			     " WHERE message = ? AND state < 3",
+	[SQL_OPEN_COUNT] = "SELECT count(DISTINCT message), count(*) FROM"
+			   " (SELECT message FROM recipient WHERE state < 3"
+			   " UNION ALL SELECT message FROM recipient WHERE state = 3)",
+	[SQL_OPEN_OLDEST] =
+			"SELECT arrived_ms FROM message WHERE id = (SELECT min(id) FROM body)",
+
+	[SQL_HOP_NEXT] = "SELECT hop, next_ms FROM recipient INDEXED BY due"
+			 " WHERE state < 3 AND hop > ? ORDER BY hop, next_ms LIMIT 1",
+	[SQL_HOP_KEY] = "SELECT key FROM hop WHERE id = ?",
+	[SQL_DUE_NEXT] =
+			"SELECT next_ms, message FROM recipient INDEXED BY due WHERE state < 3"
+			" AND hop = ?1 AND (next_ms, message) > (?2, ?3) AND next_ms <= ?4"
+			" ORDER BY next_ms, message LIMIT 1",
+	[SQL_DUE_RECIPIENTS] =
+			"SELECT " RECIPIENT_COLUMNS " FROM recipient r LEFT JOIN hop h"
+			" ON h.id = r.hop WHERE r.message = ? AND +r.hop = ? AND +r.state < 3"
+			" AND +r.next_ms <= ? ORDER BY r.seq LIMIT ?",
+	[SQL_MESSAGE_GET] =
+			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
+			" ON a.id = m.account WHERE m.id = ?",
+	[SQL_RECIPIENTS_ALL] =
+			"SELECT " RECIPIENT_COLUMNS " FROM recipient r LEFT JOIN hop h"
+			" ON h.id = r.hop WHERE r.message = ? ORDER BY r.seq",
+	[SQL_ROUTE_GET] = "SELECT route FROM message WHERE id = ?",
+	[SQL_ATTEMPTS] =
+			"SELECT seq, number, at_ms, state, code, host, reply FROM attempt"
+			" WHERE message = ?1 UNION ALL SELECT seq, attempts, last_ms, state, code,"
+			" host, reply FROM recipient WHERE message = ?1 AND attempts > 0 ORDER BY 1, 2",
+	[SQL_LIST_OPEN] =
+			"SELECT " MESSAGE_COLUMNS
+			" FROM body o CROSS JOIN message m ON m.id = o.id"
+			" LEFT JOIN account a ON a.id = m.account WHERE o.id > ?1" LIST_FILTER,
+	[SQL_LIST_ALL] = "SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
+			 " ON a.id = m.account WHERE m.id > ?1" LIST_FILTER,
+	[SQL_FIND_MESSAGE_ID] =
+			"SELECT id FROM message WHERE message_id = ? ORDER BY id DESC LIMIT ?",
+	[SQL_FIND_UIDL] =
+			"SELECT id FROM message WHERE account = (SELECT id FROM account"
+			" WHERE name = ?) AND uidl = ? ORDER BY id DESC LIMIT ?",
+	[SQL_BODY_GET] = "SELECT size, top, bytes FROM body WHERE id = ?",
+	[SQL_RETRY_ONE] =
+			"UPDATE recipient SET next_ms = ?1 WHERE state = 0 AND message = ?2",
+	[SQL_RETRY_DOMAIN] =
+			"UPDATE recipient SET next_ms = ?1"
+			" WHERE state < 3 AND state = 0 AND in_domain(address, ?2)",
+	[SQL_RETRY_ALL] =
+			"UPDATE recipient SET next_ms = ?1 WHERE state < 3 AND state = 0",
+
+	[SQL_VERSION_GET] = "SELECT value FROM meta WHERE key = 'policies'",
+	[SQL_VERSION_RAISE] =
+			"UPDATE meta SET value = value + 1 WHERE key = 'policies'",
+	[SQL_POLICIES] =
+			"SELECT name, priority FROM policy ORDER BY name = 'default', priority, name",
+	[SQL_POLICY_GROUPS] =
+			"SELECT name FROM policy_group WHERE policy = ? ORDER BY seq",
+	[SQL_POLICY_ADDRESSES] = "SELECT template, is_primary FROM policy_address"
+				 " WHERE policy = ? ORDER BY seq",
+	[SQL_POLICY_DOMAINS] =
+			"SELECT name, subdomains, authoritative, reject_unknown"
+			" FROM policy_domain WHERE policy = ? ORDER BY name, subdomains",
+	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?)",
+	[SQL_POLICY_MAKE] = "INSERT INTO policy VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_POLICY_DELETE] = "DELETE FROM policy WHERE name = ?",
+	[SQL_POLICY_GROUP_PUT] = "INSERT INTO policy_group VALUES (?, ?, ?)",
+	[SQL_POLICY_ADDRESS_PUT] = "INSERT INTO policy_address VALUES (?, ?, ?, ?)",
+	[SQL_POLICY_DOMAIN_PUT] =
+			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?)",
+	[SQL_POLICY_DOMAIN_DELETE] =
+			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
+};

@@ -1,0 +1,426 @@
+#include "state.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "postern/clock.h"
+#include "postern/file.h"
+#include "postern/must.h"
+#include "postern/thread.h"
+
+enum {
+	NAMES_MAX = 4096, /* remembered; more are asked for again */
+	/* A small database is read through at every start, a large one only after a
+	 * crash: a second of quick_check is about 500 MB. */
+	CHECK_ALWAYS = 4 * 1024 * 1024,
+};
+
+static const char *const state_names[] = {
+	[QUEUE_QUEUED] = "queued",
+	[QUEUE_REFUSED] = "refused",
+	[QUEUE_BOUNCED] = "bounced",
+	[QUEUE_HELD] = "held",
+	[QUEUE_DELIVERED] = "delivered",
+	[QUEUE_BADMAIL] = "badmail",
+	[QUEUE_REMOVED] = "removed",
+};
+
+const char *
+queue_state_name(enum queue_state s)
+{
+	MUST((size_t)s < sizeof state_names / sizeof state_names[0]);
+	return state_names[s];
+}
+
+bool
+queue_state_parse(struct span name, enum queue_state *out)
+{
+	for (size_t i = 0; i < sizeof state_names / sizeof state_names[0]; i++)
+		if (span_eq(name, span_of(state_names[i]))) {
+			*out = (enum queue_state)i;
+			return true;
+		}
+	return false;
+}
+
+void
+names_init(struct names *n, enum sql find, enum sql add)
+{
+	uint64_t seed[2];
+	clock_random(seed, sizeof seed);
+	map_init(&n->ids, seed[0], seed[1]);
+	n->keys = ARENA_MAX(SIZE_MAX);
+	n->find = find;
+	n->add = add;
+}
+
+/* Also when a transaction was rolled back: its ids may come again for other names. */
+void
+names_forget(struct names *n)
+{
+	uint64_t seed0 = n->ids.seed[0], seed1 = n->ids.seed[1];
+	map_done(&n->ids);
+	map_init(&n->ids, seed0, seed1);
+	arena_done(&n->keys);
+}
+
+bool
+names_id(struct store *s, struct names *n, struct span name, int64_t *id, struct err *e)
+{
+	const int64_t *known = map_get(&n->ids, name);
+	if (known) {
+		*id = *known;
+		return true;
+	}
+	struct query q = query_of(&s->self.db, n->find);
+	query_text(&q, name);
+	bool there = query_row(&q);
+	if (there)
+		*id = query_get(&q, 0);
+	if (!query_end(&q, "cannot look up a name", e))
+		return false;
+	if (!there) {
+		q = query_of(&s->self.db, n->add);
+		query_text(&q, name);
+		if (!query_run(&q, "cannot write a name", e))
+			return false;
+		*id = sqlite3_last_insert_rowid(s->self.db.h);
+	}
+	if (n->ids.n >= NAMES_MAX)
+		names_forget(n);
+	int64_t *value = arena_alloc(&n->keys, sizeof *value);
+	struct span key = arena_dup(&n->keys, name);
+	MUST(value && key.p);
+	*value = *id;
+	map_put(&n->ids, key, value);
+	return true;
+}
+
+static int
+count_log(void *arg, sqlite3 *h, const char *name, int pages)
+{
+	struct store *s = arg;
+	(void)h, (void)name;
+	s->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static bool
+pragma_get(struct db *db, const char *pragma, int64_t *out, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	db->rc = sqlite3_prepare_v2(db->h, pragma, -1, &st, NULL);
+	if (db->rc == SQLITE_OK)
+		db->rc = sqlite3_step(st);
+	bool good = db->rc == SQLITE_ROW;
+	if (good)
+		*out = sqlite3_column_int64(st, 0);
+	else
+		db_failed(db, "the database is damaged", e);
+	sqlite3_finalize(st);
+	return good;
+}
+
+/* Version and owner as this program knows them? */
+static bool
+schema_known(struct db *db, int64_t *version, struct err *e)
+{
+	int64_t owner, tables;
+	if (!pragma_get(db, "PRAGMA user_version", version, e) ||
+			!pragma_get(db, "PRAGMA application_id", &owner, e) ||
+			!pragma_get(db, "SELECT count(*) FROM sqlite_schema", &tables,
+					e))
+		return false;
+	if (*version > SCHEMA_VERSION)
+		return err_set(e, EVENT_MIGRATION,
+				"the database is of schema version %" PRId64
+				", this program knows versions up to %d",
+				*version, SCHEMA_VERSION);
+	if (*version < 0 || (*version == 0 && tables > 0) ||
+			(*version > 0 && (owner != SCHEMA_APPLICATION || tables == 0)))
+		return err_set(e, EVENT_DATABASE,
+				"the database is not one of Postern's");
+	return true;
+}
+
+/* Up to SCHEMA_VERSION in one transaction: a crash leaves the old one whole. */
+static bool
+schema_migrate(struct db *db, struct err *e)
+{
+	int64_t version;
+	if (!schema_known(db, &version, e))
+		return false;
+	if (version == SCHEMA_VERSION)
+		return true;
+	if (!db_exec(db, "BEGIN IMMEDIATE", e))
+		return false;
+	/* Again, now that nobody else can: two may have started at once. */
+	bool good = schema_known(db, &version, e);
+	for (; good && version < SCHEMA_VERSION; version++)
+		good = db_exec(db, schema_steps[version], e);
+	good = good &&
+			db_exec(db,
+					"PRAGMA application_id=1349481332; PRAGMA user_version=1;"
+					"COMMIT",
+					e);
+	if (!good) {
+		if (e)
+			e->event = EVENT_MIGRATION;
+		if (!sqlite3_get_autocommit(db->h))
+			(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return good;
+}
+
+static bool
+quick_check(struct db *db, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	db->rc = sqlite3_prepare_v2(db->h, "PRAGMA quick_check(1)", -1, &st, NULL);
+	if (db->rc == SQLITE_OK)
+		db->rc = sqlite3_step(st);
+	bool good = false;
+	if (db->rc != SQLITE_ROW)
+		db_failed(db, "the database is damaged", e);
+	else {
+		const char *says = (const char *)sqlite3_column_text(st, 0);
+		good = says && strcmp(says, "ok") == 0;
+		if (!good)
+			err_set(e, EVENT_DATABASE, "the database is damaged: %s",
+					says ? says : "no answer");
+	}
+	sqlite3_finalize(st);
+	return good;
+}
+
+bool
+state_open_db(struct store *s, bool migrate, struct err *e)
+{
+	struct db *db = &s->self.db;
+	if (!db_open(db, s->path, DB_WRITE, s->busy_ms, e))
+		return false;
+	sqlite3_wal_hook(db->h, count_log, s);
+	int64_t version;
+	if (migrate ? schema_migrate(db, e) : schema_known(db, &version, e)) {
+		if (migrate || version == SCHEMA_VERSION)
+			return true;
+		err_set(e, EVENT_DATABASE,
+				"postern.db was replaced by another while in use");
+	}
+	db_close(db);
+	return false;
+}
+
+/* Makes the file, with its mode, before SQLite would make it with another. A
+ * missing or empty one beside a spool that holds mail is never taken for new. */
+static bool
+make_files(struct store *s, const char *dir, off_t *size, bool *unclean, struct err *e)
+{
+	if (!dir_make_path(dir, 0700, e))
+		return false;
+	s->dir = dir_open(AT_FDCWD, dir, e);
+	if (s->dir < 0)
+		return false;
+	s->self.spool = dir_make(s->dir, "spool", 0700, e);
+	if (s->self.spool < 0)
+		return false;
+	struct stat st;
+	bool fresh = fstatat(s->dir, "postern.db", &st, 0) != 0 || st.st_size == 0;
+	*size = fresh ? 0 : st.st_size;
+	if (fresh && spool_any(s->self.spool))
+		return err_set(e, EVENT_DATABASE,
+				"%s/postern.db is missing or empty, but spool/ beside it holds mail",
+				dir);
+	*unclean = fstatat(s->dir, "postern.db-wal", &st, 0) == 0 && st.st_size > 0;
+	int fd = openat(s->dir, "postern.db", O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY,
+			0600);
+	if (fd < 0)
+		return err_errno(e, EVENT_DATABASE, errno, "cannot open %s/postern.db",
+				dir);
+	close(fd);
+	return !fresh || dir_sync(s->dir, e);
+}
+
+static bool
+seed_ids(struct store *s, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_LAST_ID);
+	uint64_t last = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
+	atomic_store(&s->last_id, last);
+	return query_end(&q, "cannot read the queue", e);
+}
+
+static bool
+recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
+		struct store_recovery *found, struct err *e)
+{
+	struct store_recovery ignored;
+	if (!found)
+		found = &ignored;
+	memset(found, 0, sizeof *found);
+	found->unclean = unclean;
+	if ((unclean || size <= CHECK_ALWAYS) && !quick_check(&s->self.db, e))
+		return false;
+	struct queue_size open;
+	if (!queue_count(&s->self, &open, e))
+		return false;
+	found->queued = open.messages;
+	return spool_recover(s, found, o->now_ms, e);
+}
+
+struct store *
+store_open(const char *dir, const struct store_options *o, struct store_recovery *found,
+		struct err *e)
+{
+	struct store *s = calloc(1, sizeof *s);
+	MUST(s && asprintf(&s->path, "%s/postern.db", dir) > 0);
+	s->dir = s->self.spool = -1;
+	s->service = o->service;
+	s->busy_ms = o->busy_ms;
+	s->min_free = o->min_free;
+	s->removed = BUF_MAX(SIZE_MAX);
+	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
+	names_init(&s->hops, SQL_HOP_FIND, SQL_HOP_ADD);
+
+	off_t size = 0;
+	bool unclean = false;
+	if (make_files(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
+			seed_ids(s, e) &&
+			(!o->service || recover(s, o, size, unclean, found, e))) {
+		store_space_look(s);
+		return s;
+	}
+	store_close(s);
+	return NULL;
+}
+
+void
+store_close(struct store *s)
+{
+	if (!s)
+		return;
+	if (s->thread)
+		store_stop(s);
+	mailbox_free(s->inbox);
+	db_close(&s->self.db);
+	names_forget(&s->accounts);
+	names_forget(&s->hops);
+	buf_done(&s->removed);
+	fd_done(&s->dir);
+	fd_done(&s->self.spool);
+	free(s->path);
+	free(s);
+}
+
+struct reader *
+reader_open(const char *dir, struct err *e)
+{
+	AUTO(fd_done) int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstatat(fd, "postern.db", &st, 0) != 0 || st.st_size == 0) {
+		err_set(e, 0, "there is no state in %s yet", dir);
+		return NULL;
+	}
+	struct reader *r = calloc(1, sizeof *r);
+	char *path;
+	MUST(r && asprintf(&path, "%s/postern.db", dir) > 0);
+	int64_t version;
+	r->spool = dir_open(fd, "spool", e);
+	if (r->spool >= 0 && db_open(&r->db, path, 0, 0, e) &&
+			schema_known(&r->db, &version, e)) {
+		if (version == SCHEMA_VERSION) {
+			free(path);
+			return r;
+		}
+		err_set(e, version ? EVENT_MIGRATION : 0,
+				version ? "the database waits for its migration"
+					: "there is no state in %s yet",
+				dir);
+	}
+	free(path);
+	reader_close(r);
+	return NULL;
+}
+
+void
+reader_close(struct reader *r)
+{
+	if (!r)
+		return;
+	db_close(&r->db);
+	fd_done(&r->spool);
+	free(r);
+}
+
+struct reader *
+store_reader(struct store *s)
+{
+	return &s->self;
+}
+
+uint64_t
+store_new_id(struct store *s, int64_t now_ms)
+{
+	uint64_t now = now_ms > 0 ? (uint64_t)now_ms << 16 : 0;
+	uint64_t last = atomic_load(&s->last_id), id;
+	uint16_t chance = 0;
+	if (!s->service)
+		clock_random(&chance, sizeof chance);
+	do {
+		id = last + 1 > now ? last + 1 : now;
+		/* The service counts up from the start of a millisecond; a visitor beside it
+		 * draws from the upper half of one. */
+		if (!s->service) {
+			id = (id & ~UINT64_C(0xffff)) | 0x8000 | chance;
+			if (id <= last)
+				id += 0x10000;
+		}
+	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
+	return id;
+}
+
+bool
+store_space_look(struct store *s)
+{
+	struct statvfs v;
+	/* What cannot be asked is not full; the write will tell. */
+	bool low = fstatvfs(s->self.spool, &v) == 0 &&
+			(uint64_t)v.f_bavail * v.f_frsize < s->min_free;
+	atomic_store(&s->low, low);
+	return low;
+}
+
+bool
+store_space_low(struct store *s)
+{
+	return atomic_load(&s->low);
+}
+
+struct store_counters
+store_count(struct store *s)
+{
+	return (struct store_counters){
+		.groups = atomic_load(&s->groups),
+		.jobs = atomic_load(&s->jobs),
+		.submitted = atomic_load(&s->submitted),
+		.had = atomic_load(&s->had),
+		.failed = atomic_load(&s->failed),
+		.sync_us = atomic_load(&s->sync_us),
+		.broken = atomic_load(&s->broken),
+	};
+}
+
+void
+store_about_to_end(struct store *s, int change)
+{
+	int before = atomic_fetch_add(&s->about_to_end, change);
+	/* Nobody is left to wait for. */
+	if (change < 0 && before + change <= 0 && s->inbox)
+		mailbox_poke(s->inbox);
+}

@@ -1,0 +1,91 @@
+/* state: what stands behind the doors of the store. */
+#ifndef STORE_STATE_H
+#define STORE_STATE_H
+
+#include <stdatomic.h>
+
+#include "db.h"
+#include "postern/buf.h"
+#include "postern/map.h"
+#include "postern/queue.h"
+#include "postern/store.h"
+
+struct reader {
+	struct db db;
+	int spool; /* the directory */
+};
+
+/* Row ids of accounts and next hops by their names, as of the last commit. */
+struct names {
+	struct map ids;
+	struct arena keys;
+	enum sql find, add;
+};
+
+struct store {
+	struct reader self;
+	char *path; /* of the database */
+	int dir;
+	bool service;
+	int busy_ms;
+	uint64_t min_free;
+	struct names accounts, hops;
+	struct buf removed; /* ids whose spool file goes after the commit */
+	int wal_pages; /* in the log after the last commit */
+
+	/* Any thread. */
+	_Atomic uint64_t last_id;
+	atomic_bool low;
+	atomic_int about_to_end;
+	_Atomic uint64_t groups, jobs, submitted, had, failed, sync_us, broken;
+
+	/* The store thread's desk: desk.c. */
+	struct thread *thread;
+	struct mailbox *inbox;
+	atomic_bool stopping;
+};
+
+enum {
+	SPOOL_KEEP_MS = 36 * 3600 * 1000, /* longer than any session can be */
+	PRUNE_AT_ONCE = 200, /* messages */
+};
+
+/* state.c: names, and being open */
+/* Not `migrate`: only what is of our version already. */
+bool state_open_db(struct store *s, bool migrate, struct err *e);
+void names_init(struct names *n, enum sql find, enum sql add);
+void names_forget(struct names *n);
+bool names_id(struct store *s, struct names *n, struct span name, int64_t *id,
+		struct err *e);
+
+/* The work of each kind of job, inside a transaction. False: the database failed;
+ * s->self.db.rc and *e say how. */
+bool submit_do(struct store *s, struct submission *sub, struct err *e);
+bool settle_do(struct store *s, struct settlement *set, struct err *e);
+bool origins_do(struct store *s, struct store_job *job, struct err *e);
+bool prune_do(struct store *s, struct pruning *p, struct err *e);
+
+/* What is wrong with a submission before anything is asked of the database. */
+bool submit_check(const struct submission *sub, struct err *e);
+
+/* spool.c */
+bool spool_sync(struct store *s, struct list *jobs);
+void spool_unlink(const struct store *s, uint64_t id);
+bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
+		struct err *e);
+/* Removes what no open message owns; counts it. */
+bool spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e);
+int spool_open_at(int spool, uint64_t id);
+bool spool_any(int spool);
+
+/* group.c */
+void group_run(struct store *s, struct list *jobs);
+void group_tidy(struct store *s); /* after the answers: the log into the database */
+bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
+bool group_end(struct store *s, bool good, struct err *e);
+
+/* queue.c: several statements that see one moment; *ours when it was begun here. */
+bool ask_snapshot(struct reader *r, bool *ours, struct err *e);
+bool ask_snapshot_end(struct reader *r, bool ours, bool good);
+
+#endif

@@ -1,0 +1,121 @@
+#include "postern/crash.h"
+#include "state.h"
+
+static uint64_t
+body_octets(const struct submission *sub)
+{
+	return sub->spool_fd >= 0 ? sub->spool_size : sub->body.n;
+}
+
+bool
+submit_check(const struct submission *sub, struct err *e)
+{
+	if (sub->n == 0 || sub->n > STORE_RECIPIENTS_MAX)
+		return err_set(e, EVENT_DATABASE, "a message with %zu recipients",
+				sub->n);
+	if (sub->account.n > STORE_NAME_MAX || sub->uidl.n > STORE_UIDL_MAX ||
+			(sub->account.n > 0) != (sub->uidl.n > 0))
+		return err_set(e, EVENT_DATABASE, "a message with no proper origin");
+	if (sub->route.n > STORE_ROUTE_MAX)
+		return err_set(e, EVENT_DATABASE, "a route record of %zu octets",
+				sub->route.n);
+	if (sub->id == 0 || sub->id > INT64_MAX)
+		return err_set(e, EVENT_DATABASE, "a message without queue id");
+	if (sub->spool_fd < 0 && sub->body.n > BODY_BLOB_MAX)
+		return err_set(e, EVENT_DATABASE,
+				"a body of %zu octets outside the spool", sub->body.n);
+	return true;
+}
+
+static bool
+had_already(struct store *s, struct submission *sub, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_ORIGIN_FIND);
+	query_text(&q, sub->account);
+	query_text(&q, sub->uidl);
+	if (query_row(&q))
+		sub->had = (uint64_t)query_get(&q, 0);
+	sub->job.result = STORE_HAD;
+	return query_end(&q, "cannot read the origins", e);
+}
+
+static bool
+add_message(struct store *s, const struct submission *sub, int64_t account,
+		struct err *e)
+{
+	unsigned flags = sub->flags & ~(unsigned)MESSAGE_SPOOLED;
+	uint64_t size = sub->top.n + body_octets(sub);
+	struct query q = query_of(&s->self.db, SQL_MESSAGE_ADD);
+	query_int(&q, (int64_t)sub->id);
+	if (sub->account.n)
+		query_int(&q, account);
+	else
+		query_null(&q);
+	query_text(&q, sub->uidl);
+	query_text(&q, sub->source);
+	query_text(&q, sub->sender);
+	query_text(&q, sub->message_id);
+	query_int(&q, (int64_t)size);
+	query_int(&q, sub->arrived_ms);
+	query_int(&q, flags | (sub->spool_fd >= 0 ? MESSAGE_SPOOLED : 0));
+	query_text(&q, sub->route);
+	if (!query_run(&q, "cannot write the message", e))
+		return false;
+
+	q = query_of(&s->self.db, SQL_BODY_ADD);
+	query_int(&q, (int64_t)sub->id);
+	query_int(&q, (int64_t)size);
+	query_blob(&q, sub->top);
+	if (sub->spool_fd >= 0)
+		query_null(&q);
+	else
+		query_blob(&q, sub->body);
+	return query_run(&q, "cannot write the body", e);
+}
+
+static bool
+add_recipient(struct store *s, const struct submission *sub, size_t i, struct err *e)
+{
+	const struct submission_recipient *r = &sub->recipients[i];
+	int64_t hop;
+	if (!names_id(s, &s->hops, r->hop.n ? r->hop : SPAN("-"), &hop, e))
+		return false;
+	struct query q = query_of(&s->self.db, SQL_RECIPIENT_ADD);
+	query_int(&q, (int64_t)sub->id);
+	query_int(&q, (int64_t)i);
+	query_text(&q, r->address);
+	query_int(&q, r->state);
+	query_int(&q, hop);
+	query_int(&q, sub->arrived_ms);
+	query_int(&q, r->code);
+	query_text(&q, r->reply);
+	query_text(&q, r->reason);
+	return query_run(&q, "cannot write a recipient", e);
+}
+
+bool
+submit_do(struct store *s, struct submission *sub, struct err *e)
+{
+	int64_t account = 0;
+	sub->had = 0;
+	if (sub->account.n) {
+		if (!names_id(s, &s->accounts, sub->account, &account, e))
+			return false;
+		struct query q = query_of(&s->self.db, SQL_ORIGIN_ADD);
+		query_int(&q, account);
+		query_text(&q, sub->uidl);
+		query_int(&q, (int64_t)sub->id);
+		query_int(&q, sub->arrived_ms);
+		if (!query_run(&q, "cannot write the origin", e))
+			return false;
+		if (sqlite3_changes(s->self.db.h) == 0)
+			return had_already(s, sub, e);
+		crash_point("store: origin written");
+	}
+	if (!add_message(s, sub, account, e))
+		return false;
+	for (size_t i = 0; i < sub->n; i++)
+		if (!add_recipient(s, sub, i, e))
+			return false;
+	return true;
+}
