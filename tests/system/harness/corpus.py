@@ -1,8 +1,6 @@
 """The corpus in one global mailbox, and the count afterwards: every message in
 Drop or in Badmail, as E15 allows, for each recipient once."""
 import hashlib
-import os
-import shutil
 from collections import Counter, defaultdict
 
 from . import dovecot as dovecot_module
@@ -32,16 +30,9 @@ class Mailbox:
             self.originals[key(data)].append(data)
 
     def fill(self):
-        s = self.server
-        box = s.dir / "mail" / USER
-        shutil.rmtree(box)
-        for sub in ("cur", "new", "tmp"):
-            (box / sub).mkdir(parents=True)
+        self.server.empty(USER)
         for f in self.files:
-            s.put(USER, f.read_bytes())
-        if os.geteuid() == 0:
-            for d in (box, *box.iterdir()):
-                os.chown(d, s.uid, s.gid)
+            self.server.put(USER, f.read_bytes())
 
     def left(self):
         return len(self.server.messages(USER))

@@ -48,7 +48,7 @@ class Dovecot:
         self._write()
 
     def _own_dirs(self, d):
-        d.mkdir(parents=True)
+        d.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             for p in (d, d.parent, d.parent.parent):
                 os.chown(p, self.uid, self.gid)
@@ -77,6 +77,7 @@ first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:{d}/mail/%n
 mail_fsync = never
+maildir_very_dirty_syncs = yes
 pop3_no_flag_updates = yes
 mail_max_userip_connections = 0
 {self.inner}{tls}
@@ -119,15 +120,27 @@ service lmtp {{
 }}
 """ if self.lmtp else ""))
 
-    def put(self, user, data, seen=True):
-        """One more message in the user's mailbox, bytes as they are."""
+    def put(self, user, data, link=None):
+        """One more message in the user's mailbox: these bytes as they are, or a
+        link to a file that has CRLF at each end of line, so that its size is known."""
         self._serial += 1
         box = self.dir / "mail" / user
-        p = box / "cur" / f"{1700000000 + self._serial}.M{self._serial:07d}.test:2,"
-        p.write_bytes(data)
+        size = f",S={link.stat().st_size},W={link.stat().st_size}" if link else ""
+        p = box / "cur" / f"{1700000000 + self._serial}.M{self._serial:07d}.test{size}:2,"
+        if link:
+            os.link(link, p)
+        else:
+            p.write_bytes(data)
         if os.geteuid() == 0:
             os.chown(p, self.uid, self.gid)
         return p
+
+    def empty(self, user):
+        """As if the mailbox had just been made."""
+        box = self.dir / "mail" / user
+        shutil.rmtree(box)
+        for sub in ("cur", "new", "tmp"):
+            self._own_dirs(box / sub)
 
     def messages(self, user):
         """The files now in the user's mailbox, oldest first."""

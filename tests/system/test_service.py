@@ -1,0 +1,164 @@
+"""The service in the foreground, and the commands beside it."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from harness.message import message
+from harness.net import wait_for
+from harness.postern import DONE, FAILED, LATER
+
+
+@pytest.fixture
+def service(pt, pop3, sink):
+    pt.server, pt.hop = pop3(), sink()
+    pt.account("contoso", pt.server.port, every="1h")
+    pt.route("contoso.test", pt.hop.route)
+    return pt
+
+
+def test_it_collects_when_it_starts_and_when_asked(service):
+    service.server.put(message(subject="first"))
+    service.start()
+    service.hop.wait(1)
+    service.server.put(message(subject="second"))
+    said = service.run("poll", "contoso").expect(DONE)
+    assert "contoso" in said.out
+    assert len(service.hop.wait(2)) == 2
+    assert service.terminate() == 0
+    numbers = [e["id"] for e in service.events()]
+    assert 1000 in numbers and 1001 in numbers
+
+
+def test_it_collects_on_schedule(service):
+    service.conf["accounts"]["contoso"]["every"] = "10s"
+    service.start()
+    wait_for(lambda: service.server.sessions and service.server.last.updated, 15, "the first poll")
+    service.server.put(message())
+    service.hop.wait(1, 25)
+
+
+def test_poll_without_a_service_says_so(service):
+    result = service.run("poll")
+    assert result.status in (FAILED, LATER) and result.err
+
+
+def test_it_tells_systemd_that_it_is_ready(service):
+    service.start()
+    service.wait_line("^READY=1", 5)
+
+
+def test_same_answers_with_and_without_a_service(service):
+    service.hop.answers["RCPT ann@contoso.test"] = "450 4.2.1 later"
+    service.server.put(message())
+    service.start()
+    wait_for(lambda: [r for row in service.queue() for r in row["recipients"] if r["attempts"]], 20, "an attempt")
+    with_service = service.queue(), service.ask("trace", "contoso/uid-00001")["queue_id"]
+    assert service.terminate() == 0
+    assert (service.queue(), service.ask("trace", "contoso/uid-00001")["queue_id"]) == with_service
+
+
+def test_retry_reaches_the_running_service(service):
+    service.hop.answers["RCPT ann@contoso.test"] = ["450 4.2.1 later"]
+    service.server.put(message())
+    service.start()
+    wait_for(lambda: [r for row in service.queue() for r in row["recipients"] if r["attempts"]], 20, "an attempt")
+    service.run("queue", "retry").expect(DONE)
+    service.hop.wait(1)
+
+
+def test_policy_added_beside_the_running_service_counts_at_once(service):
+    import smtplib
+    service.start()
+    with smtplib.SMTP("127.0.0.1", service.port) as c:
+        c.ehlo()
+        c.mail("max@nwtraders.test")
+        assert c.rcpt("bob@fabrikam.test")[0] == 550
+        service.run("policy", "add", "fabrikam.test").expect(DONE)
+        wait_for(lambda: c.rcpt("bob@fabrikam.test")[0] == 250, 5, "acceptance")
+
+
+def test_reload(service):
+    service.start()
+    good = service.file.read_text()
+    service.file.write_text(good + "nonsense: 1\n")
+    os.kill(service.proc.pid, signal.SIGHUP)
+    service.wait_line(r"event=1003\b")
+    service.file.write_text(good)
+    os.kill(service.proc.pid, signal.SIGHUP)
+    service.wait_line(r"event=1002\b")
+    service.server.put(message())
+    service.run("poll", write=False).expect(DONE)
+    service.hop.wait(1)
+
+
+def processes(session):
+    out = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True).stdout
+    return [line.split(None, 1) for line in out.splitlines()]
+
+
+def test_a_dead_role_comes_back(service):
+    """super starts fetch and relay again; the queue is what the disk says."""
+    service.start()
+    children = [int(pid) for pid, _ in processes(service.proc.pid) if int(pid) != service.proc.pid]
+    assert len(children) >= 2, processes(service.proc.pid)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    service.server.put(message())
+    service.wait_line(r"event=1005\b")
+    wait_for(lambda: service.run("poll").status == DONE, 30, "a poll after the restart")
+    service.hop.wait(1)
+    assert service.terminate() == 0
+
+
+def test_events_command(service):
+    service.server.put(message(to="bob@contoso.test"))
+    service.account("broken", service.server.port, password="wrong")
+    service.once(status=FAILED)
+    everything = service.events()
+    assert everything and all({"time", "id", "level", "name", "text"} <= set(e) for e in everything)
+    mine = service.run("events", "--account", "broken", "--json").expect(DONE).lines()
+    assert mine and all(e["account"] == "broken" for e in mine)
+    assert service.run("events", "--since", "1h", "--json").expect(DONE).lines() == everything
+    assert service.run("events", "--id", "4003").expect(DONE).out.startswith("EVENT ID: 4003")
+    catalog = service.run("events", "catalog", "--json").expect(DONE).out
+    assert '"4032"' in catalog or re.search(r'"id": ?4032', catalog)
+
+
+def test_events_follow(service):
+    service.write()
+    service.run("check").expect(DONE)
+    p = subprocess.Popen(service.command("events", "--follow", "--json"), stdout=subprocess.PIPE, cwd=service.dir)
+    try:
+        service.account("broken", service.server.port, password="wrong")
+        service.once(status=FAILED)
+        for line in p.stdout:
+            if b"4003" in line:
+                break
+        else:
+            raise AssertionError("4003 never came")
+    finally:
+        p.kill()
+        p.wait()
+
+
+def test_accounts_command(service):
+    service.server.put(message())
+    service.once()
+    [row] = service.ask("accounts") if isinstance(service.ask("accounts"), list) else service.ask("accounts")["accounts"]
+    assert {"name", "type", "server", "last_poll", "result", "waiting", "collected", "next_poll"} <= set(row)
+    assert (row["name"], row["type"], row["collected"]) == ("contoso", "global", 1)
+
+
+def test_queue_show(service):
+    service.hop.answers["RCPT ann@contoso.test"] = "450 4.2.1 later"
+    service.server.put(message(subject="show me"))
+    service.once()
+    [row] = service.queue()
+    out = service.run("queue", "show", row["id"]).expect(DONE).out
+    assert "show me" in out and "450 4.2.1 later" in out and "ann@contoso.test" in out
+    assert {"id", "account", "uidl", "message_id", "sender", "size", "arrived", "status", "recipients"} <= set(row)
+    assert {"address", "status", "attempts", "next_try", "last_reply", "route"} <= set(row["recipients"][0])
+    assert service.run("queue", "show", "0000000000000").status == FAILED
+    assert len(service.run("queue", "list", "--domain", "contoso.test", "--json").expect(DONE).json() or []) == 1
