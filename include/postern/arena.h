@@ -18,7 +18,8 @@ struct arena {
 
 void *arena_alloc(struct arena *a, size_t n) __attribute__((warn_unused_result));
 /* A copy of s, with a NUL behind it that is not counted. p is NULL past the limit. */
-struct span arena_dup(struct arena *a, struct span s) __attribute__((warn_unused_result));
+struct span arena_dup(struct arena *a, struct span s)
+		__attribute__((warn_unused_result));
 /* The same as a C string; a NUL byte inside s ends it early. NULL past the limit. */
 char *arena_str(struct arena *a, struct span s) __attribute__((warn_unused_result));
 void arena_done(struct arena *a); /* frees everything; a is empty again */

@@ -37,7 +37,8 @@ bool ctl_put_span(struct buf *body, struct span s) __attribute__((warn_unused_re
 /* The getters cut the value off *body; false when it does not hold one. Spans
  * point into the body. */
 bool ctl_get_u64(struct span *body, uint64_t *out) __attribute__((warn_unused_result));
-bool ctl_get_span(struct span *body, struct span *out) __attribute__((warn_unused_result));
+bool ctl_get_span(struct span *body, struct span *out)
+		__attribute__((warn_unused_result));
 
 /* Appends a whole frame. */
 bool ctl_frame(struct buf *out, enum ctl_kind kind, struct span body)
@@ -53,12 +54,14 @@ struct ctl_client;
 
 /* NULL when nobody listens at the path: no service runs there. */
 struct ctl_client *ctl_connect(const char *path, int64_t wait_ms, struct err *err);
-bool ctl_send(struct ctl_client *c, enum ctl_kind kind, struct span body, struct err *err);
+bool ctl_send(struct ctl_client *c, enum ctl_kind kind, struct span body,
+		struct err *err);
 /* The next frame; the body is valid until the next call. */
 bool ctl_receive(struct ctl_client *c, int64_t wait_ms, enum ctl_kind *kind,
 		struct span *body, struct err *err);
 /* Sends and waits for OK; false with the peer's reason when it says FAILED. */
-bool ctl_ask(struct ctl_client *c, enum ctl_kind kind, struct span body, struct err *err);
+bool ctl_ask(struct ctl_client *c, enum ctl_kind kind, struct span body,
+		struct err *err);
 void ctl_client_free(struct ctl_client *c); /* NULL is welcome */
 
 /* --- The answering end: on a loop. --- */
@@ -69,7 +72,8 @@ struct ctl_peer;
 
 struct ctl_calls {
 	/* A frame came. The answer may be given now or later by ctl_reply. */
-	void (*said)(void *host, struct ctl_peer *peer, enum ctl_kind kind, struct span body);
+	void (*said)(void *host, struct ctl_peer *peer, enum ctl_kind kind,
+			struct span body);
 	/* The peer is gone; it must not be used any more. */
 	void (*gone)(void *host, struct ctl_peer *peer);
 };

@@ -30,7 +30,7 @@ struct verdict {
 };
 
 /* A verdict with its words; text past the end is cut. */
-struct verdict verdict_make(enum fate fate, int code, const char *esc, const char *fmt, ...)
-		__attribute__((format(printf, 4, 5)));
+struct verdict verdict_make(enum fate fate, int code, const char *esc, const char *fmt,
+		...) __attribute__((format(printf, 4, 5)));
 
 #endif

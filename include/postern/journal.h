@@ -32,7 +32,8 @@ struct journal_entry {
 };
 
 /* An absent file is an empty journal. NULL with *err set on anything else. */
-struct journal *journal_open(const char *path, const struct journal_filter *f, struct err *err);
+struct journal *journal_open(
+		const char *path, const struct journal_filter *f, struct err *err);
 /* The next entry that the filter lets pass; false at the end, and a later call
  * may find more. The entry is valid until the next call. */
 bool journal_next(struct journal *j, struct journal_entry *out);

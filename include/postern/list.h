@@ -12,11 +12,12 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_ITEM(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define LIST_ITEM(link, type, member) \
+	((type *)(void *)((char *)(link)-offsetof(type, member)))
 /* Walks the links; the current one may be taken off and freed. */
 #define LIST_EACH(link, head) \
-	for (struct list *link = (head)->next, *link##_next = link->next; link != (head); \
-			link = link##_next, link##_next = link->next)
+	for (struct list *link = (head)->next, *link##_next = link->next; \
+			link != (head); link = link##_next, link##_next = link->next)
 
 static inline void
 list_init(struct list *head)

@@ -6,6 +6,7 @@
 #define POSTERN_ROUTING_H
 
 #include "postern/conf.h"
+#include "postern/err.h"
 #include "postern/recipients.h"
 
 struct reader;
@@ -19,8 +20,8 @@ struct routing {
 
 /* conf must outlive it. reader: NULL when there is no state yet, then there are no
  * policy domains. False with *err set when the store cannot be read. */
-bool routing_init(struct routing *r, const struct conf *conf, const struct conf_account *a,
-		struct reader *reader, struct err *err);
+bool routing_init(struct routing *r, const struct conf *conf,
+		const struct conf_account *a, struct reader *reader, struct err *err);
 void routing_done(struct routing *r);
 
 #endif

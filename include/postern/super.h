@@ -29,7 +29,8 @@ struct super_role {
 };
 
 struct super_options {
-	const struct super_role *roles; /* started in this order, each when the one before is ready */
+	const struct super_role *
+			roles; /* started in this order, each when the one before is ready */
 	size_t n;
 	/* A new configuration, or NULL when it has faults (they have been said). The one
 	 * before is freed by `drop` when no role uses it any more. */

@@ -5,9 +5,10 @@
 
 #include "postern/num.h"
 
-static const char *const day_names[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char *const month_names[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
-	"Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char *const day_names[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri",
+	"Sat" };
+static const char *const month_names[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	"Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
 static const int64_t year_10000 = 253402300800;
 
@@ -25,7 +26,8 @@ days_from(unsigned year, unsigned month, unsigned day)
 	int64_t year_of_era = y - era * 400;
 	int64_t day_of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 +
 			(int64_t)day - 1;
-	int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+	int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
+			day_of_year;
 
 	return era * 146097 + day_of_era - 719468;
 }
@@ -65,8 +67,8 @@ date_rfc5322(int64_t unix_s, char out[DATE_RFC5322_SIZE])
 	struct moment m = moment_of(unix_s);
 
 	(void)snprintf(out, DATE_RFC5322_SIZE, "%s, %u %s %u %02u:%02u:%02u +0000",
-			day_names[m.weekday], m.day, month_names[m.month - 1], m.year, m.hour,
-			m.minute, m.second);
+			day_names[m.weekday], m.day, month_names[m.month - 1], m.year,
+			m.hour, m.minute, m.second);
 }
 
 void
@@ -74,8 +76,9 @@ date_iso(int64_t unix_ms, char out[DATE_ISO_SIZE])
 {
 	struct moment m = moment_of(unix_ms / 1000);
 
-	(void)snprintf(out, DATE_ISO_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", m.year % 10000,
-			m.month % 100, m.day % 100, m.hour % 100, m.minute % 100, m.second % 100,
+	(void)snprintf(out, DATE_ISO_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+			m.year % 10000, m.month % 100, m.day % 100, m.hour % 100,
+			m.minute % 100, m.second % 100,
 			(unsigned)(unix_ms > 0 ? unix_ms % 1000 : 0));
 }
 
@@ -105,7 +108,8 @@ date_iso_parse(struct span s, int64_t *out_unix_ms)
 	if (s.n > 0 && s.p[s.n - 1] == 'Z')
 		s.n--;
 	if (!take(&s, 4, 9999, '-', &year) || !take(&s, 2, 12, '-', &month) ||
-			!take(&s, 2, 31, 0, &day) || year < 1970 || month < 1 || day < 1)
+			!take(&s, 2, 31, 0, &day) || year < 1970 || month < 1 ||
+			day < 1)
 		return false;
 	if (s.n > 0) {
 		if (s.p[0] != 'T' && s.p[0] != ' ')
@@ -126,7 +130,8 @@ date_iso_parse(struct span s, int64_t *out_unix_ms)
 	}
 	if (s.n > 0)
 		return false;
-	*out_unix_ms = ((days_from(year, month, day) * 24 + hour) * 60 + minute) * 60000 +
+	*out_unix_ms = ((days_from(year, month, day) * 24 + hour) * 60 + minute) *
+					60000 +
 			(int64_t)second * 1000 + ms;
 	return true;
 }

@@ -98,7 +98,12 @@ size_t
 utf8_len(struct span s)
 {
 	uint32_t c = byte_at(s, 0);
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+	size_t n = c < 0x80	   ? 1
+			: c < 0xc2 ? 0
+			: c < 0xe0 ? 2
+			: c < 0xf0 ? 3
+			: c < 0xf5 ? 4
+				   : 0;
 
 	if (n == 0 || n > s.n)
 		return 0;
@@ -128,8 +133,9 @@ utf8_char(struct span s, size_t n)
 static bool
 is_unruly(uint32_t c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
-			(c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e ||
+			c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+			(c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
 static bool
@@ -148,7 +154,8 @@ plain_run(struct span s)
 {
 	size_t n = 0;
 
-	while (n < s.n && s.p[n] >= 0x20 && s.p[n] < 0x7f && s.p[n] != '\\' && s.p[n] != '"')
+	while (n < s.n && s.p[n] >= 0x20 && s.p[n] < 0x7f && s.p[n] != '\\' &&
+			s.p[n] != '"')
 		n++;
 	return n;
 }
@@ -166,7 +173,8 @@ enc_text(struct buf *out, struct span s, bool lines)
 
 		size_t n = utf8_len(s);
 		bool crlf = lines && s.n > 1 && s.p[0] == '\r' && s.p[1] == '\n';
-		bool keep = n > 0 && !is_unruly(utf8_char(s, n)) && (lines || s.p[0] != '\\');
+		bool keep = n > 0 && !is_unruly(utf8_char(s, n)) &&
+				(lines || s.p[0] != '\\');
 		if (n == 0)
 			n = 1;
 		if (keep || (lines && s.p[0] == '\n')) {
@@ -230,8 +238,13 @@ enc_xtext(struct buf *out, struct span bytes)
 		char c = bytes.p[i];
 		bool ok = c > ' ' && c < 0x7f && c != '+' && c != '='
 				? buf_addc(out, c)
-				: buf_addc(out, '+') && buf_addc(out, hex_upper[byte_at(bytes, i) >> 4]) &&
-						buf_addc(out, hex_upper[byte_at(bytes, i) & 15]);
+				: buf_addc(out, '+') &&
+						buf_addc(out,
+								hex_upper[byte_at(bytes, i) >>
+										4]) &&
+						buf_addc(out,
+								hex_upper[byte_at(bytes, i) &
+										15]);
 		if (!ok)
 			return false;
 	}

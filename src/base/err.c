@@ -32,7 +32,8 @@ err_errno(struct err *e, int event, int no, const char *fmt, ...)
 
 	size_t n = strlen(e->text);
 	const char *words = strerrordesc_np(no);
-	(void)snprintf(e->text + n, sizeof(e->text) - n, ": %s", words ? words : "unknown error");
+	(void)snprintf(e->text + n, sizeof(e->text) - n, ": %s",
+			words ? words : "unknown error");
 	return false;
 }
 

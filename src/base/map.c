@@ -77,7 +77,8 @@ grow(struct map *m)
 		abort();
 	for (size_t i = 0; i < m->cap; i++) {
 		if (m->slots[i].value)
-			*slot_of(&bigger, m->slots[i].key, m->slots[i].hash) = m->slots[i];
+			*slot_of(&bigger, m->slots[i].key, m->slots[i].hash) =
+					m->slots[i];
 	}
 	free(m->slots);
 	*m = bigger;

@@ -24,8 +24,8 @@ result_of(const struct poll_result *all, size_t n, const char *account)
 static void
 print_server(struct buf *out, const struct conf_account *a)
 {
-	(void)!buf_addf(out, strchr(a->server.name, ':') ? "[%s]:%u" : "%s:%u", a->server.name,
-			a->server.port);
+	(void)!buf_addf(out, strchr(a->server.name, ':') ? "[%s]:%u" : "%s:%u",
+			a->server.name, a->server.port);
 }
 
 static json_t *
@@ -39,20 +39,22 @@ account_json(const struct conf_account *a, const struct poll_result *p, uint64_t
 			cli_json_span(buf_span(&server)), "last_poll",
 			cli_json_time(p ? p->ended_ms : 0), "result",
 			p ? cli_json_span(p->text) : json_null(), "waiting",
-			p ? json_integer((json_int_t)p->waiting) : json_null(), "collected",
-			(json_int_t)today, "next_poll", cli_json_time(p ? p->next_ms : 0));
+			p ? json_integer((json_int_t)p->waiting) : json_null(),
+			"collected", (json_int_t)today, "next_poll",
+			cli_json_time(p ? p->next_ms : 0));
 }
 
 static void
-account_row(struct cli_table *t, const struct conf_account *a, const struct poll_result *p,
-		uint64_t today)
+account_row(struct cli_table *t, const struct conf_account *a,
+		const struct poll_result *p, uint64_t today)
 {
 	AUTO(buf_done) struct buf server = BUF_MAX(1024);
 
 	print_server(&server, a);
 	const char *const row[] = { cli_cell(t, span_of(a->name)),
-		a->type == CONF_GLOBAL ? "global" : "user", cli_cell(t, buf_span(&server)),
-		cli_cell_time(t, p ? p->ended_ms : 0), p ? cli_cell(t, p->text) : "never polled",
+		a->type == CONF_GLOBAL ? "global" : "user",
+		cli_cell(t, buf_span(&server)), cli_cell_time(t, p ? p->ended_ms : 0),
+		p ? cli_cell(t, p->text) : "never polled",
 		p ? cli_cell_num(t, p->waiting) : "-", cli_cell_num(t, today),
 		cli_cell_time(t, p ? p->next_ms : 0) };
 	cli_table_row(t, row);
@@ -61,8 +63,8 @@ account_row(struct cli_table *t, const struct conf_account *a, const struct poll
 int
 cli_accounts(struct cli *c)
 {
-	static const char *const titles[] = { "account", "type", "server", "last poll", "result",
-		">waiting", ">today", "next poll" };
+	static const char *const titles[] = { "account", "type", "server", "last poll",
+		"result", ">waiting", ">today", "next poll" };
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	struct poll_result *polls = NULL;
 	struct cli_table t;
@@ -81,15 +83,19 @@ cli_accounts(struct cli *c)
 	if (r)
 		ok = poll_results(r, &a, &polls, &n, &err);
 	json_t *list = json_array();
-	int64_t midnight = clock_wall_ms() / DAY_MS * DAY_MS; /* UTC, as all times here */
+	int64_t midnight =
+			clock_wall_ms() / DAY_MS * DAY_MS; /* UTC, as all times here */
 	cli_table_init(&t, titles, 8);
 	for (size_t i = 0; ok && i < c->conf->accounts.n; i++) {
 		const struct conf_account *account = &c->conf->accounts.p[i];
 		const struct poll_result *p = result_of(polls, n, account->name);
 		uint64_t today = 0;
-		ok = !r || origin_collected(r, span_of(account->name), midnight, &today, &err);
+		ok = !r ||
+				origin_collected(r, span_of(account->name), midnight,
+						&today, &err);
 		if (c->json)
-			(void)json_array_append_new(list, account_json(account, p, today));
+			(void)json_array_append_new(
+					list, account_json(account, p, today));
 		else
 			account_row(&t, account, p, today);
 	}
@@ -115,8 +121,10 @@ static bool
 read_progress(struct span body, struct progress *p)
 {
 	return ctl_get_span(&body, &p->account) && ctl_get_span(&body, &p->words) &&
-			ctl_get_u64(&body, &p->listed) && ctl_get_u64(&body, &p->collected) &&
-			ctl_get_u64(&body, &p->octets) && ctl_get_u64(&body, &p->finished) &&
+			ctl_get_u64(&body, &p->listed) &&
+			ctl_get_u64(&body, &p->collected) &&
+			ctl_get_u64(&body, &p->octets) &&
+			ctl_get_u64(&body, &p->finished) &&
 			ctl_get_u64(&body, &p->failed);
 }
 
@@ -125,10 +133,13 @@ show_progress(struct cli *c, const struct progress *p, json_t *list, bool termin
 {
 	if (p->finished && c->json) {
 		(void)json_array_append_new(list,
-				json_pack("{s:o,s:I,s:I,s:I,s:b,s:o}", "name", cli_json_span(p->account),
-						"listed", (json_int_t)p->listed, "collected",
-						(json_int_t)p->collected, "octets", (json_int_t)p->octets,
-						"failed", p->failed != 0, "result", cli_json_span(p->words)));
+				json_pack("{s:o,s:I,s:I,s:I,s:b,s:o}", "name",
+						cli_json_span(p->account), "listed",
+						(json_int_t)p->listed, "collected",
+						(json_int_t)p->collected, "octets",
+						(json_int_t)p->octets, "failed",
+						p->failed != 0, "result",
+						cli_json_span(p->words)));
 		return;
 	}
 	if (c->json || (!p->finished && !terminal))
@@ -136,8 +147,8 @@ show_progress(struct cli *c, const struct progress *p, json_t *list, bool termin
 	if (terminal)
 		(void)fputs("\r\033[K", stdout);
 	cli_print_span(stdout, p->account, 0);
-	(void)printf(": %" PRIu64 " of %" PRIu64 " collected, %" PRIu64 " octets", p->collected,
-			p->listed, p->octets);
+	(void)printf(": %" PRIu64 " of %" PRIu64 " collected, %" PRIu64 " octets",
+			p->collected, p->listed, p->octets);
 	if (p->finished) {
 		(void)fputs(": ", stdout);
 		cli_print_span(stdout, p->words, 0);
@@ -149,7 +160,9 @@ show_progress(struct cli *c, const struct progress *p, json_t *list, bool termin
 static int
 follow(struct cli *c, struct ctl_client *fetch, json_t *list)
 {
-	enum { SILENCE_MS = 35 * 60 * 1000 }; /* a session may take 30 minutes for one message */
+	enum {
+		SILENCE_MS = 35 * 60 * 1000
+	}; /* a session may take 30 minutes for one message */
 	bool terminal = isatty(STDOUT_FILENO) && !c->json, failed = false;
 	enum ctl_kind kind;
 	struct span body, reason;
@@ -163,9 +176,12 @@ follow(struct cli *c, struct ctl_client *fetch, json_t *list)
 			return failed ? CLI_FAILED : CLI_DONE;
 		if (kind == CTL_FAILED)
 			return cli_fail(CLI_FAILED, SPAN_FMT,
-					SPAN_ARG(ctl_get_span(&body, &reason) ? reason : SPAN("refused")));
+					SPAN_ARG(ctl_get_span(&body, &reason)
+									? reason
+									: SPAN("refused")));
 		if (kind != CTL_PROGRESS || !read_progress(body, &p))
-			return cli_fail(CLI_FAILED, "the service sent something unexpected");
+			return cli_fail(CLI_FAILED,
+					"the service sent something unexpected");
 		failed = failed || (p.finished && p.failed);
 		show_progress(c, &p, list, terminal);
 	}
@@ -185,13 +201,16 @@ cli_poll(struct cli *c)
 	ok = ctl_put_u64(&body, (uint64_t)c->argc);
 	for (int i = 0; i < c->argc; i++) {
 		if (!conf_account_find(c->conf, c->argv[i]))
-			return cli_fail(CLI_USAGE, "there is no account %s", c->argv[i]);
+			return cli_fail(CLI_USAGE, "there is no account %s",
+					c->argv[i]);
 		ok = ok && ctl_put_span(&body, span_of(c->argv[i]));
 	}
 
-	struct ctl_client *fetch = ctl_connect(cli_path(c, "run/fetch.ctl"), 5000, &err);
+	struct ctl_client *fetch =
+			ctl_connect(cli_path(c, "run/fetch.ctl"), 5000, &err);
 	if (!fetch)
-		return cli_fail(CLI_LATER, "no service runs on %s; postern once collects without one",
+		return cli_fail(CLI_LATER,
+				"no service runs on %s; postern once collects without one",
 				c->conf->server.state);
 	json_t *list = json_array();
 	int status = CLI_FAILED;

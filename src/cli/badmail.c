@@ -21,7 +21,8 @@ open_folder(struct cli *c)
 	const struct conf_badmail *b = &c->conf->badmail;
 	struct err err = { 0 };
 	struct badmail *folder = badmail_open(cli_path(c, "Badmail"),
-			b->keep_s == CONF_KEEP_FOREVER ? 0 : (uint64_t)b->keep_s, b->max, &err);
+			b->keep_s == CONF_KEEP_FOREVER ? 0 : (uint64_t)b->keep_s,
+			b->max, &err);
 
 	if (!folder)
 		(void)cli_fail(0, "%s", err.text);
@@ -39,16 +40,20 @@ item_json(const struct badmail_item *item)
 		const struct badmail_row *row = &item->recipients[i];
 		(void)json_array_append_new(recipients,
 				json_pack("{s:o,s:o,s:o,s:s,s:I}", "address",
-						cli_json_span(span_of(row->address)), "status",
-						cli_json_span(span_of(row->status)), "last_reply",
-						cli_json_span(span_of(row->reply)), "reason",
-						badmail_reason_name(row->reason), "attempts",
-						(json_int_t)row->attempts));
+						cli_json_span(span_of(row->address)),
+						"status",
+						cli_json_span(span_of(row->status)),
+						"last_reply",
+						cli_json_span(span_of(row->reply)),
+						"reason",
+						badmail_reason_name(row->reason),
+						"attempts", (json_int_t)row->attempts));
 	}
 	return json_pack("{s:s,s:s,s:i,s:o,s:o,s:o,s:I,s:o}", "id", id, "reason",
-			badmail_reason_name(item->reason), "event", item->event, "sender",
-			cli_json_span(span_of(item->sender)), "recipients", recipients,
-			"message_id", cli_json_span(span_of(item->message_id)), "size",
+			badmail_reason_name(item->reason), "event", item->event,
+			"sender", cli_json_span(span_of(item->sender)), "recipients",
+			recipients, "message_id",
+			cli_json_span(span_of(item->message_id)), "size",
 			(json_int_t)item->size, "time", cli_json_time(item->time_ms));
 }
 
@@ -72,13 +77,17 @@ list_one(void *host, const struct badmail_item *item)
 	}
 	qid_print(item->qid, id);
 	for (size_t i = 0; i < item->n_recipients || i == 0; i++) {
-		const struct badmail_row *row = i < item->n_recipients ? &item->recipients[i] : NULL;
+		const struct badmail_row *row =
+				i < item->n_recipients ? &item->recipients[i] : NULL;
 		struct span sender = span_of(item->sender);
-		const char *const cells[] = { i == 0 ? cli_cell(&l->table, span_of(id)) : "",
+		const char *const cells[] = { i == 0 ? cli_cell(&l->table, span_of(id))
+						     : "",
 			i == 0 ? cli_cell_time(&l->table, item->time_ms) : "",
 			i == 0 ? cli_cell_num(&l->table, item->size) : "",
 			badmail_reason_name(row ? row->reason : item->reason),
-			i > 0 ? "" : sender.n > 0 ? cli_cell(&l->table, sender) : "<>",
+			i > 0			       ? ""
+					: sender.n > 0 ? cli_cell(&l->table, sender)
+						       : "<>",
 			row ? cli_cell(&l->table, span_of(row->address)) : "-",
 			row ? cli_cell(&l->table, span_of(row->reply)) : "-" };
 		cli_table_row(&l->table, cells);
@@ -154,7 +163,8 @@ cli_badmail_show(struct cli *c)
 	if (item && c->json) {
 		json_t *j = item_json(item);
 		if (badmail_words(folder, qid, &words, &err))
-			(void)json_object_set_new(j, "words", cli_json_span(buf_span(&words)));
+			(void)json_object_set_new(
+					j, "words", cli_json_span(buf_span(&words)));
 		status = cli_print_json(j);
 	} else if (item && badmail_words(folder, qid, &words, &err)) {
 		struct span left = buf_span(&words);
@@ -163,7 +173,8 @@ cli_badmail_show(struct cli *c)
 			cli_print_span(stdout, span_trim(line), 0);
 			(void)putchar('\n');
 		}
-		(void)printf("\nThe message: %s/%s.BAD\n", cli_path(c, "Badmail"), c->argv[0]);
+		(void)printf("\nThe message: %s/%s.BAD\n", cli_path(c, "Badmail"),
+				c->argv[0]);
 		status = CLI_DONE;
 	} else if (item) {
 		(void)cli_fail(0, "%s", err.text);
@@ -199,8 +210,8 @@ origin_of(struct buf *out, const struct badmail_item *item, struct span address)
 }
 
 static void
-report(struct replay *r, const struct badmail_item *item, struct span address, const char *done,
-		uint64_t queued)
+report(struct replay *r, const struct badmail_item *item, struct span address,
+		const char *done, uint64_t queued)
 {
 	char from[QID_SIZE], to[QID_SIZE] = "";
 
@@ -210,8 +221,10 @@ report(struct replay *r, const struct badmail_item *item, struct span address, c
 	if (r->c->json) {
 		(void)json_array_append_new(r->json,
 				json_pack("{s:s,s:o,s:s,s:o}", "id", from, "address",
-						cli_json_span(address), "result", done, "queue_id",
-						queued ? json_string(to) : json_null()));
+						cli_json_span(address), "result", done,
+						"queue_id",
+						queued ? json_string(to)
+						       : json_null()));
 		return;
 	}
 	(void)printf("%s  ", from);
@@ -231,18 +244,21 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 
 	if (fd < 0)
 		return false;
-	if (size > BODY_BLOB_MAX && (sub->spool_fd = spool_create(r->store, sub->id, err)) < 0)
+	if (size > BODY_BLOB_MAX &&
+			(sub->spool_fd = spool_create(r->store, sub->id, err)) < 0)
 		return false;
 	for (;;) {
 		ssize_t n = fd_read_at(fd, piece, sizeof(piece), at);
 		if (n < 0)
-			return err_set(err, 0, "the message of the Badmail item cannot be read");
+			return err_set(err, 0,
+					"the message of the Badmail item cannot be read");
 		if (n == 0)
 			break;
 		at += (uint64_t)n;
 		struct span bytes = { piece, (size_t)n };
 		if (sub->spool_fd < 0 ? !buf_add(memory, bytes)
-				      : !spool_write(sub->spool_fd, bytes, &sub->spool_size, err))
+				      : !spool_write(sub->spool_fd, bytes,
+							&sub->spool_size, err))
 			return sub->spool_fd < 0
 					? err_set(err, 0, "the message grew while it was read")
 					: false;
@@ -253,30 +269,40 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 
 /* One recipient of one item: into the queue, in a transaction of its own. */
 static bool
-submit(struct replay *r, const struct badmail_item *item, struct span address, const char *hop)
+submit(struct replay *r, const struct badmail_item *item, struct span address,
+		const char *hop)
 {
 	AUTO(buf_done) struct buf memory = BUF_MAX(BODY_BLOB_MAX + 65536);
 	AUTO(buf_done) struct buf origin = BUF_MAX(256);
 	int64_t now = clock_wall_ms();
-	struct submission_recipient to = { .address = address, .hop = span_of(hop),
-		.state = QUEUE_QUEUED };
-	struct submission sub = { .job.work = STORE_SUBMIT, .id = store_new_id(r->store, now),
-		.account = SPAN(":badmail"), .source = SPAN("Badmail"),
-		.sender = span_of(item->sender), .message_id = span_of(item->message_id),
-		.arrived_ms = now, .flags = MESSAGE_BARE | MESSAGE_8BIT, .spool_fd = -1,
-		.recipients = &to, .n = 1 };
+	struct submission_recipient to = {
+		.address = address, .hop = span_of(hop), .state = QUEUE_QUEUED
+	};
+	struct submission sub = { .job.work = STORE_SUBMIT,
+		.id = store_new_id(r->store, now),
+		.account = SPAN(":badmail"),
+		.source = SPAN("Badmail"),
+		.sender = span_of(item->sender),
+		.message_id = span_of(item->message_id),
+		.arrived_ms = now,
+		.flags = MESSAGE_BARE | MESSAGE_8BIT,
+		.spool_fd = -1,
+		.recipients = &to,
+		.n = 1 };
 	struct err err = { 0 };
 	struct list jobs;
 
 	list_init(&jobs);
 	list_init(&sub.job.link);
-	bool ready = origin_of(&origin, item, address) && load_body(r, item, &sub, &memory, &err);
+	bool ready = origin_of(&origin, item, address) &&
+			load_body(r, item, &sub, &memory, &err);
 	sub.uidl = buf_span(&origin);
 	if (ready) {
 		list_add(&jobs, &sub.job.link);
 		store_run(r->store, &jobs);
 	}
-	bool done = ready && (sub.job.result == STORE_DONE || sub.job.result == STORE_HAD);
+	bool done = ready &&
+			(sub.job.result == STORE_DONE || sub.job.result == STORE_HAD);
 	if (sub.spool_fd >= 0) {
 		(void)close(sub.spool_fd);
 		if (!ready || sub.job.result != STORE_DONE)
@@ -287,15 +313,18 @@ submit(struct replay *r, const struct badmail_item *item, struct span address, c
 		return false;
 	}
 	bool had = sub.job.result == STORE_HAD;
-	report(r, item, address, had ? "was replayed before" : "queued", had ? sub.had : sub.id);
+	report(r, item, address, had ? "was replayed before" : "queued",
+			had ? sub.had : sub.id);
 	if (had)
 		return true;
 
 	char bad[QID_SIZE], id[QID_SIZE];
 	qid_print(item->qid, bad);
 	qid_print(sub.id, id);
-	log_event(2010, FIELDS(f_str("badmail", bad), f_str("id", id), f_num("recipients", 1),
-					f_num("already", 0), f_str("user", cli_user())));
+	log_event(2010,
+			FIELDS(f_str("badmail", bad), f_str("id", id),
+					f_num("recipients", 1), f_num("already", 0),
+					f_str("user", cli_user())));
 	return true;
 }
 
@@ -311,13 +340,14 @@ replay_recipient(struct replay *r, const struct badmail_item *item, struct span 
 	struct address parsed;
 	struct err err = { 0 };
 
-	if (!address_parse(&a, address, &parsed) || !domain_canon(parsed.domain, domain)) {
+	if (!address_parse(&a, address, &parsed) ||
+			!domain_canon(parsed.domain, domain)) {
 		report(r, item, address, "stays: it is no address; use --to", 0);
 		return STAYS;
 	}
 	if (!origin_of(&origin, item, address) ||
-			!origin_look(store_reader(r->store), SPAN(":badmail"), buf_span(&origin), &known,
-					NULL, &err)) {
+			!origin_look(store_reader(r->store), SPAN(":badmail"),
+					buf_span(&origin), &known, NULL, &err)) {
 		(void)cli_fail(0, "%s", err.text);
 		return TROUBLE;
 	}
@@ -325,7 +355,8 @@ replay_recipient(struct replay *r, const struct badmail_item *item, struct span 
 		report(r, item, address, "was replayed before, skipped", 0);
 		return REPLAYED;
 	}
-	struct policy_answer answer = policy_decide(r->policies, parsed.local, span_of(domain));
+	struct policy_answer answer =
+			policy_decide(r->policies, parsed.local, span_of(domain));
 	if (!answer.accepted) {
 		report(r, item, address, "stays: its domain is in no policy", 0);
 		return STAYS;
@@ -356,7 +387,8 @@ is_delay_report(struct replay *r, const struct badmail_item *item)
 	while (text.n > 0) {
 		struct span line = span_trim(span_until(&text, '\n'));
 		if (span_starts_nocase(line, SPAN("Action:")) &&
-				span_eq_nocase(span_trim(span_skip(line, 7)), SPAN("delayed")))
+				span_eq_nocase(span_trim(span_skip(line, 7)),
+						SPAN("delayed")))
 			return true;
 	}
 	return false;
@@ -381,12 +413,14 @@ replay_item(struct replay *r, const char *id)
 	if (!r->to && item->n_recipients == 0)
 		(void)cli_fail(0, "%s has no recipients; say --to ADDRESS", id);
 	for (size_t i = 0; i < (r->to ? 1 : item->n_recipients); i++) {
-		struct span address = span_of(r->to ? r->to : item->recipients[i].address);
+		struct span address =
+				span_of(r->to ? r->to : item->recipients[i].address);
 		enum outcome o = replay_recipient(r, item, address);
 		all = all && o == REPLAYED;
 		fine = fine && o != TROUBLE && (r->dry || o == REPLAYED);
 	}
-	if (all && (r->to || item->n_recipients > 0) && !badmail_remove(r->folder, qid, &err))
+	if (all && (r->to || item->n_recipients > 0) &&
+			!badmail_remove(r->folder, qid, &err))
 		fine = cli_fail(0, "%s", err.text) != 0;
 	fine = fine && (r->to || item->n_recipients > 0);
 	badmail_item_free(item);
@@ -398,7 +432,8 @@ cli_badmail_replay(struct cli *c)
 {
 	const char *to = NULL;
 	bool dry = false, fine = true;
-	const struct cli_option options[] = { { "--to", &to, NULL }, { "--dry-run", NULL, &dry }, { 0 } };
+	const struct cli_option options[] = { { "--to", &to, NULL },
+		{ "--dry-run", NULL, &dry }, { 0 } };
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	struct err err = { 0 };
 

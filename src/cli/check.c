@@ -18,9 +18,11 @@ check_secret(const struct conf_account *a, const char *file, struct conf_faults 
 			secret_read(&a->password, &value, &err))
 		return;
 	if (buf_addf(&text, "account %s: %s", a->name, err.text) && buf_cstr(&text))
-		conf_faults_add(faults, &(struct conf_fault){ .file = file, .mark = a->mark,
-							 .text = text.p,
-							 .hint = "the password is read from there at each poll" });
+		conf_faults_add(faults,
+				&(struct conf_fault){ .file = file,
+						.mark = a->mark,
+						.text = text.p,
+						.hint = "the password is read from there at each poll" });
 }
 
 static int
@@ -34,8 +36,8 @@ check_online(struct cli *c)
 		bool ok = fetch_try(c->conf, i, &r);
 		fine = fine && ok;
 		if (ok)
-			(void)printf("%s: logged on, %llu messages wait there\n", a->name,
-					(unsigned long long)r.listed);
+			(void)printf("%s: logged on, %llu messages wait there\n",
+					a->name, (unsigned long long)r.listed);
 		else
 			(void)printf("%s: %s\n", a->name, r.error.text);
 	}
@@ -45,9 +47,10 @@ check_online(struct cli *c)
 static json_t *
 fault_json(const struct conf_fault *f)
 {
-	return json_pack("{s:s,s:i,s:i,s:s,s:s,s:o}", "file", f->file, "line", (int)f->mark.line,
-			"column", (int)f->mark.column, "severity", f->warning ? "warning" : "error",
-			"text", f->text, "hint", f->hint ? json_string(f->hint) : json_null());
+	return json_pack("{s:s,s:i,s:i,s:s,s:s,s:o}", "file", f->file, "line",
+			(int)f->mark.line, "column", (int)f->mark.column, "severity",
+			f->warning ? "warning" : "error", "text", f->text, "hint",
+			f->hint ? json_string(f->hint) : json_null());
 }
 
 static void

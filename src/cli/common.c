@@ -54,8 +54,10 @@ cli_options(struct cli *c, const struct cli_option *options, int least, int most
 		}
 		const struct cli_option *o = option_named(options, arg);
 		if (!o || (o->value && i + 1 == c->argc)) {
-			(void)cli_fail(0, o ? "%s needs a value, see --help"
-					    : "there is no option %s here, see --help", arg);
+			(void)cli_fail(0,
+					o ? "%s needs a value, see --help"
+					  : "there is no option %s here, see --help",
+					arg);
 			return false;
 		}
 		if (o->value)
@@ -65,8 +67,9 @@ cli_options(struct cli *c, const struct cli_option *options, int least, int most
 	}
 	c->argc = kept;
 	if (kept < least || kept > most) {
-		(void)cli_fail(0, kept < least ? "an argument is missing, see --help"
-					       : "too many arguments, see --help");
+		(void)cli_fail(0,
+				kept < least ? "an argument is missing, see --help"
+					     : "too many arguments, see --help");
 		return false;
 	}
 	return true;
@@ -80,7 +83,9 @@ cli_conf_faults(struct cli *c, struct conf_faults *faults)
 	struct err err = { 0 };
 
 	if (!file_read(AT_FDCWD, c->conf_path, FILE_REGULAR, &text, &err)) {
-		conf_faults_add(faults, &(struct conf_fault){ .file = c->conf_path, .text = err.text });
+		conf_faults_add(faults,
+				&(struct conf_fault){ .file = c->conf_path,
+						.text = err.text });
 		return false;
 	}
 	(void)gethostname(hostname, sizeof(hostname) - 1);
@@ -178,10 +183,13 @@ cli_user(void)
 void
 cli_wake_relay(const struct cli *c)
 {
-	struct ctl_client *relay = ctl_connect(cli_path(c, "run/relay.ctl"), 2000, NULL);
+	struct ctl_client *relay =
+			ctl_connect(cli_path(c, "run/relay.ctl"), 2000, NULL);
 	struct err err = { 0 };
 
 	if (relay && !ctl_ask(relay, CTL_WAKE, SPAN(""), &err))
-		(void)cli_fail(0, "the change is made, but the relay did not hear of it: %s", err.text);
+		(void)cli_fail(0,
+				"the change is made, but the relay did not hear of it: %s",
+				err.text);
 	ctl_client_free(relay);
 }

@@ -26,5 +26,7 @@ cli_config_defaults(struct cli *c)
 
 	if (!cli_options(c, NULL, 0, 0))
 		return CLI_USAGE;
-	return print_whole(&text, c->json ? conf_defaults_json(&text) : conf_defaults_print(&text));
+	return print_whole(&text,
+			c->json ? conf_defaults_json(&text)
+				: conf_defaults_print(&text));
 }

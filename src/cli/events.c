@@ -16,11 +16,13 @@ print_shape(const struct journal_entry *e)
 {
 	(void)printf("EVENT ID: %d\n", e->id);
 	(void)fwrite(e->text.p, 1, e->text.n, stdout);
-	(void)fputs(e->text.n > 0 && e->text.p[e->text.n - 1] == '\n' ? "\n" : "\n\n", stdout);
+	(void)fputs(e->text.n > 0 && e->text.p[e->text.n - 1] == '\n' ? "\n" : "\n\n",
+			stdout);
 }
 
 static void
-print_entry(const struct cli *c, const struct journal_filter *f, const struct journal_entry *e)
+print_entry(const struct cli *c, const struct journal_filter *f,
+		const struct journal_entry *e)
 {
 	AUTO(buf_done) struct buf line = BUF_MAX(1024 * 1024);
 
@@ -48,22 +50,26 @@ read_since(const char *text, int64_t *out_ms)
 }
 
 static bool
-read_filter(struct journal_filter *f, const char *id, const char *account, const char *since,
-		const char *level)
+read_filter(struct journal_filter *f, const char *id, const char *account,
+		const char *since, const char *level)
 {
 	uint64_t n;
 
 	*f = (struct journal_filter){ .account = span_of(account), .level = 3 };
 	if (id) {
 		if (!num_u64(span_of(id), 99999, &n) || !event_find((int)n)) {
-			(void)cli_fail(0, "there is no event %s, see postern events catalog", id);
+			(void)cli_fail(0,
+					"there is no event %s, see postern events catalog",
+					id);
 			return false;
 		}
 		f->id = (int)n;
 	}
 	if (since && !read_since(since, &f->since_ms)) {
-		(void)cli_fail(0, "--since takes 2026-11-22, 2026-11-22T16:57:00 (UTC) or an age "
-				  "such as 7d, not %s", since);
+		(void)cli_fail(0,
+				"--since takes 2026-11-22, 2026-11-22T16:57:00 (UTC) or an age "
+				"such as 7d, not %s",
+				since);
 		return false;
 	}
 	if (level) {
@@ -81,14 +87,15 @@ cli_events(struct cli *c)
 {
 	const char *id = NULL, *account = NULL, *since = NULL, *level = NULL;
 	bool follow = false;
-	const struct cli_option options[] = { { "--follow", NULL, &follow }, { "--id", &id, NULL },
-		{ "--account", &account, NULL }, { "--since", &since, NULL },
-		{ "--level", &level, NULL }, { 0 } };
+	const struct cli_option options[] = { { "--follow", NULL, &follow },
+		{ "--id", &id, NULL }, { "--account", &account, NULL },
+		{ "--since", &since, NULL }, { "--level", &level, NULL }, { 0 } };
 	struct journal_filter filter;
 	struct journal_entry entry;
 	struct err err = { 0 };
 
-	if (!cli_options(c, options, 0, 0) || !read_filter(&filter, id, account, since, level))
+	if (!cli_options(c, options, 0, 0) ||
+			!read_filter(&filter, id, account, since, level))
 		return CLI_USAGE;
 	if (!cli_conf(c))
 		return CLI_CONFIG;
@@ -129,9 +136,9 @@ severity_word(char severity)
 static json_t *
 event_json(const struct event *e)
 {
-	return json_pack("{s:i,s:s,s:s,s:i,s:s,s:s,s:s}", "id", e->id, "name", e->name, "severity",
-			severity_word(e->severity), "level", (int)e->level, "text", e->text, "means",
-			e->means, "advice", e->advice);
+	return json_pack("{s:i,s:s,s:s,s:i,s:s,s:s,s:s}", "id", e->id, "name", e->name,
+			"severity", severity_word(e->severity), "level", (int)e->level,
+			"text", e->text, "means", e->means, "advice", e->advice);
 }
 
 int
@@ -142,14 +149,18 @@ cli_events_explain(struct cli *c)
 	if (!cli_options(c, NULL, 1, 1))
 		return CLI_USAGE;
 
-	const struct event *e = num_u64(span_of(c->argv[0]), 99999, &id) ? event_find((int)id) : NULL;
+	const struct event *e = num_u64(span_of(c->argv[0]), 99999, &id)
+			? event_find((int)id)
+			: NULL;
 	if (!e)
-		return cli_fail(CLI_USAGE, "there is no event %s, see postern events catalog",
+		return cli_fail(CLI_USAGE,
+				"there is no event %s, see postern events catalog",
 				c->argv[0]);
 	if (c->json)
 		return cli_print_json(event_json(e));
-	(void)printf("%d %s (%s, level %u)\n\n%s\n\nMeaning: %s\nWhat to do: %s\n", e->id, e->name,
-			severity_word(e->severity), e->level, e->text, e->means, e->advice);
+	(void)printf("%d %s (%s, level %u)\n\n%s\n\nMeaning: %s\nWhat to do: %s\n",
+			e->id, e->name, severity_word(e->severity), e->level, e->text,
+			e->means, e->advice);
 	return CLI_DONE;
 }
 
@@ -173,7 +184,8 @@ cli_events_catalog(struct cli *c)
 	cli_table_init(&t, titles, 4);
 	for (size_t i = 0; i < n; i++) {
 		char sev[4];
-		(void)snprintf(sev, sizeof(sev), "%c%u", all[i].severity, all[i].level % 10);
+		(void)snprintf(sev, sizeof(sev), "%c%u", all[i].severity,
+				all[i].level % 10);
 		struct span text = span_of(all[i].text);
 		const char *const row[] = { cli_cell_num(&t, (uint64_t)all[i].id),
 			cli_cell(&t, span_of(sev)), all[i].name,

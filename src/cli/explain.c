@@ -15,7 +15,8 @@ static bool
 read_header(const char *path, struct buf *out, struct err *err)
 {
 	bool input = strcmp(path, "-") == 0;
-	AUTO(fd_done) int fd = input ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	AUTO(fd_done)
+	int fd = input ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
 	struct header_end end = { 0 };
 
 	if (fd < 0)
@@ -46,17 +47,22 @@ answer_one(struct answers *all, struct span address)
 	char domain[ADDRESS_DOMAIN_MAX + 1] = "";
 	struct address parsed;
 
-	if (!address_parse(&a, address, &parsed) || !domain_canon(parsed.domain, domain))
+	if (!address_parse(&a, address, &parsed) ||
+			!domain_canon(parsed.domain, domain))
 		return;
-	struct policy_answer answer = policy_decide(all->policies, parsed.local, span_of(domain));
+	struct policy_answer answer =
+			policy_decide(all->policies, parsed.local, span_of(domain));
 	if (answer.accepted) {
-		const struct nexthop *hop = nexthop_find(all->routes, span_of(domain), true);
-		(void)json_array_append_new(all->recipients, json_pack("{s:o,s:s}", "address",
-								     cli_json_span(address), "route",
-								     hop->key));
+		const struct nexthop *hop =
+				nexthop_find(all->routes, span_of(domain), true);
+		(void)json_array_append_new(all->recipients,
+				json_pack("{s:o,s:s}", "address",
+						cli_json_span(address), "route",
+						hop->key));
 	} else if (policy_reply(&answer, address, &reply)) {
 		(void)json_array_append_new(all->refused,
-				json_pack("{s:o,s:o}", "address", cli_json_span(address), "reply",
+				json_pack("{s:o,s:o}", "address",
+						cli_json_span(address), "reply",
 						cli_json_span(buf_span(&reply))));
 	}
 }
@@ -69,9 +75,10 @@ candidates_json(const struct recipients *r)
 	for (size_t i = 0; i < r->n_candidates; i++) {
 		const struct recipients_candidate *x = &r->candidates[i];
 		(void)json_array_append_new(list,
-				json_pack("{s:o,s:o,s:b,s:s}", "address", cli_json_span(x->address),
-						"header", cli_json_span(x->header), "kept", x->kept,
-						"why", x->why ? x->why : ""));
+				json_pack("{s:o,s:o,s:b,s:s}", "address",
+						cli_json_span(x->address), "header",
+						cli_json_span(x->header), "kept",
+						x->kept, "why", x->why ? x->why : ""));
 	}
 	return list;
 }
@@ -82,11 +89,17 @@ print_list(const json_t *list, const char *label, const char *what)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach (list, i, one) {
+	json_array_foreach(list, i, one)
+	{
 		(void)printf("%s ", label);
-		cli_print_span(stdout, span_of(json_string_value(json_object_get(one, "address"))), 0);
+		cli_print_span(stdout,
+				span_of(json_string_value(
+						json_object_get(one, "address"))),
+				0);
 		(void)fputs(", ", stdout);
-		cli_print_span(stdout, span_of(json_string_value(json_object_get(one, what))), 0);
+		cli_print_span(stdout,
+				span_of(json_string_value(json_object_get(one, what))),
+				0);
 		(void)putchar('\n');
 	}
 }
@@ -100,8 +113,9 @@ print_text(const struct recipients *r, const struct answers *all)
 	cli_table_init(&t, titles, 4);
 	for (size_t i = 0; i < r->n_candidates; i++) {
 		const struct recipients_candidate *x = &r->candidates[i];
-		const char *const row[] = { cli_cell(&t, x->header), cli_cell(&t, x->address),
-			x->kept ? "yes" : "no", x->why ? x->why : "" };
+		const char *const row[] = { cli_cell(&t, x->header),
+			cli_cell(&t, x->address), x->kept ? "yes" : "no",
+			x->why ? x->why : "" };
 		cli_table_row(&t, row);
 	}
 	cli_table_print(&t);
@@ -142,10 +156,12 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	for (size_t i = 0; i < r.n; i++)
 		answer_one(&all, r.v[i]);
 	if (c->json) {
-		status = cli_print_json(json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}", "account",
-				account->name, "sender", cli_json_span(r.sender), "source",
-				cli_json_span(r.source), "candidates", candidates_json(&r),
-				"recipients", all.recipients, "refused", all.refused));
+		status = cli_print_json(json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}",
+				"account", account->name, "sender",
+				cli_json_span(r.sender), "source",
+				cli_json_span(r.source), "candidates",
+				candidates_json(&r), "recipients", all.recipients,
+				"refused", all.refused));
 	} else {
 		print_text(&r, &all);
 		status = CLI_DONE;
@@ -174,7 +190,8 @@ cli_explain(struct cli *c)
 	if (!name && c->conf->accounts.n == 1)
 		name = c->conf->accounts.p[0].name;
 	if (!name)
-		return cli_fail(CLI_USAGE, "--account NAME is needed: who gets a message depends on it");
+		return cli_fail(CLI_USAGE,
+				"--account NAME is needed: who gets a message depends on it");
 
 	const struct conf_account *account = conf_account_find(c->conf, name);
 	if (!account)

@@ -6,34 +6,47 @@
 static const struct cli_word words[] = {
 	{ "run", "", "the service: collects on schedule, relays, delivers", cli_run },
 	{ "once", "[--queue-only] [ACCOUNT...]",
-			"collects once, delivers what is due, prints what became of it", cli_once },
+			"collects once, delivers what is due, prints what became of it",
+			cli_once },
 	{ "check", "[--online]", "checks configuration and policies, names every fault",
 			cli_check },
 	{ "poll", "[ACCOUNT...]", "asks the running service to collect now", cli_poll },
-	{ "accounts", "", "the accounts, their last poll and what waits there", cli_accounts },
-	{ "explain", "FILE|- --account NAME", "who would get a message, and why", cli_explain },
+	{ "accounts", "", "the accounts, their last poll and what waits there",
+			cli_accounts },
+	{ "explain", "FILE|- --account NAME", "who would get a message, and why",
+			cli_explain },
 	{ "trace", "ID", "all that is known of one message", cli_trace },
 	{ "queue list", "[--domain D] [--status S] [--all]", "messages in the queue",
 			cli_queue_list },
-	{ "queue show", "ID", "one message: envelope, recipients, last replies", cli_queue_show },
-	{ "queue retry", "[ID | --domain D]", "makes deferred mail due at once", cli_queue_retry },
-	{ "badmail list", "", "messages that could not be delivered", cli_badmail_list },
+	{ "queue show", "ID", "one message: envelope, recipients, last replies",
+			cli_queue_show },
+	{ "queue retry", "[ID | --domain D]", "makes deferred mail due at once",
+			cli_queue_retry },
+	{ "badmail list", "", "messages that could not be delivered",
+			cli_badmail_list },
 	{ "badmail show", "ID", "one of them, and why", cli_badmail_show },
 	{ "badmail replay", "ID... [--to ADDRESS] [--dry-run]",
-			"queues them again for the recipients not yet served", cli_badmail_replay },
+			"queues them again for the recipients not yet served",
+			cli_badmail_replay },
 	{ "policy list", "", "the recipient policies", cli_policy_list },
 	{ "policy show", "NAME", "one policy", cli_policy_show },
-	{ "policy apply", "[FILE...]", "puts policy files into the database", cli_policy_apply },
-	{ "policy add", "DOMAIN [--policy NAME]", "makes a domain one of ours", cli_policy_add },
-	{ "policy remove", "DOMAIN", "takes a domain out of all policies", cli_policy_remove },
+	{ "policy apply", "[FILE...]", "puts policy files into the database",
+			cli_policy_apply },
+	{ "policy add", "DOMAIN [--policy NAME]", "makes a domain one of ours",
+			cli_policy_add },
+	{ "policy remove", "DOMAIN", "takes a domain out of all policies",
+			cli_policy_remove },
 	{ "policy test", "ADDRESS", "would the relay take it, and where would it go",
 			cli_policy_test },
 	{ "events", "[--follow] [--id N] [--account A] [--since T] [--level L]",
 			"what happened", cli_events },
-	{ "events explain", "N", "what an event means and what to do", cli_events_explain },
+	{ "events explain", "N", "what an event means and what to do",
+			cli_events_explain },
 	{ "events catalog", "", "all events", cli_events_catalog },
-	{ "config schema", "", "the JSON Schema of the configuration", cli_config_schema },
-	{ "config defaults", "", "every setting with its default", cli_config_defaults },
+	{ "config schema", "", "the JSON Schema of the configuration",
+			cli_config_schema },
+	{ "config defaults", "", "every setting with its default",
+			cli_config_defaults },
 };
 
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
@@ -48,7 +61,8 @@ print_usage(FILE *f, const char *group)
 		if (strncmp(words[i].name, group, n) != 0)
 			continue;
 		(void)fprintf(f, "  postern %s%s%s\n        %s\n", words[i].name,
-				words[i].usage[0] ? " " : "", words[i].usage, words[i].says);
+				words[i].usage[0] ? " " : "", words[i].usage,
+				words[i].says);
 	}
 	if (n == 0)
 		(void)fputs("\n  -c FILE   the configuration; $POSTERN_CONFIG, else "
@@ -117,7 +131,8 @@ take_globals(struct cli *c, bool *help)
 			return CLI_DONE;
 		} else if (strcmp(arg, "-c") == 0) {
 			if (i + 1 == c->argc)
-				return cli_fail(CLI_USAGE, "-c needs the configuration file");
+				return cli_fail(CLI_USAGE,
+						"-c needs the configuration file");
 			c->conf_path = c->argv[++i];
 		} else {
 			c->argv[kept++] = arg;
@@ -131,16 +146,23 @@ static int
 say_word(struct cli *c, bool help)
 {
 	int taken = 0;
-	const struct cli_word *w = c->argc > 0 ? word_of(c->argc, c->argv, &taken) : NULL;
+	const struct cli_word *w =
+			c->argc > 0 ? word_of(c->argc, c->argv, &taken) : NULL;
 
 	if (help) {
-		print_usage(stdout, w ? w->name : c->argc > 0 && is_group(c->argv[0]) ? c->argv[0] : "");
+		print_usage(stdout,
+				w ? w->name
+						: c->argc > 0 && is_group(c->argv[0])
+						? c->argv[0]
+						: "");
 		return CLI_DONE;
 	}
 	if (!w) {
-		print_usage(stderr, c->argc > 0 && is_group(c->argv[0]) ? c->argv[0] : "");
+		print_usage(stderr,
+				c->argc > 0 && is_group(c->argv[0]) ? c->argv[0] : "");
 		return c->argc == 0 ? CLI_USAGE
-				    : cli_fail(CLI_USAGE, "there is no word \"%s\"", c->argv[0]);
+				    : cli_fail(CLI_USAGE, "there is no word \"%s\"",
+						      c->argv[0]);
 	}
 	c->argc -= taken;
 	c->argv += taken;
@@ -152,7 +174,8 @@ main(int argc, char **argv)
 {
 	const char *from_env = getenv("POSTERN_CONFIG");
 	struct cli c = {
-		.conf_path = from_env && from_env[0] ? from_env : "/etc/postern/postern.yaml",
+		.conf_path = from_env && from_env[0] ? from_env
+						     : "/etc/postern/postern.yaml",
 		.argc = argc > 0 ? argc - 1 : 0,
 		.argv = argv + 1,
 	};

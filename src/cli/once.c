@@ -49,9 +49,11 @@ on_progress(void *host, const struct fetch_result *last)
 			done += r.collected + r.known + r.failures;
 		}
 	}
-	int filled = listed > 0 ? (int)((done < listed ? done : listed) * WIDE / listed) : 0;
+	int filled = listed > 0 ? (int)((done < listed ? done : listed) * WIDE / listed)
+				: 0;
 	(void)fprintf(stderr, "\r[%.*s%*s] %" PRIu64 " of %" PRIu64 " ", filled,
-			"##############################", WIDE - filled, "", done, listed);
+			"##############################", WIDE - filled, "", done,
+			listed);
 }
 
 /* Which accounts: the named ones, or all. */
@@ -64,7 +66,8 @@ choose(struct once *o)
 	if (!o->accounts)
 		abort();
 	for (int i = 0; i < o->c->argc; i++) {
-		const struct conf_account *a = conf_account_find(o->c->conf, o->c->argv[i]);
+		const struct conf_account *a =
+				conf_account_find(o->c->conf, o->c->argv[i]);
 		if (!a) {
 			(void)cli_fail(0, "there is no account %s", o->c->argv[i]);
 			return false;
@@ -92,15 +95,16 @@ cell_count(struct cli_table *t, const char **cells, const struct fetch_result *r
 static void
 print_table(struct once *o, const struct relay_summary *sum)
 {
-	static const char *const titles[] = { "account", ">listed", ">collected", ">recipients",
-		">delivered", ">deferred", ">refused", ">badmail", ">time" };
+	static const char *const titles[] = { "account", ">listed", ">collected",
+		">recipients", ">delivered", ">deferred", ">refused", ">badmail",
+		">time" };
 	struct fetch_result total = { 0 };
 	struct cli_table t;
 
 	cli_table_init(&t, titles, 9);
 	for (size_t i = 0; i < o->n; i++) {
-		const char *cells[9] = { o->c->conf->accounts.p[o->accounts[i]].name, "-", "-", "-", "",
-			"", "-", "", "-" };
+		const char *cells[9] = { o->c->conf->accounts.p[o->accounts[i]].name,
+			"-", "-", "-", "", "", "-", "", "-" };
 		struct fetch_result r;
 		if (fetch_pool_result(o->pool, o->accounts[i], &r)) {
 			cell_count(&t, cells, &r);
@@ -113,7 +117,8 @@ print_table(struct once *o, const struct relay_summary *sum)
 		cli_table_row(&t, cells);
 	}
 	const char *cells[9] = { "all", "", "", "", cli_cell_num(&t, sum->delivered),
-		cli_cell_num(&t, sum->deferred), "", cli_cell_num(&t, sum->badmail), "" };
+		cli_cell_num(&t, sum->deferred), "", cli_cell_num(&t, sum->badmail),
+		"" };
 	cell_count(&t, cells, &total);
 	cells[6] = cli_cell_num(&t, sum->refused);
 	cli_table_row(&t, cells);
@@ -130,17 +135,24 @@ print_json(struct once *o, const struct relay_summary *sum)
 		struct fetch_result r = { 0 };
 		bool polled = fetch_pool_result(o->pool, o->accounts[i], &r);
 		(void)json_array_append_new(list,
-				json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:o}", "name", name,
-						"listed", (json_int_t)r.listed, "collected",
-						(json_int_t)r.collected, "skipped", (json_int_t)r.skipped,
-						"failed", (json_int_t)r.failures, "octets",
-						(json_int_t)r.octets, "seconds", (double)r.ms / 1000, "known",
-						(json_int_t)r.known, "deleted", (json_int_t)r.deleted, "error",
-						polled && r.failed ? json_string(r.error.text) : json_null()));
+				json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:o}",
+						"name", name, "listed",
+						(json_int_t)r.listed, "collected",
+						(json_int_t)r.collected, "skipped",
+						(json_int_t)r.skipped, "failed",
+						(json_int_t)r.failures, "octets",
+						(json_int_t)r.octets, "seconds",
+						(double)r.ms / 1000, "known",
+						(json_int_t)r.known, "deleted",
+						(json_int_t)r.deleted, "error",
+						polled && r.failed
+								? json_string(r.error.text)
+								: json_null()));
 	}
-	return cli_print_json(json_pack("{s:o,s:I,s:I,s:I,s:I}", "accounts", list, "delivered",
-			(json_int_t)sum->delivered, "deferred", (json_int_t)sum->deferred, "refused",
-			(json_int_t)sum->refused, "badmail", (json_int_t)sum->badmail));
+	return cli_print_json(json_pack("{s:o,s:I,s:I,s:I,s:I}", "accounts", list,
+			"delivered", (json_int_t)sum->delivered, "deferred",
+			(json_int_t)sum->deferred, "refused", (json_int_t)sum->refused,
+			"badmail", (json_int_t)sum->badmail));
 }
 
 static bool
@@ -148,7 +160,8 @@ any_failed(const struct once *o)
 {
 	for (size_t i = 0; i < o->n; i++) {
 		struct fetch_result r;
-		if (!fetch_pool_result(o->pool, o->accounts[i], &r) || r.failed || !r.finished)
+		if (!fetch_pool_result(o->pool, o->accounts[i], &r) || r.failed ||
+				!r.finished)
 			return true;
 	}
 	return false;
@@ -158,10 +171,16 @@ any_failed(const struct once *o)
 static int
 collect_and_deliver(struct once *o, bool queue_only)
 {
-	const struct relay_options relay = { .conf = o->c->conf, .state = o->c->conf->server.state,
-		.once = true, .ready_fd = -1, .hold = queue_only };
-	const struct fetch_options fetch = { .conf = o->c->conf, .state = o->c->conf->server.state,
-		.progress = on_progress, .idle = on_idle, .host = o };
+	const struct relay_options relay = { .conf = o->c->conf,
+		.state = o->c->conf->server.state,
+		.once = true,
+		.ready_fd = -1,
+		.hold = queue_only };
+	const struct fetch_options fetch = { .conf = o->c->conf,
+		.state = o->c->conf->server.state,
+		.progress = on_progress,
+		.idle = on_idle,
+		.host = o };
 	struct relay_summary sum = { 0 };
 	struct err err = { 0 };
 	bool ran = false;
@@ -194,7 +213,8 @@ int
 cli_once(struct cli *c)
 {
 	bool queue_only = false;
-	const struct cli_option options[] = { { "--queue-only", NULL, &queue_only }, { 0 } };
+	const struct cli_option options[] = { { "--queue-only", NULL, &queue_only },
+		{ 0 } };
 	struct once o = { .c = c, .terminal = isatty(STDERR_FILENO) && !c->json };
 	struct err err = { 0 };
 	int status;

@@ -104,10 +104,13 @@ rows_add_files(struct rows *rows, const struct policy_files *f)
 	for (size_t i = 0; i < f->n; i++) {
 		const struct policy_doc *d = f->docs[i];
 		for (size_t k = 0; k < d->domains.n; k++)
-			rows_add(rows, (struct policy_domain){
-							.domain = span_of(d->domains.p[k].domain),
+			rows_add(rows,
+					(struct policy_domain){
+							.domain = span_of(
+									d->domains.p[k].domain),
 							.subdomains = d->domains.p[k].subdomains,
-							.authoritative = d->domains.p[k].authoritative,
+							.authoritative =
+									d->domains.p[k].authoritative,
 							.policy = span_of(d->name),
 							.priority = d->priority });
 	}
@@ -125,9 +128,11 @@ rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err 
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < all[i].n_domains; k++) {
 			const struct policystore_domain *d = &all[i].domains[k];
-			rows_add(rows, (struct policy_domain){ .domain = d->name,
+			rows_add(rows,
+					(struct policy_domain){ .domain = d->name,
 							.subdomains = d->subdomains,
-							.authoritative = d->authoritative,
+							.authoritative =
+									d->authoritative,
 							.policy = all[i].name,
 							.priority = (unsigned)all[i].priority });
 		}
@@ -190,8 +195,9 @@ row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *o
 	}
 	for (size_t i = 0; i < p.n_domains; i++) {
 		const struct policy_doc_domain *from = &d->domains.p[i];
-		p.domains[i] = (struct policystore_domain){ span_of(from->domain), from->subdomains,
-			from->authoritative, from->unknown == POLICY_UNKNOWN_REJECT };
+		p.domains[i] = (struct policystore_domain){ span_of(from->domain),
+			from->subdomains, from->authoritative,
+			from->unknown == POLICY_UNKNOWN_REJECT };
 	}
 	*out = p;
 	return true;
@@ -269,7 +275,8 @@ cli_policies_at_start(struct cli *c, int *status)
 		AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 		*status = CLI_FAILED;
 		ok = s && policy_files_apply(s, &files, NULL, &err);
-		struct policy_set *set = ok ? policies_load(store_reader(s), &a, &err) : NULL;
+		struct policy_set *set =
+				ok ? policies_load(store_reader(s), &a, &err) : NULL;
 		if (set)
 			policy_check_conf(set, c->conf, faults);
 		log_warnings(faults);

@@ -15,14 +15,14 @@ struct policy_files {
 
 /* Reads the named files, or (n is 0) those of `policies:` in the configuration.
  * What is wrong with them is added to faults. */
-void policy_files_read(struct cli *c, char *const *names, size_t n, struct policy_files *out,
-		struct conf_faults *faults);
+void policy_files_read(struct cli *c, char *const *names, size_t n,
+		struct policy_files *out, struct conf_faults *faults);
 void policy_files_done(struct policy_files *f);
 /* What the relay would know if the files were applied now: their domains, and those
  * of the store, if there is one. */
 struct policy_set *cli_policies_known(struct cli *c, const struct policy_files *f);
-bool policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *changed,
-		struct err *err);
+bool policy_files_apply(struct store *s, const struct policy_files *f,
+		uint64_t *changed, struct err *err);
 
 /* The policies in the store; the arena must outlive the set. */
 struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);

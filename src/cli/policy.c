@@ -10,26 +10,32 @@
 static json_t *
 policy_json(const struct policystore_policy *p)
 {
-	json_t *domains = json_array(), *addresses = json_array(), *groups = json_array();
+	json_t *domains = json_array(), *addresses = json_array(),
+	       *groups = json_array();
 
 	for (size_t i = 0; i < p->n_domains; i++) {
 		const struct policystore_domain *d = &p->domains[i];
 		AUTO(buf_done) struct buf name = BUF_MAX(1024);
-		(void)!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "", SPAN_ARG(d->name));
+		(void)!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
+				SPAN_ARG(d->name));
 		(void)json_array_append_new(domains,
-				json_pack("{s:o,s:b,s:s}", "domain", cli_json_span(buf_span(&name)),
-						"authoritative", d->authoritative, "unknown",
-						d->reject_unknown ? "reject" : "accept"));
+				json_pack("{s:o,s:b,s:s}", "domain",
+						cli_json_span(buf_span(&name)),
+						"authoritative", d->authoritative,
+						"unknown",
+						d->reject_unknown ? "reject"
+								  : "accept"));
 	}
 	for (size_t i = 0; i < p->n_addresses; i++)
 		(void)json_array_append_new(addresses,
-				json_pack("{s:o,s:b}", "template", cli_json_span(p->addresses[i].text),
+				json_pack("{s:o,s:b}", "template",
+						cli_json_span(p->addresses[i].text),
 						"primary", p->addresses[i].primary));
 	for (size_t i = 0; i < p->n_groups; i++)
 		(void)json_array_append_new(groups, cli_json_span(p->groups[i]));
-	return json_pack("{s:o,s:I,s:o,s:o,s:o}", "name", cli_json_span(p->name), "priority",
-			(json_int_t)p->priority, "domains", domains, "addresses", addresses,
-			"groups", groups);
+	return json_pack("{s:o,s:I,s:o,s:o,s:o}", "name", cli_json_span(p->name),
+			"priority", (json_int_t)p->priority, "domains", domains,
+			"addresses", addresses, "groups", groups);
 }
 
 static void
@@ -37,7 +43,8 @@ print_domains(const struct policystore_policy *p)
 {
 	for (size_t i = 0; i < p->n_domains; i++) {
 		const struct policystore_domain *d = &p->domains[i];
-		(void)printf("  %s" SPAN_FMT "  %s\n", d->subdomains ? "*." : "", SPAN_ARG(d->name),
+		(void)printf("  %s" SPAN_FMT "  %s\n", d->subdomains ? "*." : "",
+				SPAN_ARG(d->name),
 				d->authoritative ? "authoritative" : "shared");
 	}
 }
@@ -77,7 +84,8 @@ print_policies(struct cli *c, const char *only)
 		print_domains(&all[i]);
 		for (size_t k = 0; only && k < all[i].n_addresses; k++)
 			(void)printf("  %s " SPAN_FMT "\n",
-					all[i].addresses[k].primary ? "primary" : "address",
+					all[i].addresses[k].primary ? "primary"
+								    : "address",
 					SPAN_ARG(all[i].addresses[k].text));
 	}
 	if (only && !found) {
@@ -117,10 +125,13 @@ tell(struct cli *c, const char *action, const char *detail)
 	struct err err = { 0 };
 
 	if (cli_log(c->conf, &err))
-		log_event(9002, FIELDS(f_str("user", cli_user()), f_str("action", action),
+		log_event(9002,
+				FIELDS(f_str("user", cli_user()),
+						f_str("action", action),
 						f_str("detail", detail)));
 	else
-		(void)cli_fail(0, "the change is made, but not in the log: %s", err.text);
+		(void)cli_fail(0, "the change is made, but not in the log: %s",
+				err.text);
 	log_close();
 	cli_wake_relay(c);
 }
@@ -160,9 +171,10 @@ cli_policy_apply(struct cli *c)
 		return status;
 	tell(c, "policy apply", "policy files");
 	if (c->json)
-		return cli_print_json(json_pack("{s:I,s:I}", "policies", (json_int_t)n, "changed",
-				(json_int_t)changed));
-	(void)printf("%zu policies applied, %llu changed.\n", n, (unsigned long long)changed);
+		return cli_print_json(json_pack("{s:I,s:I}", "policies", (json_int_t)n,
+				"changed", (json_int_t)changed));
+	(void)printf("%zu policies applied, %llu changed.\n", n,
+			(unsigned long long)changed);
 	return CLI_DONE;
 }
 
@@ -178,7 +190,8 @@ cli_policy_add(struct cli *c)
 	if (!cli_options(c, options, 1, 1))
 		return CLI_USAGE;
 	if (!conf_domain_parse(span_of(c->argv[0]), &a, &domain, &row.subdomains, &why))
-		return cli_fail(CLI_USAGE, "%s is no domain: expected %s", c->argv[0], why);
+		return cli_fail(CLI_USAGE, "%s is no domain: expected %s", c->argv[0],
+				why);
 	if (!conf_name_ok(span_of(policy)))
 		return cli_fail(CLI_USAGE, "%s cannot be the name of a policy", policy);
 	if (!cli_state(c))
@@ -192,7 +205,8 @@ cli_policy_add(struct cli *c)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
 	tell(c, "policy add", c->argv[0]);
 	if (c->json)
-		return cli_print_json(json_pack("{s:s,s:s}", "domain", c->argv[0], "policy", policy));
+		return cli_print_json(json_pack(
+				"{s:s,s:s}", "domain", c->argv[0], "policy", policy));
 	(void)printf("%s is a policy domain now (policy %s).\n", c->argv[0], policy);
 	return CLI_DONE;
 }
@@ -209,12 +223,15 @@ cli_policy_remove(struct cli *c)
 	if (!cli_options(c, NULL, 1, 1))
 		return CLI_USAGE;
 	if (!conf_domain_parse(span_of(c->argv[0]), &a, &domain, &subdomains, &why))
-		return cli_fail(CLI_USAGE, "%s is no domain: expected %s", c->argv[0], why);
+		return cli_fail(CLI_USAGE, "%s is no domain: expected %s", c->argv[0],
+				why);
 	if (!cli_state(c))
 		return CLI_CONFIG;
 
 	struct store *s = cli_store_open(c);
-	bool done = s && policystore_remove_domain(s, span_of(domain), subdomains, &was, &err);
+	bool done = s &&
+			policystore_remove_domain(
+					s, span_of(domain), subdomains, &was, &err);
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
@@ -222,9 +239,10 @@ cli_policy_remove(struct cli *c)
 		return cli_fail(CLI_FAILED, "%s is in no policy", c->argv[0]);
 	tell(c, "policy remove", c->argv[0]);
 	if (c->json)
-		return cli_print_json(json_pack("{s:s,s:I}", "domain", c->argv[0], "removed",
-				(json_int_t)was));
-	(void)printf("%s was taken out of %llu policies.\n", c->argv[0], (unsigned long long)was);
+		return cli_print_json(json_pack("{s:s,s:I}", "domain", c->argv[0],
+				"removed", (json_int_t)was));
+	(void)printf("%s was taken out of %llu policies.\n", c->argv[0],
+			(unsigned long long)was);
 	return CLI_DONE;
 }
 
@@ -254,10 +272,11 @@ cli_policy_test(struct cli *c)
 	if (!set)
 		return cli_fail(CLI_FAILED, "%s", err.text);
 
-	struct policy_answer answer = policy_decide(set, address.local, span_of(domain));
+	struct policy_answer answer =
+			policy_decide(set, address.local, span_of(domain));
 	struct nexthop_table *routes = nexthop_table_new(&c->conf->delivery.routes);
-	const struct nexthop *hop = nexthop_find(
-			routes, span_of(domain), policy_find(set, span_of(domain)) != NULL);
+	const struct nexthop *hop = nexthop_find(routes, span_of(domain),
+			policy_find(set, span_of(domain)) != NULL);
 	bool ok = policy_reply(&answer, span_of(c->argv[0]), &reply);
 	struct span policy = answer.row ? answer.row->policy : SPAN("");
 	int status;
@@ -265,16 +284,19 @@ cli_policy_test(struct cli *c)
 	if (!ok)
 		status = cli_fail(CLI_FAILED, "the address is too long");
 	else if (c->json)
-		status = cli_print_json(json_pack("{s:o,s:b,s:o,s:o,s:n,s:n,s:o}", "address",
-				cli_json_span(span_of(c->argv[0])), "accepted", answer.accepted,
-				"reply", cli_json_span(buf_span(&reply)), "policy",
-				answer.row ? cli_json_span(policy) : json_null(), "recipient", "primary",
-				"route", answer.accepted ? json_string(hop->key) : json_null()));
+		status = cli_print_json(json_pack("{s:o,s:b,s:o,s:o,s:n,s:n,s:o}",
+				"address", cli_json_span(span_of(c->argv[0])),
+				"accepted", answer.accepted, "reply",
+				cli_json_span(buf_span(&reply)), "policy",
+				answer.row ? cli_json_span(policy) : json_null(),
+				"recipient", "primary", "route",
+				answer.accepted ? json_string(hop->key) : json_null()));
 	else {
 		cli_print_span(stdout, buf_span(&reply), 0);
 		(void)putchar('\n');
 		if (answer.accepted)
-			(void)printf("policy " SPAN_FMT ", next hop %s\n", SPAN_ARG(policy), hop->key);
+			(void)printf("policy " SPAN_FMT ", next hop %s\n",
+					SPAN_ARG(policy), hop->key);
 		else
 			(void)puts("Its domain is in no policy; postern policy add DOMAIN puts it there.");
 		status = CLI_DONE;

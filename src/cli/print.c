@@ -35,8 +35,9 @@ cli_json_time(int64_t ms)
 int
 cli_print_json(json_t *j)
 {
-	int status = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 ? CLI_DONE
-										     : CLI_FAILED;
+	int status = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0
+			? CLI_DONE
+			: CLI_FAILED;
 	(void)putchar('\n');
 	json_decref(j);
 	return status;
@@ -74,7 +75,8 @@ cli_print_span(FILE *f, struct span s, size_t width)
 void
 cli_table_init(struct cli_table *t, const char *const *titles, size_t columns)
 {
-	*t = (struct cli_table){ .columns = columns, .arena = ARENA_MAX(256 * 1024 * 1024) };
+	*t = (struct cli_table){ .columns = columns,
+		.arena = ARENA_MAX(256 * 1024 * 1024) };
 	t->last = &t->first;
 	cli_table_row(t, titles);
 }
@@ -152,7 +154,8 @@ cli_table_print(struct cli_table *t)
 			if (right[i])
 				(void)printf("%*s%s", (int)pad, "", row->cells[i]);
 			else
-				(void)printf("%s%*s", row->cells[i], last ? 0 : (int)pad, "");
+				(void)printf("%s%*s", row->cells[i],
+						last ? 0 : (int)pad, "");
 			(void)fputs(last ? "\n" : "  ", stdout);
 		}
 	}

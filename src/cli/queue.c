@@ -16,8 +16,9 @@ enum { PAGE = 500, ANSWER_MAX = 256 * 1024 * 1024 };
 static const char *
 status_of(const struct queue_message *m)
 {
-	static const enum queue_state order[] = { QUEUE_HELD, QUEUE_REFUSED, QUEUE_BOUNCED,
-		QUEUE_QUEUED, QUEUE_BADMAIL, QUEUE_REMOVED, QUEUE_DELIVERED };
+	static const enum queue_state order[] = { QUEUE_HELD, QUEUE_REFUSED,
+		QUEUE_BOUNCED, QUEUE_QUEUED, QUEUE_BADMAIL, QUEUE_REMOVED,
+		QUEUE_DELIVERED };
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		for (size_t k = 0; k < m->n; k++) {
@@ -35,16 +36,17 @@ static const char *
 recipient_status(const struct queue_recipient *r)
 {
 	return r->state == QUEUE_QUEUED && r->attempts > 0 ? "deferred"
-							    : queue_state_name(r->state);
+							   : queue_state_name(r->state);
 }
 
 static json_t *
 recipient_json(const struct queue_recipient *r)
 {
-	return json_pack("{s:o,s:s,s:i,s:o,s:o,s:o}", "address", cli_json_span(r->address),
-			"status", recipient_status(r), "attempts", (int)r->attempts, "next_try",
-			cli_json_time(r->next_try_ms), "last_reply", cli_json_span(r->reply),
-			"route", cli_json_span(r->hop));
+	return json_pack("{s:o,s:s,s:i,s:o,s:o,s:o}", "address",
+			cli_json_span(r->address), "status", recipient_status(r),
+			"attempts", (int)r->attempts, "next_try",
+			cli_json_time(r->next_try_ms), "last_reply",
+			cli_json_span(r->reply), "route", cli_json_span(r->hop));
 }
 
 /* An empty span as null: the message has no such thing. */
@@ -62,12 +64,14 @@ message_json(const struct queue_message *m)
 
 	qid_print(m->id, id);
 	for (size_t i = 0; i < m->n; i++)
-		(void)json_array_append_new(recipients, recipient_json(&m->recipients[i]));
+		(void)json_array_append_new(
+				recipients, recipient_json(&m->recipients[i]));
 	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:I,s:o,s:s,s:o}", "id", id, "account",
-			json_or_null(m->account), "uidl", json_or_null(m->uidl), "message_id",
-			json_or_null(m->message_id), "sender", cli_json_span(m->sender), "size",
-			(json_int_t)m->size, "arrived", cli_json_time(m->arrived_ms), "status",
-			status_of(m), "recipients", recipients);
+			json_or_null(m->account), "uidl", json_or_null(m->uidl),
+			"message_id", json_or_null(m->message_id), "sender",
+			cli_json_span(m->sender), "size", (json_int_t)m->size,
+			"arrived", cli_json_time(m->arrived_ms), "status", status_of(m),
+			"recipients", recipients);
 }
 
 static void
@@ -82,8 +86,8 @@ table_message(struct cli_table *t, const struct queue_message *m)
 			i == 0 ? cli_cell_time(t, m->arrived_ms) : "",
 			i == 0 ? cli_cell_num(t, m->size) : "",
 			i == 0 ? m->sender.n > 0 ? cli_cell(t, m->sender) : "<>" : "",
-			cli_cell(t, r->address), recipient_status(r), cli_cell(t, r->hop),
-			cli_cell(t, r->reply) };
+			cli_cell(t, r->address), recipient_status(r),
+			cli_cell(t, r->hop), cli_cell(t, r->reply) };
 		cli_table_row(t, row);
 	}
 }
@@ -108,7 +112,8 @@ list_pages(struct reader *r, struct queue_filter *f, struct listing *l, bool as_
 			return false;
 		for (size_t i = 0; i < n; i++) {
 			if (as_json)
-				(void)json_array_append_new(l->json, message_json(&page[i]));
+				(void)json_array_append_new(
+						l->json, message_json(&page[i]));
 			else
 				table_message(&l->table, &page[i]);
 		}
@@ -122,8 +127,8 @@ list_pages(struct reader *r, struct queue_filter *f, struct listing *l, bool as_
 int
 cli_queue_list(struct cli *c)
 {
-	static const char *const titles[] = { "id", "arrived", ">size", "sender", "recipient",
-		"status", "route", "last reply" };
+	static const char *const titles[] = { "id", "arrived", ">size", "sender",
+		"recipient", "status", "route", "last reply" };
 	const char *domain = NULL, *status = NULL;
 	bool all = false, nothing;
 	const struct cli_option options[] = { { "--domain", &domain, NULL },
@@ -134,13 +139,16 @@ cli_queue_list(struct cli *c)
 
 	if (!cli_options(c, options, 0, 0))
 		return CLI_USAGE;
-	struct queue_filter f = { .limit = PAGE, .open = !all && !status,
-		.domain = span_of(domain), .by_state = status != NULL };
+	struct queue_filter f = { .limit = PAGE,
+		.open = !all && !status,
+		.domain = span_of(domain),
+		.by_state = status != NULL };
 	if (status && strcmp(status, "deferred") == 0)
 		status = "queued";
 	if (status && !queue_state_parse(span_of(status), &f.state))
-		return cli_fail(CLI_USAGE, "--status takes queued, deferred, refused, bounced, held, "
-					   "delivered, badmail or removed");
+		return cli_fail(CLI_USAGE,
+				"--status takes queued, deferred, refused, bounced, held, "
+				"delivered, badmail or removed");
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 
@@ -181,7 +189,8 @@ header_of(struct reader *r, uint64_t id, struct arena *a)
 			break;
 	}
 	body_close(b);
-	return arena_dup(a, span_first(buf_span(&head), header_length(buf_span(&head))));
+	return arena_dup(
+			a, span_first(buf_span(&head), header_length(buf_span(&head))));
 }
 
 static json_t *
@@ -191,13 +200,17 @@ attempts_json(const struct queue_story *s)
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct queue_attempt *t = &s->attempts[i];
-		struct span to = t->seq < s->message.n ? s->message.recipients[t->seq].address : SPAN("");
+		struct span to = t->seq < s->message.n
+				? s->message.recipients[t->seq].address
+				: SPAN("");
 		(void)json_array_append_new(list,
-				json_pack("{s:o,s:i,s:o,s:s,s:i,s:o,s:o}", "address", cli_json_span(to),
-						"number", (int)t->number, "time", cli_json_time(t->at_ms),
-						"status", queue_state_name(t->state), "code", t->code,
-						"host", cli_json_span(t->host), "reply",
-						cli_json_span(t->reply)));
+				json_pack("{s:o,s:i,s:o,s:s,s:i,s:o,s:o}", "address",
+						cli_json_span(to), "number",
+						(int)t->number, "time",
+						cli_json_time(t->at_ms), "status",
+						queue_state_name(t->state), "code",
+						t->code, "host", cli_json_span(t->host),
+						"reply", cli_json_span(t->reply)));
 	}
 	return list;
 }
@@ -209,7 +222,8 @@ print_story(struct cli *c, const struct queue_story *s, struct span header)
 
 	if (c->json) {
 		json_t *j = message_json(m);
-		json_t *route = json_loadb(s->route.p ? s->route.p : "", s->route.n, 0, NULL);
+		json_t *route = json_loadb(
+				s->route.p ? s->route.p : "", s->route.n, 0, NULL);
 		(void)json_object_set_new(j, "attempts", attempts_json(s));
 		(void)json_object_set_new(j, "explain", route ? route : json_null());
 		(void)json_object_set_new(j, "header", cli_json_span(header));
@@ -218,7 +232,8 @@ print_story(struct cli *c, const struct queue_story *s, struct span header)
 
 	char id[QID_SIZE];
 	qid_print(m->id, id);
-	(void)printf("%s  %s, %" PRIu64 " octets\nsender   <", id, status_of(m), m->size);
+	(void)printf("%s  %s, %" PRIu64 " octets\nsender   <", id, status_of(m),
+			m->size);
 	cli_print_span(stdout, m->sender, 0);
 	(void)puts(">");
 	if (m->account.n > 0)
@@ -226,15 +241,16 @@ print_story(struct cli *c, const struct queue_story *s, struct span header)
 	cli_print_span(stdout, m->uidl, 0);
 	(void)fputs(m->account.n > 0 ? "\n\n" : "\n", stdout);
 
-	static const char *const titles[] = { "recipient", "status", ">attempts", "next try",
-		"route", "last reply" };
+	static const char *const titles[] = { "recipient", "status", ">attempts",
+		"next try", "route", "last reply" };
 	struct cli_table t;
 	cli_table_init(&t, titles, 6);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
-		const char *const row[] = { cli_cell(&t, r->address), recipient_status(r),
-			cli_cell_num(&t, r->attempts),
-			r->state == QUEUE_QUEUED ? cli_cell_time(&t, r->next_try_ms) : "-",
+		const char *const row[] = { cli_cell(&t, r->address),
+			recipient_status(r), cli_cell_num(&t, r->attempts),
+			r->state == QUEUE_QUEUED ? cli_cell_time(&t, r->next_try_ms)
+						 : "-",
 			cli_cell(&t, r->hop), cli_cell(&t, r->reply) };
 		cli_table_row(&t, row);
 	}
@@ -293,19 +309,24 @@ cli_queue_retry(struct cli *c)
 	if (!cli_options(c, options, 0, 1))
 		return CLI_USAGE;
 	if (c->argc == 1 && (domain || !qid_parse(span_of(c->argv[0]), &id)))
-		return cli_fail(CLI_USAGE, domain ? "either an id or --domain"
-						  : "%s is no queue id", c->argv[0]);
+		return cli_fail(CLI_USAGE,
+				domain ? "either an id or --domain"
+				       : "%s is no queue id",
+				c->argv[0]);
 	if (!cli_state(c))
 		return CLI_CONFIG;
 
 	struct store *s = cli_store_open(c);
-	bool done = s && queue_retry(s, id, span_of(domain), clock_wall_ms(), &changed, &err);
+	bool done = s &&
+			queue_retry(s, id, span_of(domain), clock_wall_ms(), &changed,
+					&err);
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
 	cli_wake_relay(c);
 	if (c->json)
-		return cli_print_json(json_pack("{s:I}", "changed", (json_int_t)changed));
+		return cli_print_json(
+				json_pack("{s:I}", "changed", (json_int_t)changed));
 	(void)printf("%" PRIu64 " recipients are due now.\n", changed);
 	return CLI_DONE;
 }

@@ -13,8 +13,11 @@
 static int
 run_relay(const struct super_role_args *a)
 {
-	const struct relay_options o = { .conf = a->conf, .state = a->state,
-		.listeners = a->listeners, .listeners_n = a->listeners_n, .ready_fd = a->ready_fd };
+	const struct relay_options o = { .conf = a->conf,
+		.state = a->state,
+		.listeners = a->listeners,
+		.listeners_n = a->listeners_n,
+		.ready_fd = a->ready_fd };
 
 	return relay_role(&o);
 }
@@ -22,7 +25,9 @@ run_relay(const struct super_role_args *a)
 static int
 run_fetch(const struct super_role_args *a)
 {
-	const struct fetch_role o = { .conf = a->conf, .state = a->state, .ready_fd = a->ready_fd };
+	const struct fetch_role o = {
+		.conf = a->conf, .state = a->state, .ready_fd = a->ready_fd
+	};
 
 	/* Whoever takes over a POP3 session must not find the relay's sockets. */
 	for (size_t i = 0; i < a->listeners_n; i++)
@@ -59,7 +64,8 @@ prepare(void *host, const struct conf *conf, struct err *err)
 	} lent = { .in = conf };
 	c.conf = lent.out;
 	if (!cli_state(&c))
-		return err_set(err, 0, "the state directory %s cannot be used", conf->server.state);
+		return err_set(err, 0, "the state directory %s cannot be used",
+				conf->server.state);
 	return cli_log(conf, err) &&
 			(cli_policies_at_start(&c, &status) ||
 					err_set(err, 0, "the recipient policies cannot be applied"));
@@ -68,8 +74,12 @@ prepare(void *host, const struct conf *conf, struct err *err)
 int
 cli_run(struct cli *c)
 {
-	const struct super_options o = { .roles = roles, .n = sizeof(roles) / sizeof(roles[0]),
-		.reload = reload, .drop = conf_free, .prepare = prepare, .host = c };
+	const struct super_options o = { .roles = roles,
+		.n = sizeof(roles) / sizeof(roles[0]),
+		.reload = reload,
+		.drop = conf_free,
+		.prepare = prepare,
+		.host = c };
 	struct err err = { 0 };
 
 	if (!cli_options(c, NULL, 0, 0))

@@ -48,9 +48,10 @@ step_arrival(struct steps *s, const struct queue_story *q)
 	const char *how = m->account.n > 0 ? "collected from" : "received from";
 	struct span from = m->source.n > 0 ? m->source : m->account;
 
-	if (buf_addf(&text, "%s " SPAN_FMT ", sender <" SPAN_FMT ">, %" PRIu64
-			    " octets; durable in the queue", how, SPAN_ARG(from),
-			    SPAN_ARG(m->sender), m->size))
+	if (buf_addf(&text,
+			    "%s " SPAN_FMT ", sender <" SPAN_FMT ">, %" PRIu64
+			    " octets; durable in the queue",
+			    how, SPAN_ARG(from), SPAN_ARG(m->sender), m->size))
 		add_step(s, m->arrived_ms, m->account.n > 0 ? 2003 : 2002, &text);
 }
 
@@ -58,7 +59,8 @@ step_arrival(struct steps *s, const struct queue_story *q)
 static void
 step_route(struct steps *s, const struct queue_story *q)
 {
-	json_t *record = json_loadb(q->route.p ? q->route.p : "", q->route.n, 0, NULL), *one;
+	json_t *record = json_loadb(q->route.p ? q->route.p : "", q->route.n, 0, NULL),
+	       *one;
 	const char *source = json_string_value(json_object_get(record, "source"));
 	size_t i;
 
@@ -67,14 +69,19 @@ step_route(struct steps *s, const struct queue_story *q)
 		if (buf_addf(&text, "recipients come from %s", source))
 			add_step(s, q->message.arrived_ms, 4030, &text);
 	}
-	json_array_foreach (json_object_get(record, "candidates"), i, one) {
-		const char *address = json_string_value(json_object_get(one, "address"));
+	json_array_foreach(json_object_get(record, "candidates"), i, one)
+	{
+		const char *address =
+				json_string_value(json_object_get(one, "address"));
 		const char *header = json_string_value(json_object_get(one, "header"));
 		const char *why = json_string_value(json_object_get(one, "why"));
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
-		if (address && header && buf_addf(&text, "%s: %s %s%s%s", header, address,
-						json_is_true(json_object_get(one, "kept")) ? "kept"
-											   : "not taken",
+		if (address && header &&
+				buf_addf(&text, "%s: %s %s%s%s", header, address,
+						json_is_true(json_object_get(
+								one, "kept"))
+								? "kept"
+								: "not taken",
 						why ? ", " : "", why ? why : ""))
 			add_step(s, q->message.arrived_ms, 4030, &text);
 	}
@@ -88,19 +95,30 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		const struct queue_recipient *r = &q->message.recipients[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
 		bool refused = r->reason.n > 0 && r->attempts == 0;
-		if (buf_addf(&text, "recipient " SPAN_FMT ": %s" SPAN_FMT ", route " SPAN_FMT,
-				    SPAN_ARG(r->address), refused ? "refused, " : "accepted",
-				    SPAN_ARG(refused ? r->reply : SPAN("")), SPAN_ARG(r->hop)))
-			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001, &text);
+		if (buf_addf(&text,
+				    "recipient " SPAN_FMT ": %s" SPAN_FMT
+				    ", route " SPAN_FMT,
+				    SPAN_ARG(r->address),
+				    refused ? "refused, " : "accepted",
+				    SPAN_ARG(refused ? r->reply : SPAN("")),
+				    SPAN_ARG(r->hop)))
+			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001,
+					&text);
 	}
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_attempt *t = &q->attempts[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
 		struct span to = address_of(q, t->seq);
-		int event = t->state == QUEUE_DELIVERED ? 5003 : t->state == QUEUE_QUEUED ? 5002 : 4031;
-		if (buf_addf(&text, "attempt %" PRIu32 " for " SPAN_FMT " at " SPAN_FMT ": %s, %d "
-				    SPAN_FMT, t->number, SPAN_ARG(to), SPAN_ARG(t->host),
-				    t->state == QUEUE_QUEUED ? "deferred" : queue_state_name(t->state),
+		int event = t->state == QUEUE_DELIVERED	   ? 5003
+				: t->state == QUEUE_QUEUED ? 5002
+							   : 4031;
+		if (buf_addf(&text,
+				    "attempt %" PRIu32 " for " SPAN_FMT " at " SPAN_FMT
+				    ": %s, %d " SPAN_FMT,
+				    t->number, SPAN_ARG(to), SPAN_ARG(t->host),
+				    t->state == QUEUE_QUEUED
+						    ? "deferred"
+						    : queue_state_name(t->state),
 				    t->code, SPAN_ARG(t->reply)))
 			add_step(s, t->at_ms, event, &text);
 	}
@@ -139,7 +157,8 @@ where_now(struct buf *text, const struct queue_story *q)
 		const char *state = r->state == QUEUE_QUEUED && r->attempts > 0
 				? "deferred"
 				: queue_state_name(r->state);
-		(void)!buf_addf(text, "%s" SPAN_FMT " %s", i ? "; " : "", SPAN_ARG(r->address), state);
+		(void)!buf_addf(text, "%s" SPAN_FMT " %s", i ? "; " : "",
+				SPAN_ARG(r->address), state);
 	}
 }
 
@@ -153,13 +172,15 @@ trace_json(const struct queue_story *q, const struct steps *s)
 	qid_print(m->id, id);
 	for (size_t i = 0; i < s->n; i++)
 		(void)json_array_append_new(list,
-				json_pack("{s:o,s:i,s:o}", "time", cli_json_time(s->v[i].at_ms), "event",
+				json_pack("{s:o,s:i,s:o}", "time",
+						cli_json_time(s->v[i].at_ms), "event",
 						s->v[i].event, "text",
 						cli_json_span(span_of(s->v[i].text))));
-	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "message_id", cli_json_span(m->message_id),
-			"account", m->account.n ? cli_json_span(m->account) : json_null(), "uidl",
-			m->uidl.n ? cli_json_span(m->uidl) : json_null(), "queue_id", id, "steps",
-			list);
+	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "message_id",
+			cli_json_span(m->message_id), "account",
+			m->account.n ? cli_json_span(m->account) : json_null(), "uidl",
+			m->uidl.n ? cli_json_span(m->uidl) : json_null(), "queue_id",
+			id, "steps", list);
 }
 
 static void
@@ -182,7 +203,8 @@ print_text(const struct queue_story *q, const struct steps *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct cli_table unused = { .arena = ARENA_MAX(4096) };
 		struct span text = span_of(s->v[i].text);
-		(void)printf("  %s  %4d  ", cli_cell_time(&unused, s->v[i].at_ms), s->v[i].event);
+		(void)printf("  %s  %4d  ", cli_cell_time(&unused, s->v[i].at_ms),
+				s->v[i].event);
 		arena_done(&unused.arena);
 		for (bool first = true; text.n > 0; first = false) {
 			if (!first)
@@ -218,8 +240,10 @@ trace_one(struct cli *c, struct reader *r, uint64_t id, json_t *list, struct err
 	step_events(c, &steps, qid);
 	if (story.message.account.n > 0) {
 		AUTO(buf_done) struct buf before = BUF_MAX(4096);
-		if (buf_addf(&before, SPAN_FMT "/" SPAN_FMT, SPAN_ARG(story.message.account),
-				    SPAN_ARG(story.message.uidl)) && buf_cstr(&before))
+		if (buf_addf(&before, SPAN_FMT "/" SPAN_FMT,
+				    SPAN_ARG(story.message.account),
+				    SPAN_ARG(story.message.uidl)) &&
+				buf_cstr(&before))
 			step_events(c, &steps, before.p);
 	}
 	/* A stable order for what happened in the same millisecond. */

@@ -45,16 +45,18 @@ ctl_send(struct ctl_client *c, enum ctl_kind kind, struct span body, struct err 
 {
 	buf_clear(&c->out);
 	if (!ctl_frame(&c->out, kind, body))
-		return err_set(err, 0, "a control message of %zu octets is too long", body.n);
+		return err_set(err, 0, "a control message of %zu octets is too long",
+				body.n);
 
 	struct span whole = buf_span(&c->out);
 	return dial_send(c->dial, &whole, 1) ||
-			err_set(err, 0, "the control connection: %s", dial_error(c->dial));
+			err_set(err, 0, "the control connection: %s",
+					dial_error(c->dial));
 }
 
 bool
-ctl_receive(struct ctl_client *c, int64_t wait_ms, enum ctl_kind *kind, struct span *body,
-		struct err *err)
+ctl_receive(struct ctl_client *c, int64_t wait_ms, enum ctl_kind *kind,
+		struct span *body, struct err *err)
 {
 	buf_drop(&c->in, c->used);
 	c->used = 0;
@@ -68,10 +70,12 @@ ctl_receive(struct ctl_client *c, int64_t wait_ms, enum ctl_kind *kind, struct s
 		}
 		char *room = step == CTL_MORE ? buf_room(&c->in, 65536) : NULL;
 		if (!room)
-			return err_set(err, 0, "the service sent a broken control message");
+			return err_set(err, 0,
+					"the service sent a broken control message");
 		ssize_t n = dial_read(c->dial, room, 65536);
 		if (n <= 0)
-			return err_set(err, 0, "the control connection: %s", dial_error(c->dial));
+			return err_set(err, 0, "the control connection: %s",
+					dial_error(c->dial));
 		buf_grown(&c->in, (size_t)n);
 	}
 }
@@ -83,7 +87,8 @@ ctl_ask(struct ctl_client *c, enum ctl_kind kind, struct span body, struct err *
 	enum ctl_kind answer;
 	struct span words, reason;
 
-	if (!ctl_send(c, kind, body, err) || !ctl_receive(c, ANSWER_MS, &answer, &words, err))
+	if (!ctl_send(c, kind, body, err) ||
+			!ctl_receive(c, ANSWER_MS, &answer, &words, err))
 		return false;
 	if (answer == CTL_OK)
 		return true;

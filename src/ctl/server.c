@@ -71,7 +71,8 @@ on_closed(void *host, enum stream_end why, const char *words)
 	peer_gone(host);
 }
 
-static const struct stream_calls peer_calls = { .bytes = on_bytes, .closed = on_closed };
+static const struct stream_calls peer_calls = { .bytes = on_bytes,
+	.closed = on_closed };
 
 static void
 on_accepted(void *host, int fd, const struct loop_peer *from)
@@ -92,8 +93,8 @@ on_accepted(void *host, int fd, const struct loop_peer *from)
 }
 
 struct ctl_server *
-ctl_server_new(struct loop *l, const char *path, const struct ctl_calls *calls, void *host,
-		struct err *err)
+ctl_server_new(struct loop *l, const char *path, const struct ctl_calls *calls,
+		void *host, struct err *err)
 {
 	int fd = listen_open(path, err);
 
@@ -127,5 +128,6 @@ ctl_reply(struct ctl_peer *p, enum ctl_kind kind, struct span body)
 {
 	AUTO(buf_done) struct buf frame = BUF_MAX(CTL_BODY_MAX + 16);
 
-	return ctl_frame(&frame, kind, body) && stream_write(p->stream, buf_span(&frame));
+	return ctl_frame(&frame, kind, body) &&
+			stream_write(p->stream, buf_span(&frame));
 }

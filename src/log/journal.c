@@ -72,8 +72,10 @@ next_line(struct journal *j, size_t *out_n)
 		(void)fseek(j->file, before < 0 ? 0 : before, SEEK_SET);
 
 		struct stat here, there;
-		bool moved = stat(j->path, &there) == 0 && fstat(fileno(j->file), &here) == 0 &&
-				(here.st_ino != there.st_ino || here.st_dev != there.st_dev);
+		bool moved = stat(j->path, &there) == 0 &&
+				fstat(fileno(j->file), &here) == 0 &&
+				(here.st_ino != there.st_ino ||
+						here.st_dev != there.st_dev);
 		if (!j->in_older && !moved)
 			return false;
 		(void)fclose(j->file);
@@ -87,8 +89,9 @@ string_of(const json_t *o, const char *key)
 {
 	const json_t *s = json_object_get(o, key);
 
-	return json_is_string(s) ? (struct span){ json_string_value(s), json_string_length(s) }
-				 : SPAN("");
+	return json_is_string(s)
+			? (struct span){ json_string_value(s), json_string_length(s) }
+			: SPAN("");
 }
 
 static bool
@@ -165,6 +168,6 @@ journal_close(struct journal *j)
 bool
 journal_print(struct buf *out, const struct journal_entry *e)
 {
-	return record_text_of(out, e->time_ms, e->severity, e->level, e->id, e->account, e->trace,
-			e->text);
+	return record_text_of(out, e->time_ms, e->severity, e->level, e->id, e->account,
+			e->trace, e->text);
 }

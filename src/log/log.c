@@ -114,7 +114,8 @@ write_patiently(int fd, struct span bytes)
 		struct pollfd p = { .fd = fd, .events = POLLOUT };
 		if (poll(&p, 1, wait_ms) != 1 || !(p.revents & POLLOUT))
 			return false;
-		size_t piece = bytes.n < 4096 ? bytes.n : 4096; /* what POLLOUT promises */
+		size_t piece = bytes.n < 4096 ? bytes.n
+					      : 4096; /* what POLLOUT promises */
 		ssize_t n = write(fd, bytes.p, piece);
 		if (n <= 0)
 			return false;
@@ -158,8 +159,9 @@ to_sink(struct buf *line, const struct record *r, struct err *err)
 	case SINK_JOURNALD:
 		text = buf_cstr(line);
 		if (sd_journal_send("MESSAGE=%s", text ? text : "", "PRIORITY=%i",
-				    priority_of(r->severity), "POSTERN_EVENT=%i", r->event->id,
-				    "POSTERN_NAME=%s", r->event->name, NULL) == 0)
+				    priority_of(r->severity), "POSTERN_EVENT=%i",
+				    r->event->id, "POSTERN_NAME=%s", r->event->name,
+				    NULL) == 0)
 			return true;
 		return err_set(err, 0, "journald takes nothing");
 	}
@@ -186,7 +188,8 @@ count_lost(const struct err *err)
 	const struct event *e = event_find(9008);
 	if (!log_words(&words, 9008, fields))
 		return;
-	struct record r = { clock_wall_ms(), e, e->severity, e->level, buf_span(&words), fields };
+	struct record r = { clock_wall_ms(), e, e->severity, e->level, buf_span(&words),
+		fields };
 	if (record_json(&line, &r))
 		(void)file_log_add(the.journal, buf_span(&line), NULL);
 }
@@ -224,7 +227,8 @@ log_event_at(int id, char severity, unsigned level, const struct field *fields)
 
 	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
 	(void)log_words(&words, id, fields); /* past the limit the tail is lost */
-	struct record r = { clock_wall_ms(), e, severity, level, buf_span(&words), fields };
+	struct record r = { clock_wall_ms(), e, severity, level, buf_span(&words),
+		fields };
 	emit(&r);
 }
 
@@ -241,6 +245,7 @@ void
 log_err(const struct err *e, struct span account, struct span id)
 {
 	if (e->event != 0)
-		log_event(e->event, FIELDS(f_span("account", account), f_span("id", id),
-						    f_str("err", e->text)));
+		log_event(e->event,
+				FIELDS(f_span("account", account), f_span("id", id),
+						f_str("err", e->text)));
 }

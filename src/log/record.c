@@ -19,7 +19,8 @@ add_json_field(struct buf *out, const struct field *f)
 {
 	if (!buf_addc(out, ',') || !enc_json(out, json_name(f)) || !buf_addc(out, ':'))
 		return false;
-	return f->kind == FIELD_NUM ? buf_addf(out, "%" PRId64, f->num) : enc_json(out, f->text);
+	return f->kind == FIELD_NUM ? buf_addf(out, "%" PRId64, f->num)
+				    : enc_json(out, f->text);
 }
 
 bool
@@ -29,7 +30,8 @@ record_json(struct buf *out, const struct record *r)
 
 	date_iso(r->time_ms, when);
 	if (!buf_addf(out, "{\"time\":\"%s\",\"id\":%d,\"level\":%u,\"severity\":\"%c\",\"name\":\"%s\"",
-			    when, r->event->id, r->level, r->severity, r->event->name) ||
+			    when, r->event->id, r->level, r->severity,
+			    r->event->name) ||
 			!buf_add(out, SPAN(",\"text\":")) || !enc_json(out, r->words))
 		return false;
 	for (const struct field *f = r->fields; f->kind != FIELD_END; f++) {
@@ -51,7 +53,7 @@ add_value(struct buf *out, struct span value)
 		return false;
 	for (size_t i = 0; i < tame.n; i++) {
 		char c = tame.p[i];
-		bool ok = c == ' ' ? buf_add(out, SPAN("\\x20"))
+		bool ok = c == ' '	   ? buf_add(out, SPAN("\\x20"))
 				: c == '=' ? buf_add(out, SPAN("\\x3d"))
 					   : buf_addc(out, c);
 		if (!ok)
@@ -96,5 +98,6 @@ bool
 record_text(struct buf *out, const struct record *r)
 {
 	return record_text_of(out, r->time_ms, r->severity, r->level, r->event->id,
-			text_of(r->fields, "account"), text_of(r->fields, "id"), r->words);
+			text_of(r->fields, "account"), text_of(r->fields, "id"),
+			r->words);
 }

@@ -23,7 +23,7 @@ bool record_json(struct buf *out, const struct record *r); /* with the LF */
 /* TIME LEVEL event=ID account=A id=T WORDS; further lines indented by two spaces. */
 bool record_text(struct buf *out, const struct record *r);
 /* The parts of the text form, for those who have no fields any more. */
-bool record_text_of(struct buf *out, int64_t time_ms, char severity, unsigned level, int id,
-		struct span account, struct span trace, struct span words);
+bool record_text_of(struct buf *out, int64_t time_ms, char severity, unsigned level,
+		int id, struct span account, struct span trace, struct span words);
 
 #endif

@@ -31,8 +31,9 @@ add_value(struct buf *out, const struct field *f)
 	case FIELD_NUM:
 		return buf_addf(out, "%" PRId64, f->num);
 	case FIELD_TEXT:
-		return f->text.n == 0 ? buf_addc(out, '-')
-				      : enc_plain(out, span_first(f->text, VALUE_SHOWN));
+		return f->text.n == 0
+				? buf_addc(out, '-')
+				: enc_plain(out, span_first(f->text, VALUE_SHOWN));
 	case FIELD_LINES:
 		return enc_lines(out, f->text);
 	case FIELD_END:

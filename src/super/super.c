@@ -67,11 +67,13 @@ open_listeners(struct super *s, struct err *err)
 		const struct conf_host *at = &all->p[i].address;
 		char address[128];
 		bool v6 = strchr(at->name, ':') != NULL;
-		(void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", at->name,
-				at->port);
+		(void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u",
+				at->name, at->port);
 		int fd = listen_open(address, err);
 		if (fd < 0) {
-			log_event(115, FIELDS(f_str("listen", address), f_str("err", err->text)));
+			log_event(115,
+					FIELDS(f_str("listen", address),
+							f_str("err", err->text)));
 			return false;
 		}
 		s->listeners[s->listeners_n++] = fd;
@@ -90,7 +92,9 @@ become_role(struct super *s, struct child *c, int ready_fd)
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	(void)prctl(PR_SET_NAME, c->role->name);
 	if (!sandbox_user(s->conf->server.user, &err)) {
-		log_event(1005, FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+		log_event(1005,
+				FIELDS(f_str("worker", c->role->name),
+						f_num("seconds", 0),
 						f_str("err", err.text)));
 		exit(78);
 	}
@@ -143,7 +147,9 @@ start_due(struct super *s)
 	if (s->announced || s->stopping)
 		return;
 	s->announced = true;
-	log_event(1000, FIELDS(f_str("version", POSTERN_VERSION), f_num("pid", getpid()),
+	log_event(1000,
+			FIELDS(f_str("version", POSTERN_VERSION),
+					f_num("pid", getpid()),
 					f_num("config", s->version)));
 	(void)sd_notify(0, "READY=1");
 }
@@ -163,9 +169,11 @@ ended(struct super *s, struct child *c, int status)
 	if (s->stopping)
 		return;
 	(void)snprintf(words, sizeof(words),
-			WIFSIGNALED(status) ? "it was ended by signal %d" : "it ended with status %d",
+			WIFSIGNALED(status) ? "it was ended by signal %d"
+					    : "it ended with status %d",
 			WIFSIGNALED(status) ? WTERMSIG(status) : code);
-	log_event(1005, FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+	log_event(1005,
+			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
 	if (code == 78) {
 		s->status = 78;
@@ -175,7 +183,8 @@ ended(struct super *s, struct child *c, int status)
 	if (ran_ms > QUIET_MS || c->pause_ms == 0)
 		c->pause_ms = PAUSE_FIRST_MS;
 	else
-		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS : c->pause_ms * 2;
+		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS
+							      : c->pause_ms * 2;
 	c->start_at_ms = clock_mono_ms() + c->pause_ms;
 }
 
@@ -241,7 +250,8 @@ begin(struct super *s, struct err *err)
 		return false;
 	s->version++;
 	for (size_t i = 0; i < s->o->n; i++) {
-		s->children[i] = (struct child){ .role = &s->o->roles[i], .ready_fd = -1 };
+		s->children[i] = (struct child){ .role = &s->o->roles[i],
+			.ready_fd = -1 };
 	}
 	return true;
 }
@@ -255,7 +265,8 @@ reload(struct super *s)
 
 	(void)sd_notify(0, "RELOADING=1");
 	if (!next) {
-		log_event(1003, FIELDS(f_num("config", s->version),
+		log_event(1003,
+				FIELDS(f_num("config", s->version),
 						f_str("err", "the file has faults, see postern check")));
 		(void)sd_notify(0, "READY=1");
 		return;
@@ -332,7 +343,8 @@ wait_and_see(struct super *s)
 	struct pollfd p[1 + ROLES_MAX] = { { .fd = s->signal_fd, .events = POLLIN } };
 
 	for (size_t i = 0; i < s->o->n; i++)
-		p[1 + i] = (struct pollfd){ .fd = s->children[i].ready_fd, .events = POLLIN };
+		p[1 + i] = (struct pollfd){ .fd = s->children[i].ready_fd,
+			.events = POLLIN };
 	if (poll(p, (nfds_t)(1 + s->o->n), patience(s)) < 0)
 		return;
 	for (size_t i = 0; i < s->o->n; i++) {
@@ -356,7 +368,8 @@ take_over_signals(struct super *s, struct err *err)
 	(void)sigaddset(&ours, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &ours, &s->old_mask);
 	s->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-	return s->signal_fd >= 0 || err_errno(err, 0, errno, "cannot watch for signals");
+	return s->signal_fd >= 0 ||
+			err_errno(err, 0, errno, "cannot watch for signals");
 }
 
 int

@@ -103,7 +103,8 @@ test_numbers(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		n = 77;
-		assert_int_equal(num_size(span_of(sizes[i].text), UINT64_MAX, &n), sizes[i].ok);
+		assert_int_equal(num_size(span_of(sizes[i].text), UINT64_MAX, &n),
+				sizes[i].ok);
 		assert_int_equal(n, sizes[i].ok ? sizes[i].want : 77);
 	}
 	assert_true(num_duration(SPAN("7d"), UINT64_MAX, &n) && n == 604800);
@@ -163,7 +164,8 @@ test_map_finds_what_was_put(void **state)
 	for (size_t i = 0; i < 2000; i += 3)
 		assert_ptr_equal(map_del(&m, span_of(keys[i])), keys[i]);
 	for (size_t i = 0; i < 2000; i++)
-		assert_ptr_equal(map_get(&m, span_of(keys[i])), i % 3 == 0 ? NULL : keys[i]);
+		assert_ptr_equal(map_get(&m, span_of(keys[i])),
+				i % 3 == 0 ? NULL : keys[i]);
 	assert_ptr_equal(map_put(&m, SPAN("k1"), &m), keys[1]);
 	size_t at = 0, seen = 0;
 	while (map_next(&m, &at))
@@ -204,11 +206,11 @@ test_list_keeps_order(void **state)
 static void
 test_base64(void **state)
 {
-	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
-		{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
-		{ "foobar", "Zm9vYmFy" } };
-	static const char *const bad[] = { "Zg=", "Zg", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==",
-		"Zm9v\n", "Zm 9" };
+	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" },
+		{ "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+	static const char *const bad[] = { "Zg=", "Zg",
+		"Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9v\n", "Zm 9" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
@@ -232,7 +234,8 @@ test_text_is_tamed(void **state)
 	AUTO(buf_done) struct buf b = BUF_MAX(1000);
 
 	(void)state;
-	assert_true(enc_plain(&b, SPAN("a\r\nb\x1b[2J \xc3\xa9 \xff \xe2\x80\xae \\ \xc2\x9b")));
+	assert_true(enc_plain(&b,
+			SPAN("a\r\nb\x1b[2J \xc3\xa9 \xff \xe2\x80\xae \\ \xc2\x9b")));
 	assert_string_equal(buf_cstr(&b),
 			"a\\x0d\\x0ab\\x1b[2J \xc3\xa9 \\xff \\xe2\\x80\\xae \\x5c \\xc2\\x9b");
 	buf_clear(&b);
