@@ -19,4 +19,14 @@ bool body_next(struct body *b, struct span *out, struct err *e)
 void body_rewind(struct body *b); /* from the first octet again */
 void body_close(struct body *b); /* NULL: nothing */
 
+/* The same for those who copy in bulk: what is in memory, then fd_size octets of
+ * fd from its beginning; fd is -1 when there is no file. Valid until body_close. */
+struct body_lay {
+	struct span held;
+	int fd;
+	uint64_t fd_size;
+};
+
+struct body_lay body_lay(const struct body *b);
+
 #endif

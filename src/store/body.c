@@ -60,6 +60,16 @@ body_open(struct reader *r, uint64_t id, struct err *e)
 	return NULL;
 }
 
+struct body_lay
+body_lay(const struct body *b)
+{
+	return (struct body_lay){
+		.held = buf_span(&b->held),
+		.fd = b->fd,
+		.fd_size = b->size - b->top,
+	};
+}
+
 uint64_t
 body_size(const struct body *b)
 {
