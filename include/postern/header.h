@@ -22,7 +22,9 @@ enum header_kind {
 
 struct header_field {
 	enum header_kind kind;
-	bool cut; /* the body was longer than HEADER_FIELD_MAX; it ends at a "," or is empty */
+	/* The body was longer than HEADER_FIELD_MAX, or the field crosses HEADER_MAX:
+	 * what is told of it ends at a "," or is empty. */
+	bool cut;
 	struct span raw; /* every byte of the field: name, folded lines, last line end */
 	struct span name; /* as spelled, without the blanks that may stand before ":" */
 	struct span body; /* after ":", folds inside, without the last line end */
@@ -31,6 +33,7 @@ struct header_field {
 struct header_scan {
 	struct span rest; /* not yet looked at */
 	bool begun;
+	bool limited; /* the block is HEADER_MAX long: its last field may be a part of one */
 	size_t cut_fields; /* how many came with `cut` */
 };
 

@@ -46,6 +46,7 @@ struct recipients_account {
 	struct span address; /* the mailbox's own address when it is known, or empty */
 	struct span provider; /* host name of the POP3 server, for E1 level 3 */
 	struct span default_domain; /* completes bare names; empty: off */
+	bool smtputf8; /* the relay takes local parts that are not ASCII (E5, 5.6.7) */
 	enum recipients_unrouted unrouted;
 	struct span unrouted_address; /* for UNROUTED_ADDRESS */
 	struct span postmaster; /* the server's */
@@ -62,7 +63,7 @@ struct recipients_candidate {
 	struct span address; /* canonical spelling */
 	struct span header; /* as it is spelled; "received-for" */
 	bool kept; /* it became a recipient */
-	const char *why; /* static; begins with the rule, "E11: ..." */
+	const char *why; /* begins with the rule, "E11: ..." */
 };
 
 /* Something to log, once, by the caller (EVENTS.md):

@@ -3,6 +3,7 @@
 
 #include "postern/enc.h"
 
+#include <arpa/inet.h>
 #include <idn2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ is_name_byte(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* Lower-case letters, digits, - and _, in labels of 1 to 63. */
+/* Lower-case letters, digits, - and _, in labels of 1 to 63 that neither begin
+ * nor end with a hyphen (RFC 5321 4.1.2 sub-domain, "_" let through). */
 static bool
 ascii_canon(struct span s, char *out)
 {
@@ -27,32 +29,37 @@ ascii_canon(struct span s, char *out)
 		char c = ascii_lower(s.p[i]);
 
 		if (c == '.') {
-			if (label == 0)
+			if (label == 0 || out[i - 1] == '-')
 				return false;
 			label = 0;
-		} else if (!is_name_byte(c) || ++label > LABEL_MAX) {
+		} else if (!is_name_byte(c) || (label == 0 && c == '-') ||
+				++label > LABEL_MAX) {
 			return false;
 		}
 		out[i] = c;
 	}
 	out[s.n] = '\0';
-	return label > 0;
+	return label > 0 && out[s.n - 1] != '-';
 }
 
+/* [192.0.2.1] or [IPv6:2001:db8::1], RFC 5321 4.1.3. */
 static bool
 literal_canon(struct span s, char *out)
 {
-	if (s.n < 3 || s.n > ADDRESS_DOMAIN_MAX || s.p[s.n - 1] != ']')
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = ascii_lower(s.p[i]);
+	char text[64];
+	unsigned char address[16];
+	bool six = span_starts_nocase(s, SPAN("[IPv6:"));
+	size_t from = six ? 6 : 1;
 
-		if (i > 0 && i + 1 < s.n && !is_name_byte(c) && c != '.' && c != ':')
-			return false;
-		out[i] = c;
-	}
+	if (s.n < from + 2 || s.n >= sizeof(text) || s.p[s.n - 1] != ']')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		out[i] = ascii_lower(s.p[i]);
 	out[s.n] = '\0';
-	return true;
+	memcpy(text, out + from, s.n - from - 1);
+	text[s.n - from - 1] = '\0';
+	return strlen(text) == s.n - from - 1 &&
+			inet_pton(six ? AF_INET6 : AF_INET, text, address) == 1;
 }
 
 static bool

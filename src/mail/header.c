@@ -5,7 +5,10 @@
 void
 header_scan_init(struct header_scan *s, struct span block)
 {
-	*s = (struct header_scan){ .rest = span_first(block, HEADER_MAX) };
+	*s = (struct header_scan){
+		.rest = span_first(block, HEADER_MAX),
+		.limited = block.n >= HEADER_MAX,
+	};
 }
 
 /* Length of the first line with its LF, or all there is. */
@@ -42,7 +45,7 @@ name_cut(struct span line, struct span *name)
 }
 
 static struct span
-body_cut(struct header_field *f)
+body_cut(struct header_field *f, bool limited)
 {
 	size_t colon = (size_t)(f->name.p - f->raw.p) + f->name.n;
 
@@ -52,7 +55,7 @@ body_cut(struct header_field *f)
 		body.n--;
 	if (body.n > 0 && body.p[body.n - 1] == '\r')
 		body.n--;
-	if (body.n > HEADER_FIELD_MAX) {
+	if (body.n > HEADER_FIELD_MAX || limited) {
 		/* The member that the cut would go through is left out. */
 		body = span_first(body, HEADER_FIELD_MAX);
 		size_t comma = span_rfind(body, ',');
@@ -85,7 +88,7 @@ header_next(struct header_scan *s, struct header_field *out)
 	s->rest = span_skip(rest, n);
 	s->begun = true;
 	if (out->kind == HEADER_FIELD) {
-		out->body = body_cut(out);
+		out->body = body_cut(out, s->limited && s->rest.n == 0);
 		s->cut_fields += out->cut;
 	}
 	return true;
