@@ -51,7 +51,7 @@ struct stream_calls {
 /* Takes an accepted or otherwise connected non-blocking fd. calls is static. */
 struct stream *stream_new(
 		struct loop *l, int fd, const struct stream_calls *calls, void *host);
-/* Connects to the first of the addresses (copied) that answers; the next is
+/* Connects to the first of the addresses (copied, at least one) that answers; the next is
  * tried 250 ms after the one before, or at once when that failed. `closed` with
  * STREAM_REFUSED or STREAM_DEADLINE when none did within limit_ms. */
 struct stream *stream_connect(struct loop *l, const struct net_addr *addrs, size_t n,

@@ -367,7 +367,8 @@ tls_io_write(struct tls_io *io, const void *p, size_t n, size_t *put)
 bool
 tls_io_pending(const struct tls_io *io)
 {
-	return SSL_has_pending(io->ssl) == 1;
+	/* Not SSL_has_pending: it is true for half a record, which only the fd ends. */
+	return SSL_pending(io->ssl) > 0;
 }
 
 void
