@@ -35,7 +35,10 @@ fi
 case " $* " in *" postfix "*)
 	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections ;;
 esac
-apt-get -q update >/dev/null
-apt-get -q -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" >/dev/null
+said=$(mktemp)
+for words in update "-y -o Dpkg::Use-Pty=0 install --no-install-recommends $*"; do
+	apt-get -q $words >"$said" 2>&1 || { tail -n 30 "$said"; exit 1; }
+done
+rm -f "$said"
 ROOT
 }

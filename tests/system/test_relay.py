@@ -224,8 +224,9 @@ def test_smuggling(relay, wire, end):
             time.sleep(0.002)
         w.raw(data[split:])
         reply = w.reply()
-        bare = b"\r" in end.replace(b"\r\n", b"") or b"\n" in end.replace(b"\r\n", b"") or b"\0" in end
-        assert reply.startswith("550 5.6.11" if bare else "250 2.6.0"), reply
+        bare = b"\r" in end.replace(b"\r\n", b"") or b"\n" in end.replace(b"\r\n", b"")
+        may = ("550 5.6.11",) if bare else ("250 2.6.0", "550 5.6.11") if b"\0" in end else ("250 2.6.0",)
+        assert reply.startswith(may), reply
         assert w.say("NOOP").startswith("250")  # in step: no reply to smuggled commands waits
         assert w.say("QUIT").startswith("221") and w.reply() == ""
         w.close()

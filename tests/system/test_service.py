@@ -1,8 +1,10 @@
 """The service in the foreground, and the commands beside it."""
+import contextlib
 import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from harness.message import message
@@ -94,14 +96,21 @@ def test_reload(service):
 
 
 def processes(session):
-    out = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True).stdout
-    return [line.split(None, 1) for line in out.splitlines()]
+    """The pids of a session."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = Path(entry.path, "stat").read_text().rsplit(")", 1)[1].split()
+                if int(words[3]) == session and words[0] != "Z":
+                    found.append(int(entry.name))
+    return found
 
 
 def test_a_dead_role_comes_back(service):
     """super starts fetch and relay again; the queue is what the disk says."""
     service.start()
-    children = [int(pid) for pid, _ in processes(service.proc.pid) if int(pid) != service.proc.pid]
+    children = [pid for pid in processes(service.proc.pid) if pid != service.proc.pid]
     assert len(children) >= 2, processes(service.proc.pid)
     for pid in children:
         os.kill(pid, signal.SIGKILL)
