@@ -35,7 +35,8 @@ struct reader {
 	const char *begin; /* of the member */
 	const char *words_begin; /* of what stands since the last angle address */
 	size_t first; /* list->n when the member began */
-	size_t revocable; /* entries from here on fall when an angle follows */
+	size_t revocable,
+			revocable_total; /* entries from here on fall when an angle follows */
 	size_t words; /* words before the spec */
 	bool bad; /* something with an @ could not be read */
 };
@@ -335,6 +336,7 @@ member_begin(struct reader *r, const char *at)
 {
 	r->begin = r->words_begin = at;
 	r->first = r->revocable = r->list->n;
+	r->revocable_total = r->list->total;
 	r->words = 0;
 	r->bad = false;
 	r->lx.comment = (struct span){ NULL, 0 };
@@ -344,8 +346,8 @@ member_begin(struct reader *r, const char *at)
 static void
 revoke(struct reader *r)
 {
-	r->list->total -= r->list->n - r->revocable;
 	r->list->n = r->revocable;
+	r->list->total = r->revocable_total;
 	r->bad = false;
 }
 
@@ -383,6 +385,7 @@ angle_member(struct reader *r, const struct token *lt)
 		r->list->v[before].text = text;
 	r->words = 0;
 	r->revocable = r->list->n;
+	r->revocable_total = r->list->total;
 	r->words_begin = r->lx.p;
 	return end;
 }
