@@ -55,7 +55,7 @@ enum smtp_fact_kind {
 	SMTP_FACT_CAPS, /* EHLO answered: smtp_client_caps is filled, may_send() is true */
 	SMTP_FACT_RECIPIENT, /* mark, recipient, verdict, again, in_doubt */
 	SMTP_FACT_MESSAGE, /* mark, verdict, in_doubt, changed: the last fact of a message */
-	SMTP_FACT_EXCHANGE, /* said, heard: for the transcript */
+	SMTP_FACT_EXCHANGE, /* greeting, said, heard: for the transcript, as replies come */
 	SMTP_FACT_OVER, /* verdict: why. clean: QUIT was answered. The last fact of all */
 };
 
@@ -66,14 +66,18 @@ struct smtp_fact {
 	size_t recipient; /* its place in recipients */
 	/* SMTP_FACT_MESSAGE: the reply to the whole message; with recipients refused one by
 	 * one, MAIL's or the last reply. In an internal session this is what counts: delivered
-	 * means durable. In LMTP it is the worst of the recipients' verdicts. */
+	 * means durable. In LMTP it is the worst of the replies to the end of the message. */
 	const struct verdict *verdict;
 	bool again; /* refused for their number (452 4.5.3): send it in another transaction, at
 		once, and do not count this as an attempt */
 	bool in_doubt; /* all was sent, no reply came: it may have been delivered */
 	bool changed; /* bare CR or LF went out as CRLF (event 4044) */
 	bool clean;
-	struct span said; /* the command, empty for the greeting; never message content */
+	bool greeting; /* <G>: nothing was said before it */
+	/* The command, never message content. Of an internal session only the path of MAIL is
+	 * shown, and XROUTE is not told. Empty for the greeting, and in LMTP for the second
+	 * and later replies to the end of a message. */
+	struct span said;
 	struct span heard; /* the reply, LF between its lines, not sanitised */
 };
 
@@ -93,7 +97,7 @@ void smtp_client_send(struct smtp_client *c, const struct smtp_client_out *m);
 /* Is there room for bytes of the message that was sent last? */
 bool smtp_client_wants_body(const struct smtp_client *c);
 /* Hands over bytes; returns how many were taken. `last`: the message ends with them
- * (it does when all were taken). Large pieces are best: each is a BDAT chunk. When
+ * (it has, when body_done() says so; else call again with the rest). Large pieces are best: each is a BDAT chunk. When
  * wants_body() turned false for good, the message is settled without its rest. */
 size_t smtp_client_body(struct smtp_client *c, struct span bytes, bool last);
 /* Has the message handed over last been given all of its body, or does it need none? */

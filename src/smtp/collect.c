@@ -126,13 +126,24 @@ account_write(struct buf *out, struct span account)
 }
 
 bool
-collect_print(struct buf *out, const struct smtp_collect *c)
+collect_valid(const struct smtp_collect *c)
 {
+	for (size_t i = 0; i < c->account.n; i++) {
+		/* xtext readers refuse an encoded control byte */
+		if ((unsigned char)c->account.p[i] < ' ' || c->account.p[i] == 0x7f)
+			return false;
+	}
 	return c->account.n > 0 && c->account.n <= COLLECT_ACCOUNT_MAX &&
 			c->uidl.n > 0 && c->uidl.n <= COLLECT_UIDL_MAX &&
 			is_part(c->provider, COLLECT_HOST_MAX) &&
 			is_part(c->ip, COLLECT_IP_MAX) &&
-			account_write(out, c->account) && buf_addc(out, '/') &&
+			(c->badmail.n == 0 || collect_reason_valid(c->badmail));
+}
+
+bool
+collect_print(struct buf *out, const struct smtp_collect *c)
+{
+	return account_write(out, c->account) && buf_addc(out, '/') &&
 			base64url_write(out, c->uidl) && buf_addc(out, '/') &&
 			buf_add(out, c->provider) && buf_addc(out, '/') &&
 			buf_add(out, c->ip) &&

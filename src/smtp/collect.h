@@ -19,7 +19,9 @@ enum {
 /* Decoded parts go into `decoded` (at least COLLECT_DECODED_MAX free). */
 bool collect_parse(struct span value, struct buf *decoded, struct smtp_collect *out);
 bool collect_reason_valid(struct span reason);
-/* The value of XCOLLECT. False when the parts would not survive collect_parse. */
+/* Would it survive collect_print and collect_parse? */
+bool collect_valid(const struct smtp_collect *c);
+/* The value of XCOLLECT, for a valid one: at most 1400 octets. False at the limit. */
 bool collect_print(struct buf *out, const struct smtp_collect *c);
 
 #endif

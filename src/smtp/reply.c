@@ -85,9 +85,11 @@ smtp_queued(struct span message_id, uint64_t queue_id, char text[SMTP_TEXT_SIZE]
 	qid_print(queue_id, id);
 	/* A Message-ID is as long as its writer likes; the queue id must stay. */
 	if (message_id.n == 0 || message_id.n > 256)
-		join(text, SPAN("Queued mail for delivery, id "), span_of(id), SPAN(""));
+		join(text, SPAN("Queued mail for delivery, id "), span_of(id),
+				SPAN(""));
 	else
-		join(text, message_id, SPAN(" Queued mail for delivery, id "), span_of(id));
+		join(text, message_id, SPAN(" Queued mail for delivery, id "),
+				span_of(id));
 	return (struct smtp_reply){ 250, "2.6.0", text };
 }
 

@@ -595,7 +595,7 @@ smtp_server_new(const struct smtp_server_options *o)
 	s->why = SMTP_REFUSALS;
 	s->line = BUF_MAX(o->internal ? LINE_MAX_INTERNAL : LINE_MAX_OUTSIDE);
 	s->held = BUF_MAX(most);
-	s->out.b = BUF_MAX(2 * most + (size_t)tickets * TICKET_REPLY_MAX);
+	s->out.b = BUF_MAX(2 * (2 * most + (size_t)tickets * TICKET_REPLY_MAX));
 	s->decoded = BUF_MAX(4 * COLLECT_DECODED_MAX);
 	s->fail = BUF_MAX(TICKET_REPLY_MAX);
 	s->route = BUF_MAX(ROUTE_MAX);

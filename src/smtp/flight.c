@@ -1,0 +1,340 @@
+/* What the sending engine writes: commands in flights, bodies in chunks or with dots. */
+#include <string.h>
+
+#include "collect.h"
+#include "postern/must.h"
+#include "postern/smtp_path.h"
+#include "sending.h"
+
+static void
+add(struct smtp_client *c, struct span s)
+{
+	/* There is room: nothing is begun past OUT_PAUSE. */
+	MUST(buf_add(&c->out.b, s));
+	c->wrote += s.n;
+}
+
+/* A command ends here; `line` is what the transcript shows of it. */
+static void
+command_ends(struct smtp_client *c, struct span line)
+{
+	uint64_t end = c->wrote;
+
+	MUST(buf_add(&c->ends.b, (struct span){ (const char *)&end, sizeof(end) }));
+	c->expected++;
+	if (c->transcript)
+		MUST(buf_add(&c->said.b, line) && buf_addc(&c->said.b, '\n'));
+}
+
+static void
+command(struct smtp_client *c, struct span line)
+{
+	add(c, line);
+	add(c, SPAN("\r\n"));
+	command_ends(c, line);
+}
+
+void
+flight_greet(struct smtp_client *c, bool esmtp)
+{
+	AUTO(buf_done) struct buf line = BUF_MAX(512);
+	struct span verb = !esmtp ? SPAN("HELO ")
+			: c->lmtp ? SPAN("LHLO ")
+				  : SPAN("EHLO ");
+
+	MUST(buf_add(&line, verb) && buf_add(&line, span_of(c->hostname)));
+	command(c, buf_span(&line));
+	c->phase = esmtp ? PHASE_EHLO : PHASE_HELO;
+}
+
+static struct span
+body_parameter(const struct under_way *u)
+{
+	if (u->binary)
+		return SPAN(" BODY=BINARYMIME");
+	return u->m.eight_bit ? SPAN(" BODY=8BITMIME") : SPAN("");
+}
+
+static void
+write_mail(struct smtp_client *c, struct under_way *u)
+{
+	char space[2048];
+	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
+	const struct smtp_collect *from = u->m.collect;
+	bool ok = buf_add(&line, SPAN("MAIL FROM:<")) && buf_add(&line, u->m.sender) &&
+			buf_addc(&line, '>');
+	size_t shown = line.n;
+
+	if (c->caps.sized && u->m.size > 0)
+		ok = ok && buf_addf(&line, " SIZE=%ju", (uintmax_t)u->m.size);
+	ok = ok && buf_add(&line, body_parameter(u));
+	if (c->internal && from) {
+		ok = ok && buf_add(&line, SPAN(" XCOLLECT=")) &&
+				collect_print(&line, from);
+		if (from->badmail.n > 0)
+			ok = ok && buf_add(&line, SPAN(" XBADMAIL=")) &&
+					buf_add(&line, from->badmail);
+	}
+	/* Sender and origin were checked when the message came. */
+	MUST(ok);
+	add(c, buf_span(&line));
+	add(c, SPAN("\r\n"));
+	command_ends(c,
+			c->internal ? span_first(buf_span(&line), shown)
+				    : buf_span(&line));
+	u->mail_out = true;
+	u->written++;
+}
+
+static void
+write_route(struct smtp_client *c, struct under_way *u)
+{
+	char space[40];
+	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
+
+	MUST(buf_addf(&line, "XROUTE %zu\r\n", u->m.route.n));
+	add(c, buf_span(&line));
+	add(c, u->m.route);
+	command_ends(c, SPAN(""));
+	u->route_out = true;
+	u->written++;
+}
+
+static void
+write_rcpt(struct smtp_client *c, struct under_way *u)
+{
+	char space[320];
+	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
+	struct span to = u->m.recipients[u->rcpt_out];
+	struct smtp_path path;
+
+	/* Whatever stands in the queue: only an address goes out as one (H01). */
+	if (!smtp_mailbox_parse(to, &path)) {
+		u->states.p[u->rcpt_out++] = R_INVALID;
+		return;
+	}
+	MUST(buf_add(&line, SPAN("RCPT TO:<")) && buf_add(&line, to) &&
+			buf_addc(&line, '>'));
+	command(c, buf_span(&line));
+	u->rcpt_out++;
+	u->asked++;
+	u->written++;
+}
+
+void
+flight_stop(struct smtp_client *c, struct under_way *u)
+{
+	u->writing = W_DONE;
+	c->rset |= u->mail_out && !u->end_out;
+}
+
+static void
+end_message(struct smtp_client *c, struct under_way *u)
+{
+	u->end_out = true;
+	u->end = c->wrote;
+	u->written++;
+	u->writing = W_DONE;
+}
+
+void
+flight_lone_dot(struct smtp_client *c, struct under_way *u)
+{
+	command(c, SPAN("."));
+	end_message(c, u);
+}
+
+/* Is it certain that nobody will get the message in this transaction? */
+static bool
+hopeless(const struct smtp_client *c, const struct under_way *u)
+{
+	bool answered = u->answers == u->asked;
+	bool nobody = u->accepted == 0 && !(c->internal && u->m.collect);
+
+	return u->dead || (nobody && answered);
+}
+
+/* All RCPTs are written. False: nothing can be written yet. */
+static bool
+begin_body(struct smtp_client *c, struct under_way *u)
+{
+	if (hopeless(c, u)) {
+		flight_stop(c, u);
+		return true;
+	}
+	if (u->bdat) {
+		if (!u->eager && u->answers < u->asked)
+			return false;
+		u->writing = W_BODY;
+		return true;
+	}
+	command(c, SPAN("DATA"));
+	u->data_out = true;
+	u->written++;
+	u->writing = W_GO;
+	return true;
+}
+
+/* One step of the newest message. False: it has to wait for a reply or its body. */
+static bool
+write_step(struct smtp_client *c, struct under_way *u)
+{
+	if (u->dead && u->writing < W_GO) {
+		flight_stop(c, u);
+		return true;
+	}
+	switch (u->writing) {
+	case W_RSET:
+		if (c->rset) {
+			command(c, SPAN("RSET"));
+			u->rset_out = true;
+			u->written++;
+			c->rset = false;
+		}
+		u->writing = W_MAIL;
+		return true;
+	case W_MAIL:
+		write_mail(c, u);
+		u->writing = W_ROUTE;
+		return true;
+	case W_ROUTE:
+		if (c->internal && u->m.route.n > 0 && u->m.route.n <= CHUNK_MAX)
+			write_route(c, u);
+		u->writing = W_RCPT;
+		return true;
+	case W_RCPT:
+		if (u->rcpt_out < u->m.n)
+			write_rcpt(c, u);
+		else
+			u->writing = W_BEGIN;
+		return true;
+	case W_BEGIN:
+		return begin_body(c, u);
+	case W_BODY:
+		if (u->bdat && hopeless(c, u)) {
+			flight_stop(c, u);
+			return true;
+		}
+		return false;
+	case W_GO:
+	case W_DONE:
+		break;
+	}
+	return false;
+}
+
+static bool
+has_room(const struct smtp_client *c)
+{
+	return sink_left(&c->out) < OUT_PAUSE && sink_left(&c->said) < SAID_PAUSE;
+}
+
+void
+flight_pump(struct smtp_client *c)
+{
+	if (c->phase != PHASE_OPEN)
+		return;
+	if (c->next > c->first) {
+		struct under_way *u = at(c, c->next - 1);
+
+		while (has_room(c) && (c->caps.pipelining || c->expected == 0)) {
+			if (!write_step(c, u))
+				break;
+		}
+	} else if (c->quit && c->expected == 0) {
+		command(c, SPAN("QUIT"));
+		c->phase = PHASE_QUIT;
+	}
+}
+
+/* ---- bodies ---- */
+
+bool
+smtp_client_wants_body(const struct smtp_client *c)
+{
+	if (c->phase != PHASE_OPEN || c->next == c->first || !has_room(c))
+		return false;
+
+	const struct under_way *u = at(c, c->next - 1);
+	if (u->writing != W_BODY)
+		return false;
+	return !u->bdat ||
+			(!hopeless(c, u) && (c->caps.pipelining || c->expected == 0));
+}
+
+static size_t
+write_dots(struct smtp_client *c, struct under_way *u, struct span bytes, bool last)
+{
+	struct span in = span_first(bytes, NORMALISED_MAX);
+	size_t took = in.n;
+	struct span piece;
+
+	while (smtp_stuff_next(&u->stuff, &in, &piece))
+		add(c, piece);
+	if (last && took == bytes.n) {
+		add(c, smtp_stuff_end(&u->stuff));
+		command_ends(c, SPAN("."));
+		end_message(c, u);
+	}
+	return took;
+}
+
+static size_t
+write_chunk(struct smtp_client *c, struct under_way *u, struct span bytes, bool last)
+{
+	char space[48];
+	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
+	struct span chunk = span_first(bytes, u->exact ? CHUNK_MAX : NORMALISED_MAX);
+	size_t took = chunk.n;
+
+	last = last && took == bytes.n;
+	if (!u->exact) {
+		struct span piece;
+
+		buf_clear(&c->scratch);
+		while (smtp_stuff_next(&u->stuff, &chunk, &piece))
+			MUST(buf_add(&c->scratch, piece));
+		if (last)
+			MUST(buf_add(&c->scratch, smtp_stuff_end(&u->stuff)));
+		chunk = buf_span(&c->scratch);
+	}
+	if (chunk.n == 0 && !last)
+		return took;
+	MUST(buf_addf(&line, "BDAT %zu%s", chunk.n, last ? " LAST" : ""));
+	add(c, buf_span(&line));
+	add(c, SPAN("\r\n"));
+	add(c, chunk);
+	command_ends(c, buf_span(&line));
+	if (last) {
+		end_message(c, u);
+	} else {
+		u->chunks_out++;
+		u->written++;
+	}
+	return took;
+}
+
+size_t
+smtp_client_body(struct smtp_client *c, struct span bytes, bool last)
+{
+	size_t took = 0;
+
+	for (;;) {
+		flight_pump(c);
+		if (!smtp_client_wants_body(c) || (took == bytes.n && !last))
+			return took;
+
+		struct under_way *u = at(c, c->next - 1);
+		struct span rest = span_skip(bytes, took);
+		took += u->bdat ? write_chunk(c, u, rest, last)
+				: write_dots(c, u, rest, last);
+		if (u->writing == W_DONE)
+			return took;
+	}
+}
+
+bool
+smtp_client_body_done(const struct smtp_client *c)
+{
+	return c->next == c->first || at(c, c->next - 1)->writing == W_DONE;
+}
