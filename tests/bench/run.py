@@ -55,32 +55,17 @@ class Box:
 
 
 def collect_into_queue(box, trace=None):
-    """`once` up to the end of the poll (event 4001), nothing delivered. The count
-    of the queue afterwards, after kill -9, is part of the result."""
+    """`once --queue-only`: from start to end of the process, nothing delivered."""
     box.fill()
-    hop = Silent()
-    pt = new_postern(hop.route)
+    pt = new_postern()
     pt.account("box", box.server.port, max_per_session=100000, max_size="200M")
-    pt.conf["log"] = {"level": 1}
     pt.write()
-    group = Group([*(strace(trace) if trace else []), *pt.command("once")], cwd=pt.dir,
-                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    ended = None
-    for line in group.p.stderr:
-        if b"event=4001" in line:
-            ended = time.monotonic()
-            break
-    cpu = group.cpu()
-    peak = group.peak_mb()
-    group.kill()
-    group.p.stderr.close()
-    assert ended, "the poll did not finish"
-    queued = len(pt.queue())
-    left = box.left()
-    hop.close()
+    seconds, cpu, peak, status = run_to_end([*(strace(trace) if trace else []), *pt.command("once", "--queue-only")],
+                                            cwd=pt.dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    queued, left = len(pt.queue()), box.left()
     pt.close()
-    assert queued == box.count and left == 0, f"{queued} queued, {left} left of {box.count}"
-    return ended - group.begin, cpu, peak
+    assert status == 0 and queued == box.count and left == 0, (status, queued, left)
+    return seconds, cpu, peak
 
 
 def collect_into_drop(box):

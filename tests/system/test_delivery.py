@@ -194,6 +194,7 @@ def test_bare_line_ends_never_leave_by_data(box, sink, chunking):
     """C09: no next hop shall find an end of message where there is none."""
     hop = sink(extensions=["PIPELINING", "8BITMIME"] + (["CHUNKING", "BINARYMIME"] if chunking else []))
     box.route("contoso.test", hop.route)
+    box.conf["log"] = {"level": 1}  # 4044 is of level 1
     sent = message(body=b"one\n.\ntwo\r.\rthree\n.\r\nMAIL FROM:<smug@x>\r\n")
     box.put(sent)
     box.once()
