@@ -2,8 +2,26 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
-enum { BUSY_MS = 10000 };
+#include "postern/clock.h"
+
+enum { BUSY_MS = 10000, BUSY_PAUSE_NS = 1000000 };
+
+/* Short even pauses: those of SQLite's own handler grow to 100 ms, and with them a
+ * busy service would hardly ever be met between two of its groups. */
+static int
+busy(void *arg, int tries)
+{
+	struct db *db = arg;
+	int64_t now = clock_mono_ms();
+	if (tries == 0)
+		db->busy_since_ms = now;
+	if (now - db->busy_since_ms >= db->busy_ms)
+		return 0;
+	nanosleep(&(struct timespec){ .tv_nsec = BUSY_PAUSE_NS }, NULL);
+	return 1;
+}
 
 /* in_domain(address, domain): what stands behind the last @ is the domain, ASCII
  * case aside. Pure, and total over any bytes. */
@@ -26,7 +44,8 @@ static bool
 settings(struct db *db, int flags, int busy_ms, struct err *e)
 {
 	sqlite3_extended_result_codes(db->h, 1);
-	sqlite3_busy_timeout(db->h, busy_ms > 0 ? busy_ms : BUSY_MS);
+	db->busy_ms = busy_ms > 0 ? busy_ms : BUSY_MS;
+	sqlite3_busy_handler(db->h, busy, db);
 	int was;
 	db->rc = sqlite3_db_config(db->h, SQLITE_DBCONFIG_DEFENSIVE, 1, &was);
 	if (db->rc == SQLITE_OK)

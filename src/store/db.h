@@ -16,6 +16,8 @@ struct db {
 	sqlite3 *h;
 	sqlite3_stmt *st[SQL_COUNT];
 	int rc; /* extended result of what failed last */
+	int busy_ms;
+	int64_t busy_since_ms;
 };
 
 /* Catalogue numbers (the catalogue itself is above this room). */

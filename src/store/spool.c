@@ -167,16 +167,18 @@ next_entry(DIR *d, uint64_t *id, char name[QID_SIZE])
 	return false;
 }
 
-bool
-spool_any(int spool)
+/* The highest id that a file there is named by, 0 when there is none. */
+uint64_t
+spool_last(int spool)
 {
-	uint64_t id;
+	uint64_t id, last = 0;
 	char name[QID_SIZE];
 	DIR *d = entries(spool);
-	bool any = d && next_entry(d, &id, name);
+	while (d && next_entry(d, &id, name))
+		last = id > last ? id : last;
 	if (d)
 		closedir(d);
-	return any;
+	return last;
 }
 
 static bool

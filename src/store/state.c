@@ -233,7 +233,7 @@ make_files(struct store *s, const char *dir, off_t *size, bool *unclean, struct 
 	struct stat st;
 	bool fresh = fstatat(s->dir, "postern.db", &st, 0) != 0 || st.st_size == 0;
 	*size = fresh ? 0 : st.st_size;
-	if (fresh && spool_any(s->self.spool))
+	if (fresh && spool_last(s->self.spool) > 0)
 		return err_set(e, EVENT_DATABASE,
 				"%s/postern.db is missing or empty, but spool/ beside it holds mail",
 				dir);
@@ -252,7 +252,9 @@ seed_ids(struct store *s, struct err *e)
 {
 	struct query q = query_of(&s->self.db, SQL_LAST_ID);
 	uint64_t last = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
-	atomic_store(&s->last_id, last);
+	/* Half a message may lie there under an id of a clock that was set back since. */
+	uint64_t file = s->service ? spool_last(s->self.spool) : 0;
+	atomic_store(&s->last_id, file > last && file < INT64_MAX ? file : last);
 	return query_end(&q, "cannot read the queue", e);
 }
 

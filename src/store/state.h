@@ -76,7 +76,7 @@ bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms
 /* Removes what no open message owns; counts it. */
 bool spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e);
 int spool_open_at(int spool, uint64_t id);
-bool spool_any(int spool);
+uint64_t spool_last(int spool);
 
 /* group.c */
 void group_run(struct store *s, struct list *jobs);

@@ -66,7 +66,7 @@ submit(struct store *s, size_t first, size_t n, size_t octets)
 	store_run(s, &jobs);
 	for (size_t i = 0; i < n; i++)
 		if (subs[i].job.result != STORE_DONE) {
-			printf("failed: %d %s\n", subs[i].job.result,
+			printf("failed: %d %s\n", (int)subs[i].job.result,
 					subs[i].job.err.text);
 			exit(1);
 		} else if (spooled) {
@@ -145,7 +145,8 @@ main(int argc, char **argv)
 	struct err e = { 0 };
 	struct store_options o = { .service = true, .now_ms = clock_wall_ms() };
 	struct store_recovery found;
-	int64_t cpu = clock_cpu_us(), wall = clock_mono_us();
+	int64_t wall, cpu = clock_cpu_us();
+	wall = clock_mono_us();
 	struct store *s = store_open(argv[1], &o, &found, &e);
 	if (!s) {
 		printf("%s\n", e.text);
@@ -154,7 +155,8 @@ main(int argc, char **argv)
 	printf("open: %.2f ms wall, %.2f ms cpu\n",
 			(double)(clock_mono_us() - wall) / 1000,
 			(double)(clock_cpu_us() - cpu) / 1000);
-	cpu = clock_cpu_us(), wall = clock_mono_us();
+	cpu = clock_cpu_us();
+	wall = clock_mono_us();
 	size_t base = (size_t)wall % 100000 * 10000;
 	for (size_t i = 0; i < messages; i += group)
 		submit(s, base + i, messages - i < group ? messages - i : group,
@@ -164,7 +166,8 @@ main(int argc, char **argv)
 	if (settled) {
 		uint64_t before = store_count(s).groups;
 		size_t n, all = 0;
-		cpu = clock_cpu_us(), wall = clock_mono_us();
+		cpu = clock_cpu_us();
+		wall = clock_mono_us();
 		while ((n = settle(s, group)) > 0)
 			all += n;
 		tell("settle", all, clock_mono_us() - wall, clock_cpu_us() - cpu,

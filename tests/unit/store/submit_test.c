@@ -259,6 +259,11 @@ ids_rise_whatever_the_clock_says(void **state)
 	assert_true(committed > last);
 	fixture_reopen(t);
 	assert_true(store_new_id(t->store, NOW - 1000000000) > committed);
+	/* Half a message from before the clock was set back. */
+	uint64_t late = store_new_id(t->store, NOW + 1000000);
+	close(spool_create(t->store, late, &t->err));
+	fixture_reopen(t);
+	assert_true(store_new_id(t->store, NOW) > late);
 	/* A visitor's never meet the service's. */
 	struct state visitor = *t;
 	assert_non_null(fixture_open(&visitor, false));

@@ -1,0 +1,434 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <utime.h>
+
+#include "fixture.h"
+
+static void
+path_of(struct state *t, const char *name, char out[160])
+{
+	snprintf(out, 160, "%s/%s", t->dir, name);
+}
+
+static void
+overwrite(struct state *t, const char *name, off_t at, const char *bytes, size_t n)
+{
+	char path[160];
+	path_of(t, name, path);
+	int fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, n, at), n);
+	close(fd);
+}
+
+static void
+close_store(struct state *t)
+{
+	store_close(t->store);
+	t->store = NULL;
+}
+
+/* As SIGKILL would leave it: a child opens, works and dies. */
+static void
+in_a_child_that_dies(struct state *t, void (*work)(struct state *t))
+{
+	close_store(t);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (!fixture_open(t, true))
+			_exit(1);
+		work(t);
+		raise(SIGKILL);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void
+files_are_private(void **state)
+{
+	struct state *t = *state;
+	static const char *const names[] = { "postern.db", "postern.db-wal", "spool",
+		"" };
+	fixture_submit(t, "a");
+	for (size_t i = 0; i < 4; i++) {
+		struct stat st;
+		char path[160];
+		path_of(t, names[i], path);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 077, 0);
+	}
+}
+
+static void
+nothing_is_recovered_after_a_clean_end(void **state)
+{
+	struct state *t = *state;
+	fixture_submit(t, "a");
+	fixture_reopen(t);
+	assert_false(t->found.unclean);
+	assert_int_equal(t->found.queued, 1);
+}
+
+static void
+work_to_be_lost(struct state *t)
+{
+	uint64_t written = 0;
+	fixture_submit(t, "a");
+	struct submission sub = fixture_message(t, "half");
+	sub.spool_fd = spool_create(t->store, sub.id, NULL);
+	(void)!spool_write(sub.spool_fd, SPAN("half a message"), &written, NULL);
+	sub = fixture_message(t, "whole");
+	sub.spool_fd = spool_create(t->store, sub.id, NULL);
+	(void)!spool_write(
+			sub.spool_fd, SPAN("a whole message"), &sub.spool_size, NULL);
+	(void)fixture_do(t, &sub.job);
+}
+
+static void
+a_crash_leaves_what_was_committed(void **state)
+{
+	struct state *t = *state;
+	in_a_child_that_dies(t, work_to_be_lost);
+	assert_non_null(fixture_open(t, true));
+	assert_true(t->found.unclean);
+	assert_int_equal(t->found.queued, 2);
+	assert_int_equal(t->found.verified, 1);
+	assert_int_equal(t->found.damaged, 0);
+	assert_int_equal(t->found.resumed, 0); /* the half file may be somebody's yet */
+	struct queue_message *m;
+	assert_int_equal(fixture_due(t, "drop", NOW, &m), 2);
+}
+
+static void
+orphans_are_swept_when_no_session_can_own_them(void **state)
+{
+	struct state *t = *state;
+	uint64_t id = store_new_id(t->store, NOW), young = store_new_id(t->store, NOW),
+		 w = 0;
+	char name[QID_SIZE], path[160], rel[32];
+	for (int i = 0; i < 2; i++) {
+		int fd = spool_create(t->store, i ? young : id, &t->err);
+		assert_true(spool_write(fd, SPAN("x"), &w, &t->err));
+		close(fd);
+	}
+	for (int i = 0; i < 2; i++) {
+		qid_print(i ? young : id, name);
+		snprintf(rel, sizeof rel, "spool/%s", name);
+		path_of(t, rel, path);
+		time_t when = (time_t)(NOW / 1000) - (i ? 35 : 37) * 3600;
+		assert_int_equal(utime(path, &(struct utimbuf){ when, when }), 0);
+	}
+	fixture_reopen(t);
+	assert_int_equal(t->found.resumed, 1);
+	assert_false(fixture_spool_has(t, id));
+	assert_true(fixture_spool_has(t, young));
+}
+
+static void
+a_lost_or_cut_spool_file_holds_its_message(void **state)
+{
+	struct state *t = *state;
+	struct submission sub = fixture_message(t, "a");
+	char name[QID_SIZE], rel[32], path[160];
+	sub.spool_fd = spool_create(t->store, sub.id, &t->err);
+	assert_true(spool_write(
+			sub.spool_fd, SPAN("some octets"), &sub.spool_size, &t->err));
+	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+	close(sub.spool_fd);
+	qid_print(sub.id, name);
+	snprintf(rel, sizeof rel, "spool/%s", name);
+	path_of(t, rel, path);
+	assert_int_equal(truncate(path, 4), 0);
+	fixture_reopen(t);
+	assert_int_equal(t->found.damaged, 1);
+	assert_int_equal(fixture_show(t, sub.id).message.recipients[0].state,
+			QUEUE_HELD);
+	struct queue_message *m;
+	assert_int_equal(fixture_due(t, "drop", NOW, &m), 0);
+	/* It is told, never cut short in silence. */
+	struct body *b = body_open(store_reader(t->store), sub.id, &t->err);
+	struct span piece = { "", 1 };
+	bool good = true;
+	while (good && piece.n > 0)
+		good = body_next(b, &piece, &t->err);
+	assert_false(good);
+	body_close(b);
+}
+
+static void
+refuses(struct state *t, int event, const char *word)
+{
+	assert_null(fixture_open(t, true));
+	if (t->err.event != event || !strstr(t->err.text, word))
+		fail_msg("%d %s", t->err.event, t->err.text);
+}
+
+static void
+a_damaged_database_is_refused(void **state)
+{
+	struct state *t = *state;
+	static char junk[4096];
+	memset(junk, 0x5a, sizeof junk);
+	for (int i = 0; i < 50; i++) {
+		char uidl[16];
+		snprintf(uidl, sizeof uidl, "u%d", i);
+		fixture_submit(t, uidl);
+	}
+	close_store(t);
+	overwrite(t, "postern.db", 3 * 4096, junk, sizeof junk);
+	refuses(t, 9005, "damaged");
+	overwrite(t, "postern.db", 0, junk, sizeof junk);
+	refuses(t, 9005, "");
+}
+
+static void
+a_newer_version_is_refused(void **state)
+{
+	struct state *t = *state;
+	close_store(t);
+	overwrite(t, "postern.db", 60, "\0\0\0\x63",
+			4); /* user_version in the file's header */
+	refuses(t, 9006, "version 99");
+	assert_null(reader_open(t->dir, &t->err));
+	assert_int_equal(t->err.event, 9006);
+}
+
+static void
+a_foreign_database_is_refused(void **state)
+{
+	struct state *t = *state;
+	close_store(t);
+	overwrite(t, "postern.db", 68, "abcd", 4); /* application_id */
+	refuses(t, 9005, "not one of");
+}
+
+static void
+nothing_starts_empty_beside_mail(void **state)
+{
+	struct state *t = *state;
+	char path[160];
+	uint64_t w = 0;
+	int fd = spool_create(t->store, store_new_id(t->store, NOW), &t->err);
+	assert_true(spool_write(fd, SPAN("x"), &w, &t->err));
+	close(fd);
+	close_store(t);
+	path_of(t, "postern.db", path);
+	assert_int_equal(truncate(path, 0), 0);
+	refuses(t, 9005, "holds mail");
+	assert_int_equal(unlink(path), 0);
+	refuses(t, 9005, "holds mail");
+	struct stat st;
+	assert_int_equal(stat(path, &st), -1); /* and none was made */
+}
+
+static void
+a_database_taken_away_is_noticed(void **state)
+{
+	struct state *t = *state;
+	char path[160], aside[160];
+	path_of(t, "postern.db", path);
+	path_of(t, "aside", aside);
+	assert_int_equal(rename(path, aside), 0);
+	struct submission sub = fixture_message(t, "a");
+	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
+	sub = fixture_message(t, "a");
+	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
+	assert_int_equal(store_count(t->store).broken, 2);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rename(aside, path), 0);
+	sub = fixture_message(t, "a");
+	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+	assert_int_equal(store_count(t->store).broken, 0);
+}
+
+/* RLIMIT_FSIZE stands in for the full disk: writes past it fail. In a child, since
+ * SIGXFSZ and the limit stay. */
+static int
+on_a_full_disk(struct state *t)
+{
+	struct rlimit small = { 300000, 300000 };
+	struct queue_message *m;
+	enum store_result result = STORE_DONE;
+	static char big[BODY_BLOB_MAX];
+	signal(SIGXFSZ, SIG_IGN);
+	if (!fixture_open(t, true) || setrlimit(RLIMIT_FSIZE, &small) != 0)
+		return 1;
+	size_t good = 0;
+	for (; good < 100 && result == STORE_DONE; good += result == STORE_DONE) {
+		struct submission sub = fixture_message(t, NULL);
+		sub.body = (struct span){ big, sizeof big };
+		result = fixture_do(t, &sub.job);
+		if (result != STORE_DONE && !sub.job.err.text[0])
+			return 2;
+	}
+	if (result == STORE_DONE || result == STORE_HAD)
+		return 3;
+	struct queue_due want = {
+		.hop = SPAN("drop"), .now_ms = NOW, .messages = 100, .recipients = 1
+	};
+	size_t n;
+	if (!queue_due(store_reader(t->store), &want, &t->arena, &m, &n, &t->err) ||
+			n != good)
+		return 4;
+	/* There is room again. */
+	return good > 0 ? 0 : 5;
+}
+
+static void
+a_full_disk_loses_nothing_that_was_acknowledged(void **state)
+{
+	struct state *t = *state;
+	close_store(t);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(on_a_full_disk(t));
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("status %x", (unsigned)status);
+	assert_non_null(fixture_open(t, true));
+	fixture_submit(t, "again");
+}
+
+static void
+below_the_floor_mail_is_put_off_and_deliveries_go_on(void **state)
+{
+	struct state *t = *state;
+	uint64_t id = fixture_submit(t, "a");
+	close_store(t);
+	struct store_options o = {
+		.service = true, .now_ms = NOW, .min_free = UINT64_MAX
+	};
+	t->store = store_open(t->dir, &o, &t->found, &t->err);
+	assert_non_null(t->store);
+	assert_true(store_space_low(t->store));
+	struct submission sub = fixture_message(t, "b");
+	struct settle_recipient r = { .state = QUEUE_DELIVERED, .attempted = true };
+	struct settlement set = { .job = { .work = STORE_SETTLE },
+		.id = id,
+		.at_ms = NOW,
+		.recipients = &r,
+		.n = 1 };
+	struct list jobs;
+	list_init(&jobs);
+	list_add(&jobs, &sub.job.link);
+	list_add(&jobs, &set.job.link);
+	store_run(t->store, &jobs);
+	assert_int_equal(sub.job.result, STORE_FULL);
+	assert_int_equal(set.job.result, STORE_DONE);
+	assert_true(set.settled);
+}
+
+static void
+two_processes_may_write(void **state)
+{
+	struct state *t = *state;
+	enum { EACH = 200 };
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct state other =
+				*t; /* its own connection: t's must not be touched here */
+		if (!fixture_open(&other, false))
+			_exit(1);
+		for (int i = 0; i < EACH; i++) {
+			struct submission sub = fixture_message(&other, NULL);
+			if (fixture_do(&other, &sub.job) != STORE_DONE)
+				_exit(2);
+		}
+		store_close(other.store);
+		_exit(0);
+	}
+	for (int i = 0; i < EACH; i++)
+		fixture_submit(t, NULL);
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	struct queue_size size;
+	assert_true(queue_count(store_reader(t->store), &size, &t->err));
+	assert_int_equal(size.messages, 2 * EACH);
+}
+
+/* Takes the byte of the shared memory that SQLite's writers lock, and stands still. */
+static int
+hold_for_ever(struct state *t)
+{
+	char path[160];
+	struct flock writer = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1
+	};
+	path_of(t, "postern.db-shm", path);
+	int fd = open(path, O_RDWR);
+	if (fd < 0 || fcntl(fd, F_SETLK, &writer) != 0)
+		return 1;
+	raise(SIGSTOP);
+	return 0;
+}
+
+/* Another program in the middle of its transaction. */
+static void
+a_database_held_by_another_is_a_clear_failure(void **state)
+{
+	struct state *t = *state;
+	fixture_submit(t, "first");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(hold_for_ever(t));
+	int status;
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	struct submission sub = fixture_message(t, "a");
+	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
+	if (!strstr(sub.job.err.text, "locked"))
+		fail_msg("%s", sub.job.err.text);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	sub = fixture_message(t, "a");
+	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+}
+
+static void
+a_reader_sees_what_is_committed_and_may_not_write(void **state)
+{
+	struct state *t = *state;
+	struct reader *r = reader_open(t->dir, &t->err);
+	assert_non_null(r);
+	uint64_t id = fixture_submit(t, "a");
+	struct queue_story story;
+	bool found;
+	assert_true(queue_show(r, id, &t->arena, &story, &found, &t->err));
+	assert_true(found);
+	struct body *b = body_open(r, id, &t->err);
+	assert_non_null(b);
+	body_close(b);
+	reader_close(r);
+	assert_null(reader_open("/nonexistent", &t->err));
+	assert_int_equal(t->err.event, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(files_are_private),
+		TEST(nothing_is_recovered_after_a_clean_end),
+		TEST(a_crash_leaves_what_was_committed),
+		TEST(orphans_are_swept_when_no_session_can_own_them),
+		TEST(a_lost_or_cut_spool_file_holds_its_message),
+		TEST(a_damaged_database_is_refused),
+		TEST(a_newer_version_is_refused),
+		TEST(a_foreign_database_is_refused),
+		TEST(nothing_starts_empty_beside_mail),
+		TEST(a_database_taken_away_is_noticed),
+		TEST(a_full_disk_loses_nothing_that_was_acknowledged),
+		TEST(below_the_floor_mail_is_put_off_and_deliveries_go_on),
+		TEST(two_processes_may_write),
+		TEST(a_database_held_by_another_is_a_clear_failure),
+		TEST(a_reader_sees_what_is_committed_and_may_not_write),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
