@@ -6,8 +6,8 @@ enum { ROUTING_MAX = 32 * 1024 * 1024 };
 
 /* "contoso.test" and "*.contoso.test" of all policies, as texts in the arena. */
 static bool
-policy_domains(struct routing *r, struct reader *reader, struct span **out, size_t *out_n,
-		struct err *err)
+policy_domains(struct routing *r, struct reader *reader, struct span **out,
+		size_t *out_n, struct err *err)
 {
 	struct policystore_policy *all = NULL;
 	uint64_t version;
@@ -30,7 +30,8 @@ policy_domains(struct routing *r, struct reader *reader, struct span **out, size
 				continue;
 			names[*out_n] = arena_dup(&r->arena, buf_span(&name));
 			if (!names[*out_n].p)
-				return err_set(err, 0, "there are too many policy domains");
+				return err_set(err, 0,
+						"there are too many policy domains");
 			(*out_n)++;
 		}
 	}
@@ -39,8 +40,8 @@ policy_domains(struct routing *r, struct reader *reader, struct span **out, size
 }
 
 static bool
-served_domains(struct routing *r, const struct conf_account *a, const struct span *policy,
-		size_t n_policy)
+served_domains(struct routing *r, const struct conf_account *a,
+		const struct span *policy, size_t n_policy)
 {
 	struct span bad;
 
@@ -112,7 +113,8 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 	if (!domains_init(&r->policy, &r->arena, policy, n, &bad) ||
 			!served_domains(r, a, policy, n)) {
 		routing_done(r);
-		return err_set(err, 0, "account %s: a domain in its list or in the policies is none",
+		return err_set(err, 0,
+				"account %s: a domain in its list or in the policies is none",
 				a->name);
 	}
 	r->account = (struct recipients_account){

@@ -1,0 +1,143 @@
+#include "listing.h"
+
+#include <stdlib.h>
+
+#include "postern/num.h"
+
+void
+pop_listing_init(struct pop_listing *l)
+{
+	*l = (struct pop_listing){ .uids = BUF_MAX(LISTING_BYTES) };
+}
+
+void
+pop_listing_done(struct pop_listing *l)
+{
+	free(l->items);
+	buf_done(&l->uids);
+	pop_listing_init(l);
+}
+
+struct span
+pop_listing_uid(const struct pop_listing *l, size_t i)
+{
+	return (struct span){ l->uids.p + l->items[i].uid_at, l->items[i].uid_n };
+}
+
+static void
+push(struct pop_listing *l, uint64_t octets)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 64;
+		struct pop_listed *items = realloc(l->items, l->cap * sizeof(*items));
+		if (!items)
+			abort();
+		l->items = items;
+	}
+	l->items[l->n++] = (struct pop_listed){ .octets = octets };
+}
+
+static bool
+odd(struct err *err, const char *what, struct span line)
+{
+	return err_set(err, 4005, "%s: \"" SPAN_FMT "\"", what,
+			SPAN_ARG(span_first(line, 100)));
+}
+
+bool
+pop_listing_read_sizes(struct pop_listing *l, struct pop_wire *w, struct err *err)
+{
+	struct span line, word;
+	uint64_t number, octets, bytes = 0;
+	bool lost;
+
+	while (pop_item(w, &line, &lost)) {
+		struct span rest = line;
+
+		bytes += line.n + 2;
+		word = span_word(&rest);
+		if (w->cut || bytes > LISTING_BYTES || l->n == LISTING_MESSAGES)
+			return odd(err, "LIST is too long", line);
+		if (!num_u64(word, LISTING_MESSAGES, &number) || number != l->n + 1)
+			return odd(err, "LIST has a wrong message number", line);
+		word = span_word(&rest);
+		if (!num_u64(word, INT64_MAX, &octets))
+			return odd(err, "LIST has a wrong size", line);
+		push(l, octets);
+	}
+	return lost ? err_set(err, 0, "the connection was lost in LIST") : true;
+}
+
+static bool
+uid_ok(struct span uid)
+{
+	for (size_t i = 0; i < uid.n; i++) {
+		if (uid.p[i] < 0x21 || uid.p[i] > 0x7e)
+			return false;
+	}
+	return uid.n > 0 && uid.n <= LISTING_UID;
+}
+
+bool
+pop_listing_read_uids(struct pop_listing *l, struct pop_wire *w, struct err *err)
+{
+	struct span line, word;
+	uint64_t number;
+	size_t i = 0;
+	bool lost;
+
+	for (; pop_item(w, &line, &lost); i++) {
+		struct span rest = line;
+
+		word = span_until(&rest, ' ');
+		if (!num_u64(word, LISTING_MESSAGES, &number) || number != i + 1 ||
+				i >= l->n)
+			return odd(err, "UIDL names another message than LIST", line);
+		rest = span_trim(rest);
+		if (w->cut || !uid_ok(rest)) {
+			l->unnamed++;
+			continue;
+		}
+		l->items[i].uid_at = (uint32_t)l->uids.n;
+		l->items[i].uid_n = (uint16_t)rest.n;
+		if (!buf_add(&l->uids, rest))
+			return odd(err, "UIDL is too long", line);
+	}
+	if (lost)
+		return err_set(err, 0, "the connection was lost in UIDL");
+	if (i != l->n)
+		return err_set(err, 4005, "UIDL names %zu messages, LIST %zu", i, l->n);
+	return true;
+}
+
+void
+pop_listing_no_uids(struct pop_listing *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		l->items[i].uid_n = 0;
+	l->unnamed = l->n;
+}
+
+void
+pop_listing_find_twins(struct pop_listing *l, const uint64_t seed[2])
+{
+	struct map seen;
+
+	map_init(&seen, seed[0], seed[1]);
+	/* Twice: the first of a pair is only known as one when the second was seen. */
+	for (size_t i = 0; i < l->n; i++) {
+		struct pop_listed *first = l->items[i].uid_n
+				? map_put(&seen, pop_listing_uid(l, i), &l->items[i])
+				: NULL;
+		if (first)
+			map_put(&seen, pop_listing_uid(l, i), l);
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->items[i].uid_n && map_get(&seen, pop_listing_uid(l, i)) == l) {
+			l->items[i].uid_n = 0;
+			l->unnamed++;
+			l->twins++;
+		}
+	}
+	map_done(&seen);
+}

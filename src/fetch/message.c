@@ -1,0 +1,526 @@
+/* One message: its header is gathered, who receives it is decided, then header
+ * and body go straight through to the relay. */
+#include <stdio.h>
+#include <string.h>
+
+#include "dots.h"
+#include "postern/clock.h"
+#include "postern/date.h"
+#include "postern/digest.h"
+#include "postern/event.h"
+#include "postern/log.h"
+#include "postern/origin.h"
+#include "postern/queue.h"
+#include "postern/trace.h"
+#include "session.h"
+
+enum {
+	HEAD_KEPT = 64 * 1024, /* a larger header's memory is given back */
+	SLACK = 64 * 1024 * 1024, /* LIST's size is an estimate (P04) */
+	KEY_SIZE = sizeof("sha256::") + DIGEST_HEX_SIZE + 24,
+	PROGRESS_OCTETS = 1024 * 1024,
+};
+
+struct reading {
+	struct pop_session *s;
+	size_t i;
+	struct header_end end;
+	uint64_t octets;
+	bool decided;
+	bool begun;
+	bool drop; /* it is here already: its bytes lead nowhere */
+	struct fetch_flight *flight;
+};
+
+/* ---- events ---- */
+
+static void
+log_fact(struct pop_session *s, size_t i, const struct recipients_fact *f)
+{
+	const struct event *e = event_find(f->event);
+	struct buf trace = BUF_MAX(1024);
+	struct span uidl = pop_key(s, i);
+
+	if (!e || !log_wants(e->level) || !pop_trace(s, i, &trace))
+		return;
+
+	struct field fields[10] = {
+		f_span("account", s->poll->name),
+		f_span("id", buf_span(&trace)),
+		f_span("uidl", uidl),
+	};
+	struct field *at = fields + 3;
+	switch (f->event) {
+	case 4030:
+		*at++ = f_span("source", f->name);
+		*at++ = f_num("accepted", (int64_t)f->n);
+		*at++ = f_num("ignored", (int64_t)f->m);
+		*at++ = f_num("aliases", 0);
+		break;
+	case 4033:
+		*at++ = f_span("postmaster", f->text.n ? f->text : SPAN("Badmail"));
+		break;
+	case 4036:
+		*at++ = f_span("header", f->name);
+		*at++ = f_num("occurrences", (int64_t)f->n);
+		break;
+	case 4038:
+		*at++ = f_num("addresses", (int64_t)f->n);
+		*at++ = f_num("max", (int64_t)f->m);
+		break;
+	case 4043:
+		*at++ = f_span("sender", f->text);
+		break;
+	default: /* 4034, 4035, 4039 */
+		*at++ = f_span("header", f->name);
+		*at++ = f_span("what", f->text);
+		break;
+	}
+	log_event(f->event, fields);
+	buf_done(&trace);
+}
+
+/* "250 2.6.0 <...> Queued mail for delivery, id QUEUEID" */
+static struct span
+queue_id(struct span reply)
+{
+	size_t space = span_rfind(reply, ' ');
+
+	return space < reply.n ? span_skip(reply, space + 1) : SPAN("");
+}
+
+static void
+collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
+{
+	struct fetch_result *r = &s->poll->result;
+	bool had = strstr(v->text, "already have it") != NULL;
+
+	s->durable[f->index] = s->poll->account->keep_s == 0;
+	s->fresh++;
+	if (had) {
+		r->known++;
+	} else {
+		r->collected++;
+		r->octets += f->octets;
+		r->recipients += f->accepted;
+		r->refused += f->refused;
+	}
+	fetch_memo_forget(s->poll->memo, pop_listing_uid(&s->listing, f->index));
+	if (!had && log_wants(1))
+		log_event(2003,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", queue_id(span_of(v->text))),
+						f_span("uidl", f->collect.uidl),
+						f_num("bytes", (int64_t)f->octets)));
+	if (s->poll->account->keep_s > 0 && log_wants(2)) {
+		char until[DATE_ISO_SIZE];
+
+		date_iso(clock_wall_ms() + s->poll->account->keep_s * 1000, until);
+		log_event(2005,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", f->trace),
+						f_span("uidl", f->collect.uidl),
+						f_str("until", until)));
+	}
+}
+
+void
+pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v)
+{
+	struct pop_session *s = host;
+	struct memo_message *m;
+
+	switch (v->fate) {
+	case FATE_DELIVERED:
+		collected(s, f, v);
+		break;
+	case FATE_DEFERRED:
+		s->relay_down = true;
+		(void)pop_fail(s, 4024, "%s", v->text);
+		break;
+	case FATE_BOUNCED:
+		s->poll->result.failures++;
+		m = fetch_memo_get(
+				s->poll->memo, pop_listing_uid(&s->listing, f->index));
+		if (m)
+			m->attempts++;
+		log_event(4025,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", f->trace),
+						f_str("reply", v->text),
+						f_str("disposition",
+								"left at the provider")));
+		break;
+	}
+	fetch_poll_publish(s->poll);
+}
+
+/* ---- what it is called ---- */
+
+static void
+content_key(struct reading *r)
+{
+	struct span head = buf_span(&r->s->head);
+	uint8_t sum[DIGEST_SIZE];
+	char hex[DIGEST_HEX_SIZE], key[KEY_SIZE];
+
+	digest_of(&head, 1, sum);
+	digest_hex(sum, hex);
+	(void)snprintf(key, sizeof(key), "sha256:%s:%llu", hex,
+			(unsigned long long)r->s->listing.items[r->i].octets);
+	pop_set_key(r->s, r->i, key);
+}
+
+/* Its unique-id named a message that was deleted. The same again, or another? */
+static bool
+same_as_before(struct reading *r, bool *same)
+{
+	struct pop_session *s = r->s;
+	struct arena arena = ARENA_MAX(4 * 1024 * 1024);
+	struct queue_story story;
+	struct header_field f;
+	struct err err = { 0 };
+	bool found = false, ok;
+
+	*same = false;
+	ok = queue_show(s->poll->reader, s->messages[r->i].id, &arena, &story, &found,
+			&err);
+	if (ok && found && header_find(buf_span(&s->head), SPAN("Message-ID"), &f)) {
+		struct span now = trace_message_id(&arena, f.body);
+		struct span then = trace_message_id(&arena, story.message.message_id);
+		*same = now.n > 0 && span_eq(now, then);
+	}
+	arena_done(&arena);
+	return ok || pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+}
+
+/* A message known by its content: was it here before? */
+static bool
+look_for_key(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	enum origin_state state = ORIGIN_NEW;
+	uint64_t id = 0;
+	struct err err = { 0 };
+
+	content_key(r);
+	if (!s->poll->reader)
+		return true;
+	if (!origin_look(s->poll->reader, s->poll->name, pop_key(s, r->i), &state, &id,
+			    &err))
+		return pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+	if (state == ORIGIN_NEW)
+		return true;
+
+	int64_t keep_s = s->poll->account->keep_s;
+	int64_t committed_ms =
+			(int64_t)(id >> 16); /* queue ids begin with their time */
+	r->drop = true;
+	s->durable[r->i] = keep_s == 0 ||
+			(keep_s > 0 && clock_wall_ms() - committed_ms >= keep_s * 1000);
+	return true;
+}
+
+static bool
+name_it(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	bool same;
+
+	if (s->messages[r->i].fate == POP_VERIFY) {
+		if (!same_as_before(r, &same))
+			return false;
+		if (!same)
+			return look_for_key(r);
+		r->drop = true;
+		s->durable[r->i] = s->poll->account->keep_s >= 0;
+		return true;
+	}
+	return pop_listing_uid(&s->listing, r->i).n > 0 || look_for_key(r);
+}
+
+/* ---- handing over ---- */
+
+static bool
+relay_failed(struct pop_session *s, const char *why)
+{
+	s->relay_down = true;
+	return pop_fail(s, 4024, "%s", why);
+}
+
+static bool
+begin(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	struct err err;
+
+	if (!s->submit)
+		s->submit = fetch_submit_open(
+				&(struct fetch_submit_options){
+						.socket = s->poll->setup->socket,
+						.hostname = span_of(
+								s->poll->setup->conf
+										->server
+										.hostname),
+						.account = s->poll->name,
+						.cancel = s->poll->cancel,
+						.settled = pop_message_settled,
+						.host = s,
+				},
+				&err);
+	if (!s->submit)
+		return relay_failed(s, err.text);
+	r->begun = true;
+	return fetch_submit_begin(s->submit, r->flight) ||
+			relay_failed(s, fetch_submit_error(s->submit));
+}
+
+static bool
+push(struct reading *r, bool last)
+{
+	struct pop_session *s = r->s;
+
+	if (!r->begun && !begin(r))
+		return false;
+	r->flight->octets = r->octets;
+	if (!fetch_submit_body(s->submit, buf_span(&s->out), last))
+		return relay_failed(s, fetch_submit_error(s->submit));
+	buf_clear(&s->out);
+	return true;
+}
+
+static bool
+add(struct reading *r, struct span bytes)
+{
+	struct buf *out = &r->s->out;
+
+	while (bytes.n > 0 && !r->drop) {
+		struct span now = span_first(bytes, out->max - out->n);
+
+		if (!buf_add(out, now))
+			return false;
+		bytes = span_skip(bytes, now.n);
+		if (out->n == out->max && !push(r, false))
+			return false;
+	}
+	return true;
+}
+
+static void
+make_flight(struct reading *r, const struct recipients *to, struct span route)
+{
+	struct pop_session *s = r->s;
+	struct buf trace = BUF_MAX(1024);
+	bool nobody = to->outcome == RECIPIENTS_HOLD ||
+			to->outcome == RECIPIENTS_BADMAIL;
+
+	(void)pop_trace(s, r->i, &trace);
+	r->flight = fetch_flight_new(&(struct fetch_flight){
+			.index = r->i,
+			.trace = buf_span(&trace),
+			.recipients = to->v,
+			.n = to->n,
+			.sender = to->sender,
+			.route = route,
+			.reading = true,
+			.collect = {
+				.account = s->poll->name,
+				.uidl = pop_key(s, r->i),
+				.provider = span_of(s->poll->account->server.name),
+				.ip = span_of(s->ip),
+				.tls = dial_is_tls(s->low.dial),
+				.badmail = nobody ? SPAN("no-recipients") : SPAN(""),
+			},
+	});
+	buf_done(&trace);
+}
+
+/* The header as it goes on (E13, E15). */
+static bool
+add_header(struct reading *r, const struct recipients *to, bool open)
+{
+	const struct recipients_account *who = &r->s->poll->routing.account;
+	struct rewrite_rules rules = {
+		.recipients = to->n,
+		.served = who->served,
+		.names = who->names,
+		.n_names = who->n_names,
+		.open = open,
+	};
+	struct rewrite rewrite;
+	struct span piece;
+	char line[128];
+
+	if (to->outcome != RECIPIENTS_FOUND) {
+		(void)snprintf(line, sizeof(line),
+				"X-Postern-Route: none; reason=%s\r\n",
+				to->reason ? to->reason : "no-recipients");
+		if (!add(r, span_of(line)))
+			return false;
+	}
+	rewrite_init(&rewrite, buf_span(&r->s->head), &rules);
+	while (rewrite_next(&rewrite, &piece))
+		if (!add(r, piece))
+			return false;
+	return true;
+}
+
+/* The header is here, or as much of it as is looked at (open). */
+static bool
+decide(struct reading *r, bool open)
+{
+	struct pop_session *s = r->s;
+
+	r->decided = true;
+	if (!name_it(r))
+		return false;
+	if (r->drop) {
+		s->poll->result.known++;
+		return true;
+	}
+
+	struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+	struct buf route = BUF_MAX(RECIPIENTS_RECORD_MAX);
+	struct recipients to;
+	recipients_decide(&s->poll->routing.account, buf_span(&s->head), &arena, &to);
+	for (size_t i = 0; i < to.n_facts; i++)
+		log_fact(s, r->i, &to.facts[i]);
+	if (!recipients_record(&s->poll->routing.account, &to, &route))
+		buf_clear(&route);
+	make_flight(r, &to, buf_span(&route));
+
+	bool ok = add_header(r, &to, open);
+	buf_done(&route);
+	arena_done(&arena);
+	return ok;
+}
+
+/* ---- reading ---- */
+
+static bool
+too_large(struct reading *r)
+{
+	uint64_t max = r->s->poll->account->max_size;
+
+	return max > 0 && r->octets > 2 * max + SLACK;
+}
+
+static bool
+take(struct reading *r, struct span bytes)
+{
+	struct pop_session *s = r->s;
+
+	r->octets += bytes.n;
+	s->moved += bytes.n;
+	if (s->moved > PROGRESS_OCTETS) {
+		if (too_large(r))
+			return pop_fail(s, 4005,
+					"message %zu is far larger than LIST says",
+					r->i + 1);
+		pop_progress(s);
+	}
+	if (r->decided)
+		return add(r, bytes);
+
+	size_t n = header_end_feed(&r->end, bytes), room = HEADER_MAX - s->head.n;
+	bool open = n > room;
+	struct span head = span_first(bytes, open ? room : n);
+
+	if (!buf_add(&s->head, head))
+		return false;
+	if (!r->end.found && !open && s->head.n < HEADER_MAX)
+		return true;
+	return decide(r, open || !r->end.found) && add(r, span_skip(bytes, head.n));
+}
+
+/* The session is over in the middle of a message; nothing of it was kept. */
+static bool
+give_up(struct reading *r)
+{
+	struct pop_session *s = r->s;
+
+	if (r->begun)
+		fetch_submit_abandon(s->submit, "the message ended too early");
+	fetch_flight_free(r->flight);
+	return false;
+}
+
+/* The bytes ended before the message did. */
+static bool
+cut(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	struct buf trace = BUF_MAX(1024);
+
+	if (pop_trace(s, r->i, &trace))
+		log_event(4013,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl", pop_key(s, r->i)),
+						f_num("bytes", (int64_t)r->octets)));
+	buf_done(&trace);
+	s->poll->result.failures++;
+	(void)pop_lost(s);
+	return give_up(r);
+}
+
+/* RETR gave nothing where LIST has a message (P06): not believed. */
+static bool
+empty(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	struct buf trace = BUF_MAX(1024);
+
+	s->poll->result.failures++;
+	if (pop_trace(s, r->i, &trace))
+		log_event(4011,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl", pop_key(s, r->i)),
+						f_str("reply", "+OK, but the message is empty")));
+	buf_done(&trace);
+	return true;
+}
+
+static bool
+finish(struct reading *r)
+{
+	if (r->octets == 0 && r->s->listing.items[r->i].octets > 2)
+		return empty(r);
+	if (!r->decided && !decide(r, false))
+		return give_up(r);
+	if (r->drop)
+		return true;
+	if (!push(r, true))
+		return give_up(r);
+	if (r->flight->over)
+		fetch_flight_free(r->flight);
+	else
+		r->flight->reading = false;
+	return true;
+}
+
+bool
+pop_message_read(struct pop_session *s, size_t index)
+{
+	struct pop_dots dots = { .lenient = s->wire.lenient };
+	struct reading r = { .s = s, .i = index };
+
+	buf_clear(&s->out);
+	if (s->head.cap > HEAD_KEPT)
+		buf_done(&s->head);
+	buf_clear(&s->head);
+	while (dots.place != DOTS_OVER) {
+		struct span have = pop_have(&s->wire), in = have, out;
+
+		if (have.n == 0)
+			return cut(&r);
+		while (in.n > 0 && dots.place != DOTS_OVER) {
+			pop_dots_next(&dots, &in, &out);
+			if (out.n > 0 && !take(&r, out))
+				return give_up(&r);
+		}
+		pop_take(&s->wire, have.n - in.n);
+	}
+	return finish(&r);
+}

@@ -1,0 +1,54 @@
+/* plan: what to do with each message of a maildrop. Dry.
+ *
+ * The listing and what is known of its messages go in; a fate for each comes
+ * out. The session carries it out and has nothing left to decide. */
+#ifndef FETCH_PLAN_H
+#define FETCH_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pop_fate {
+	POP_LEAVE, /* collected, and kept at the provider */
+	POP_RETRIEVE,
+	/* Deleted here once with QUIT confirmed, and listed again under the same
+	 * unique-id: the deletion came undone, or the id was given to another
+	 * message. Its header tells. */
+	POP_VERIFY,
+	POP_DELETE, /* durable here: delete without RETR (P07) */
+	POP_OVERSIZE, /* larger than max_size: left, event 4010 */
+	POP_ASIDE, /* failed too often, or not long enough ago */
+	POP_LATER, /* would be retrieved, but max_per_session is reached */
+};
+
+enum pop_known { POP_UNKNOWN, POP_COMMITTED, POP_SETTLED };
+
+struct pop_message {
+	uint64_t octets; /* as LIST says */
+	bool named; /* has a unique-id; else it is known by its content only */
+	bool aside;
+	enum pop_known known;
+	int64_t committed_ms; /* unless unknown */
+	uint64_t id; /* queue id, unless unknown */
+	enum pop_fate fate; /* out */
+};
+
+struct pop_rules {
+	int64_t keep_ms; /* 0: delete once durable; < 0: keep for ever */
+	uint64_t max_size; /* 0: no limit */
+	uint64_t max_per_session; /* messages retrieved; 0: no limit */
+	int64_t now_ms;
+};
+
+struct pop_plan {
+	size_t retrieve, verify, delete, leave, oversize, aside, later;
+	size_t fresh; /* unknown, whatever becomes of them */
+};
+
+/* True when a message that was committed then is to be deleted now. */
+bool pop_plan_expired(const struct pop_rules *rules, int64_t committed_ms);
+void pop_plan_make(const struct pop_rules *rules, struct pop_message *messages,
+		size_t n, struct pop_plan *out);
+
+#endif

@@ -1,0 +1,253 @@
+#include "poll.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/clock.h"
+#include "postern/date.h"
+#include "postern/log.h"
+#include "session.h"
+#include "tell.h"
+
+enum { SERVERS_MAX = 16, PATH_SIZE = 108 };
+
+/* "ADDRESS:PORT" for the resolver, NULL at the end; in one piece of memory. */
+static const char *const *
+dns_servers(const struct conf_hosts *hosts)
+{
+	size_t n = hosts->n < SERVERS_MAX ? hosts->n : SERVERS_MAX;
+	enum { TEXT = 80 };
+
+	if (n == 0)
+		return NULL;
+
+	char **list = calloc(n + 1, sizeof(*list) + TEXT);
+	if (!list)
+		abort();
+	char *text = (char *)(list + n + 1);
+	for (size_t i = 0; i < n; i++, text += TEXT) {
+		const struct conf_host *h = &hosts->p[i];
+		bool v6 = strchr(h->name, ':') != NULL;
+
+		list[i] = text;
+		(void)snprintf(text, TEXT, v6 ? "[%s]:%u" : "%s:%u", h->name, h->port);
+	}
+	return (const char *const *)list;
+}
+
+static char *
+path_of(const char *state, const char *name)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", state, name) < 0)
+		abort();
+	return path;
+}
+
+bool
+fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state,
+		struct err *err)
+{
+	*s = (struct fetch_setup){
+		.conf = conf,
+		.state = path_of(state, ""),
+		.socket = path_of(state, "run/relay.sock"),
+		.control = path_of(state, "run/relay.ctl"),
+		.dns = {
+			.servers = dns_servers(&conf->dns.servers),
+			.timeout_ms = conf->dns.timeout_s * 1000,
+		},
+	};
+	clock_random(s->seed, sizeof(s->seed));
+	if (strlen(s->socket) < PATH_SIZE)
+		return true;
+	(void)err_set(err, 0, "the path %s is too long for a socket", s->socket);
+	fetch_setup_done(s);
+	return false;
+}
+
+void
+fetch_setup_done(struct fetch_setup *s)
+{
+	union {
+		const char *const *in;
+		void *out;
+	} servers = { .in = s->dns.servers };
+
+	free(servers.out);
+	free(s->socket);
+	free(s->control);
+	free(s->state);
+	*s = (struct fetch_setup){ 0 };
+}
+
+struct tls *
+fetch_tls_new(const struct conf_account *a, struct err *err)
+{
+	return tls_client_new(
+			&(struct tls_policy){
+					.verify = true,
+					.ca_file = a->tls_ca,
+					.pin = a->tls_pin,
+			},
+			err);
+}
+
+void
+fetch_poll_publish(struct fetch_poll *p)
+{
+	if (p->publish)
+		p->publish(p->host, &p->result);
+}
+
+/* ---- how it ended ---- */
+
+static void
+schedule(struct fetch_poll *p, int64_t now_ms)
+{
+	int64_t every_ms = p->account->every_s * 1000;
+
+	if (!p->scheduled || p->memo->refusals >= MEMO_REFUSALS)
+		p->next_ms = 0;
+	else if (p->result.failed)
+		p->next_ms = now_ms + fetch_memo_wait_ms(every_ms, p->memo->failures);
+	else
+		p->next_ms = p->started_ms + every_ms > now_ms
+				? p->started_ms + every_ms
+				: now_ms;
+}
+
+static void
+remember(struct fetch_poll *p)
+{
+	struct fetch_memo *m = p->memo;
+
+	if (!p->result.failed) {
+		m->failures = 0;
+		m->refusals = 0;
+		return;
+	}
+	m->failures++;
+	if (p->result.error.event == 4003)
+		m->refusals++;
+}
+
+static void
+say_success(const struct fetch_poll *p)
+{
+	const struct fetch_result *r = &p->result;
+
+	log_event(4001,
+			FIELDS(f_span("account", p->name), f_span("id", p->name),
+					f_num("listed", (int64_t)r->listed),
+					f_num("new", (int64_t)r->fresh),
+					f_num("collected", (int64_t)r->collected),
+					f_num("deleted", (int64_t)r->deleted),
+					f_num("skipped", (int64_t)r->skipped),
+					f_num("failed", (int64_t)r->failures),
+					f_num("bytes", (int64_t)r->octets),
+					f_num("ms", (int64_t)r->ms)));
+}
+
+/* Says why under its event, and puts the whole sentence into the result. */
+static void
+say_failure(struct fetch_poll *p)
+{
+	struct err *e = &p->result.error;
+	const char *next = NULL;
+	char date[DATE_ISO_SIZE];
+
+	if (p->next_ms > 0) {
+		date_iso(p->next_ms, date);
+		next = date;
+	}
+	const struct field fields[] = {
+		f_span("account", p->name),
+		f_span("id", p->name),
+		f_str("host", p->account->server.name),
+		f_str("err", e->text),
+		f_str("reply", e->text),
+		f_str("state", p->stage ? p->stage : "-"),
+		f_num("attempt", (int64_t)p->memo->failures),
+		f_num("attempts", (int64_t)p->memo->refusals),
+		f_str("next", next ? next : "-"),
+		{ 0 },
+	};
+	bool tls = e->event / 1000 == 8;
+	bool told = e->event == 4015; /* by the session, with its count */
+	struct buf words = BUF_MAX(4096);
+	const char *text;
+
+	if (e->event == 0)
+		e->event = 4002;
+	if (!p->look_only && !told)
+		log_event(e->event, fields);
+	if (!p->look_only && tls)
+		log_event(4002, fields);
+	if (!p->look_only && e->event == 4003 && p->memo->refusals == MEMO_REFUSALS)
+		log_event(4019, fields);
+	if (!told && log_words(&words, e->event, fields) && (text = buf_cstr(&words)))
+		(void)err_set(e, e->event, "%s", text);
+	buf_done(&words);
+}
+
+/* ---- carrying it out ---- */
+
+static bool
+prepare(struct fetch_poll *p)
+{
+	struct err err = { 0 };
+
+	if (p->look_only)
+		return true;
+	p->reader = reader_open(p->setup->state, &err);
+	if ((p->reader || err.event == 0) &&
+			routing_init(&p->routing, p->setup->conf, p->account, p->reader,
+					&err))
+		return true;
+	p->result.error = err;
+	if (err.event == 0)
+		p->result.error.event = 9005;
+	return false;
+}
+
+void
+fetch_poll_run(struct fetch_poll *p)
+{
+	int64_t began = clock_mono_ms();
+	bool more = false, ok;
+
+	p->name = span_of(p->account->name);
+	p->started_ms = clock_wall_ms();
+	if (!p->look_only)
+		log_event(4000,
+				FIELDS(f_span("account", p->name),
+						f_span("id", p->name)));
+	ok = prepare(p);
+	if (ok) {
+		do
+			ok = pop_session_run(p, &more);
+		while (ok && more);
+	}
+	if (!p->look_only) {
+		routing_done(&p->routing);
+		reader_close(p->reader);
+		p->reader = NULL;
+	}
+
+	p->result.failed = !ok;
+	p->result.more = more;
+	p->result.ms = (uint64_t)(clock_mono_ms() - began);
+	remember(p);
+	schedule(p, clock_wall_ms());
+	if (!ok)
+		say_failure(p);
+	else if (!p->look_only)
+		say_success(p);
+	if (!p->look_only)
+		tell_polled(p, clock_wall_ms());
+	p->result.finished = true;
+	fetch_poll_publish(p);
+}

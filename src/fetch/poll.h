@@ -1,0 +1,62 @@
+/* poll: one poll of one account: what its sessions share. Belongs to the worker
+ * that runs it, but for result, which is published under the pool's lock. */
+#ifndef FETCH_POLL_H
+#define FETCH_POLL_H
+
+#include <stdatomic.h>
+
+#include "memo.h"
+#include "postern/arena.h"
+#include "postern/conf.h"
+#include "postern/dial.h"
+#include "postern/fetch.h"
+#include "postern/routing.h"
+#include "postern/store.h"
+
+/* What every poll of a pool uses; read only. */
+struct fetch_setup {
+	const struct conf *conf;
+	char *socket; /* run/relay.sock */
+	char *control; /* run/relay.ctl */
+	char *state;
+	struct dns_setup dns;
+	uint64_t seed[2];
+};
+
+struct fetch_poll {
+	const struct fetch_setup *setup;
+	const struct conf_account *account;
+	struct span name;
+	struct tls *tls; /* borrowed; NULL: plain, or it could not be made: */
+	struct err tls_error;
+	struct dial_cancel *cancel; /* end at once */
+	const atomic_bool *ending; /* end in order: retrieve no more */
+	struct fetch_memo *memo;
+	bool look_only; /* log in, list, leave; nothing is logged */
+	bool scheduled; /* it comes again by itself: next_ms is to be set */
+	struct fetch_result result;
+	void (*publish)(void *host, const struct fetch_result *r);
+	void *host;
+	/* filled by fetch_poll_run */
+	struct reader *reader; /* NULL: there is no state yet */
+	struct routing routing; /* who receives; set unless look_only */
+	int64_t started_ms; /* wall */
+	int64_t next_ms; /* wall: the next poll is due then; 0: not known, or suspended */
+	uint64_t waiting; /* messages at the provider when the last session ended */
+	const char *stage; /* where the session was when it failed */
+};
+
+/* Makes the setup; strings are copied. */
+bool fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state,
+		struct err *err);
+void fetch_setup_done(struct fetch_setup *s);
+
+/* Carries it out: sessions until nothing is left to collect; logs 4000, 4001 or
+ * what went wrong; tells the relay (CTL_POLLED). The end is in p->result. */
+void fetch_poll_run(struct fetch_poll *p);
+void fetch_poll_publish(struct fetch_poll *p);
+
+/* The context of the account's TLS settings; NULL with *err (or for tls: none). */
+struct tls *fetch_tls_new(const struct conf_account *a, struct err *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* pool: the part of fetch.h that the role needs beside it. */
+#ifndef FETCH_POOL_H
+#define FETCH_POOL_H
+
+#include "postern/fetch.h"
+
+struct fetch_view {
+	struct fetch_result result;
+	bool any; /* there was a poll */
+	bool busy; /* waits or is under way */
+	uint64_t polls; /* that ended */
+	int64_t next_ms; /* wall: when the account wants the next one; 0: it does not */
+};
+
+/* Polls come again by themselves, so their events tell when. */
+void fetch_pool_schedule(struct fetch_pool *p);
+void fetch_pool_look(struct fetch_pool *p, size_t account, struct fetch_view *out);
+/* Polls that wait are forgotten, those under way end in order, soon. */
+void fetch_pool_end(struct fetch_pool *p);
+bool fetch_pool_idle(struct fetch_pool *p);
+
+#endif

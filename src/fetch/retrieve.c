@@ -1,0 +1,230 @@
+/* RETR and DELE, in windows where the server pipelines (RFC 2449 section 6.6). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "postern/clock.h"
+#include "postern/crash.h"
+#include "postern/log.h"
+#include "session.h"
+
+enum {
+	/* 1000 commands always fit the socket's buffer, so that neither side can
+	 * wait for the other to read; the octets bound what an abort wastes. */
+	WINDOW = 1000,
+	WINDOW_OCTETS = 16 * 1024 * 1024,
+	DAY_MS = 24 * 3600 * 1000,
+};
+
+struct window {
+	struct pop_session *s;
+	const char *verb;
+	bool retrieves; /* counts octets, and stops when the poll is to end */
+	const size_t *order; /* places in the listing */
+	size_t n, sent, done;
+	uint64_t octets; /* expected for what is under way */
+};
+
+static uint64_t
+octets_of(const struct window *w, size_t i)
+{
+	return w->s->listing.items[w->order[i]].octets;
+}
+
+static bool
+room(const struct window *w)
+{
+	size_t out = w->sent - w->done;
+
+	if (w->sent == w->n || (w->retrieves && atomic_load(w->s->poll->ending)))
+		return false;
+	if (!w->s->caps.pipelining)
+		return out == 0;
+	return out < WINDOW && (out < 2 || w->octets < WINDOW_OCTETS);
+}
+
+/* Fills the window when it is half empty, so that commands go out in batches. */
+static bool
+send_more(struct window *w)
+{
+	size_t out = w->sent - w->done;
+	bool sent = false;
+
+	if (w->s->caps.pipelining && out > WINDOW / 2)
+		return true;
+	while (room(w)) {
+		char line[32];
+
+		(void)snprintf(line, sizeof(line), "%s %zu\r\n", w->verb,
+				w->order[w->sent] + 1);
+		if (!pop_command(w->s, line))
+			return false;
+		w->octets += w->retrieves ? octets_of(w, w->sent) : 0;
+		w->sent++;
+		sent = true;
+	}
+	return !sent || pop_flush(w->s);
+}
+
+/* Its answers do not match our commands: it is asked one by one for a day. */
+static bool
+out_of_step(struct pop_session *s, struct span line)
+{
+	if (s->caps.pipelining)
+		s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
+	return pop_odd(s, line);
+}
+
+/* -ERR to one RETR is in step: that message is skipped, the others come. */
+static void
+not_retrieved(struct pop_session *s, size_t i, struct span text)
+{
+	struct span uid = pop_listing_uid(&s->listing, i);
+	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+	struct buf trace = BUF_MAX(1024);
+	unsigned attempts = m ? ++m->attempts : 1;
+
+	s->poll->result.failures++;
+	if (pop_trace(s, i, &trace)) {
+		log_event(4011,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl", uid),
+						f_span("reply", text),
+						f_num("attempt", attempts),
+						f_num("attempts", MEMO_ATTEMPTS)));
+		if (attempts >= MEMO_ATTEMPTS)
+			log_event(4012,
+					FIELDS(f_span("account", s->poll->name),
+							f_span("id", buf_span(&trace)),
+							f_span("uidl", uid),
+							f_num("attempts",
+									MEMO_ATTEMPTS)));
+	}
+	buf_done(&trace);
+	fetch_poll_publish(s->poll);
+}
+
+static bool
+read_one(struct window *w)
+{
+	struct pop_session *s = w->s;
+	size_t i = w->order[w->done];
+	struct span text;
+
+	s->low.quota = UINT64_MAX;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		if (!pop_message_read(s, i))
+			return false;
+		break;
+	case POP_ERR:
+		not_retrieved(s, i, text);
+		break;
+	case POP_ODD:
+		return out_of_step(s, text);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	w->octets -= octets_of(w, w->done);
+	w->done++;
+	pop_progress(s);
+	return true;
+}
+
+/* A read is about to wait for the server: what is gathered for the relay goes
+ * out, unless more comes within a moment. */
+static void
+while_waiting(void *host)
+{
+	struct pop_session *s = host;
+
+	if (s->submit && fetch_submit_pending(s->submit) && !dial_wait(s->low.dial, 2))
+		(void)fetch_submit_flush(s->submit);
+}
+
+static bool
+retrieve_window(struct window *w)
+{
+	while (w->done < w->n) {
+		if (!send_more(w))
+			return false;
+		if (w->done == w->sent)
+			break; /* told to end */
+		if (!read_one(w))
+			return false;
+		if (w->s->relay_down)
+			return pop_fail(w->s, 4024, "the relay takes no mail");
+	}
+	return true;
+}
+
+bool
+pop_retrieve(struct pop_session *s)
+{
+	size_t n = s->listing.n, *order = calloc(n + 1, sizeof(*order));
+	struct window w = { .s = s, .verb = "RETR", .retrieves = true, .order = order };
+
+	if (!order)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		if (s->messages[i].fate == POP_RETRIEVE ||
+				s->messages[i].fate == POP_VERIFY)
+			order[w.n++] = i;
+	s->stage = POP_AT_RETR;
+	s->low.waiting = while_waiting;
+	s->low.host = s;
+
+	bool ok = retrieve_window(&w);
+	/* What was handed over before a failure is answered all the same. */
+	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {
+		s->relay_down = true;
+		ok = pop_fail(s, 4024, "%s", fetch_submit_error(s->submit));
+	}
+	if (ok && s->relay_down)
+		ok = pop_fail(s, 4024, "the relay takes no mail");
+	free(order);
+	return ok;
+}
+
+/* Only what is durable here. The answer to DELE is a promise; QUIT keeps it. */
+bool
+pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
+{
+	size_t *order = calloc(s->listing.n + 1, sizeof(*order));
+	struct window w = { .s = s, .verb = "DELE", .order = order };
+	struct span text;
+
+	*deleted = calloc(s->listing.n + 1, sizeof(**deleted));
+	if (!order || !*deleted)
+		abort();
+	for (size_t i = 0; i < s->listing.n; i++)
+		if (s->durable[i])
+			order[w.n++] = i;
+	s->stage = POP_AT_DELE;
+	crash_point("fetch: before DELE");
+
+	bool ok = true;
+	while (ok && w.done < w.n) {
+		s->low.quota = WIRE_LINE * (uint64_t)(WINDOW + 1) + POP_STREAM_BUFFER;
+		ok = send_more(&w);
+		if (!ok || w.done == w.sent)
+			break;
+		switch (pop_status(&s->wire, &text)) {
+		case POP_OK:
+			(*deleted)[*n] = order[w.done];
+			*n += 1;
+			break;
+		case POP_ERR: /* stays listed, and is asked for again next time */
+			break;
+		case POP_ODD:
+			ok = out_of_step(s, text);
+			break;
+		case POP_LOST:
+			ok = pop_lost(s);
+			break;
+		}
+		w.done++;
+	}
+	free(order);
+	return ok;
+}

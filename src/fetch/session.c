@@ -1,0 +1,672 @@
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/clock.h"
+#include "postern/crash.h"
+#include "postern/log.h"
+#include "postern/num.h"
+#include "postern/origin.h"
+#include "tell.h"
+
+enum {
+	CONNECT_MS = 15000,
+	GREETING_MS = 30000,
+	IDLE_MS = 120000,
+	SESSION_MS = 30 * 60 * 1000,
+	GREETING_QUOTA = 4096,
+	LOGON_QUOTA = 64 * 1024,
+	CAPA_LINES = 100,
+	PROGRESS_OCTETS = 1024 * 1024,
+};
+
+const char *
+pop_stage_name(enum pop_stage stage)
+{
+	static const char *const names[] = {
+		[POP_AT_CONNECT] = "CONNECT",
+		[POP_AT_GREETING] = "GREETING",
+		[POP_AT_STLS] = "STLS",
+		[POP_AT_CAPA] = "CAPA",
+		[POP_AT_LOGON] = "LOGON",
+		[POP_AT_LIST] = "LIST",
+		[POP_AT_UIDL] = "UIDL",
+		[POP_AT_RETR] = "RETR",
+		[POP_AT_DELE] = "DELE",
+		[POP_AT_QUIT] = "QUIT",
+		[POP_AT_END] = "END",
+	};
+	return names[stage];
+}
+
+bool
+pop_fail(struct pop_session *s, int event, const char *fmt, ...)
+{
+	char text[sizeof(s->err.text)];
+	va_list ap;
+
+	if (s->err.event != 0)
+		return false;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return err_set(&s->err, event, "%s", text);
+}
+
+bool
+pop_lost(struct pop_session *s)
+{
+	return pop_fail(s, 4005, "%s", pop_low_error(&s->low));
+}
+
+bool
+pop_odd(struct pop_session *s, struct span line)
+{
+	return pop_fail(s, 4005, "\"" SPAN_FMT "\"", SPAN_ARG(span_first(line, 160)));
+}
+
+bool
+pop_refused(struct pop_session *s, int event, struct span text)
+{
+	return pop_fail(s, event, "-ERR " SPAN_FMT, SPAN_ARG(span_first(text, 200)));
+}
+
+bool
+pop_command(struct pop_session *s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return mailstream_write(s->wire.stream, text, n) == (ssize_t)n || pop_lost(s);
+}
+
+bool
+pop_flush(struct pop_session *s)
+{
+	return mailstream_flush(s->wire.stream) >= 0 || pop_lost(s);
+}
+
+void
+pop_progress(struct pop_session *s)
+{
+	if (s->low.dial)
+		dial_set_deadline(s->low.dial, clock_mono_ms() + SESSION_MS);
+	s->moved = 0;
+}
+
+/* ---- connecting ---- */
+
+static void
+log_tls(struct pop_session *s)
+{
+	struct tls_facts facts;
+
+	if (log_wants(3) && dial_tls_facts(s->low.dial, &facts))
+		log_event(8001,
+				FIELDS(f_span("account", s->poll->name),
+						f_str("host",
+								s->poll->account->server
+										.name),
+						f_str("version", facts.version),
+						f_str("cipher", facts.cipher)));
+}
+
+/* What a failed handshake is about: 8004 the certificate, 8005 the pin, 8002. */
+static bool
+tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
+{
+	bool pinned = s->poll->account->tls_pin && !s->poll->account->tls_ca;
+	int event = why != DIAL_CERTIFICATE ? 8002 : pinned ? 8005 : 8004;
+
+	if (why != DIAL_CERTIFICATE && why != DIAL_TLS)
+		event = 4002;
+	return pop_fail(s, event, "%s", err->text);
+}
+
+static bool
+connect_server(struct pop_session *s)
+{
+	const struct conf_account *a = s->poll->account;
+	struct dial_to to = {
+		.host = a->server.name,
+		.port = (uint16_t)a->server.port,
+		.tls = a->tls == CONF_TLS_IMPLICIT ? s->poll->tls : NULL,
+		.connect_ms = CONNECT_MS,
+		.idle_ms = GREETING_MS,
+		.deadline_ms = clock_mono_ms() + SESSION_MS,
+		.cancel = s->poll->cancel,
+		.dns = &s->poll->setup->dns,
+	};
+	enum dial_end why;
+	struct err err = { 0 };
+
+	if (a->tls != CONF_TLS_NONE && !s->poll->tls)
+		return pop_fail(s, 8002, "%s", s->poll->tls_error.text);
+	s->low.dial = dial_open(&to, &why, &err);
+	if (!s->low.dial)
+		return tls_failed(s, why, &err);
+	net_addr_text(dial_peer(s->low.dial), s->ip);
+
+	mailstream *stream = pop_low_stream(&s->low);
+	if (!stream)
+		abort();
+	pop_init(&s->wire, stream);
+	s->low.quota = GREETING_QUOTA;
+	s->stage = POP_AT_GREETING;
+
+	int rc = mailpop3_connect(s->pop, stream);
+	if (rc != MAILPOP3_NO_ERROR) {
+		if (s->low.greedy || dial_why(s->low.dial) != DIAL_OK)
+			return pop_fail(s, 4002, "no greeting: %s",
+					pop_low_error(&s->low));
+		return pop_fail(s, 4002, "the server greets with: %s",
+				s->pop->pop3_response ? s->pop->pop3_response
+						      : "nonsense");
+	}
+	/* Nobody asked for anything yet (P09). */
+	if (pop_early(&s->wire))
+		return pop_fail(s, 4005, "the server speaks before it is asked");
+	dial_set_idle(s->low.dial, IDLE_MS);
+	log_tls(s);
+	return true;
+}
+
+static void
+read_capability(struct pop_caps *caps, struct span line)
+{
+	struct span word = span_word(&line);
+
+	if (span_eq_nocase(word, SPAN("PIPELINING")))
+		caps->pipelining = true;
+	else if (span_eq_nocase(word, SPAN("UIDL")))
+		caps->uidl = true;
+	else if (span_eq_nocase(word, SPAN("STLS")))
+		caps->stls = true;
+	else if (span_eq_nocase(word, SPAN("USER")))
+		caps->user = true;
+	else if (span_eq_nocase(word, SPAN("SASL")))
+		while ((word = span_word(&line)).n > 0)
+			if (span_eq_nocase(word, SPAN("PLAIN")))
+				caps->sasl_plain = true;
+}
+
+static bool
+ask_capabilities(struct pop_session *s)
+{
+	struct span line;
+	unsigned lines = 0;
+	bool lost;
+
+	s->stage = POP_AT_CAPA;
+	s->caps = (struct pop_caps){ 0 };
+	s->low.quota = LOGON_QUOTA;
+	if (!pop_command(s, "CAPA\r\n") || !pop_flush(s))
+		return false;
+	switch (pop_status(&s->wire, &line)) {
+	case POP_OK:
+		break;
+	case POP_ERR: /* RFC 1939 knows no CAPA */
+		return true;
+	case POP_ODD:
+		return pop_odd(s, line);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	while (pop_item(&s->wire, &line, &lost)) {
+		if (++lines > CAPA_LINES || s->wire.cut)
+			return pop_fail(s, 4005,
+					"the list of capabilities is too long");
+		read_capability(&s->caps, line);
+	}
+	if (lost)
+		return pop_lost(s);
+	s->caps.heard = true;
+	return true;
+}
+
+static bool
+start_tls(struct pop_session *s)
+{
+	const struct conf_account *a = s->poll->account;
+	struct err err = { 0 };
+
+	s->stage = POP_AT_STLS;
+	if (s->caps.heard && !s->caps.stls)
+		return pop_fail(s, 8003, "the server does not offer STLS");
+	pop_sync(&s->wire);
+	/* Refuses by itself when plain bytes follow the answer (CVE-2020-15953). */
+	int rc = mailpop3_stls(s->pop);
+	if (rc == MAILPOP3_ERROR_STLS_NOT_SUPPORTED)
+		return pop_fail(s, 8003, "the server refuses STLS: -ERR %s",
+				s->pop->pop3_response ? s->pop->pop3_response : "");
+	if (rc == MAILPOP3_ERROR_SSL || pop_early(&s->wire))
+		return pop_fail(s, 8002, "the server speaks in clear behind STLS");
+	if (rc != MAILPOP3_NO_ERROR)
+		return pop_lost(s);
+	if (!dial_starttls(s->low.dial, s->poll->tls, a->server.name, &err))
+		return tls_failed(s, dial_why(s->low.dial), &err);
+	/* Whatever was learnt in clear is forgotten (RFC 2595 section 4). */
+	free(s->pop->pop3_timestamp);
+	s->pop->pop3_timestamp = NULL;
+	s->wire.framed = false;
+	log_tls(s);
+	return ask_capabilities(s);
+}
+
+static bool
+log_on(struct pop_session *s)
+{
+	if (!ask_capabilities(s))
+		return false;
+	if (s->poll->account->tls == CONF_TLS_STARTTLS && !start_tls(s))
+		return false;
+	s->stage = POP_AT_LOGON;
+	s->low.quota = LOGON_QUOTA;
+	pop_sync(&s->wire);
+	if (!pop_logon(s))
+		return false;
+	if (pop_early(&s->wire))
+		return pop_fail(s, 4005, "the server speaks before it is asked");
+	/* Some tell it only to those who have logged on (RFC 2449 section 5). */
+	if (s->caps.heard && !s->caps.pipelining) {
+		struct pop_caps before = s->caps;
+
+		if (!ask_capabilities(s))
+			return false;
+		s->caps.heard = true;
+		s->caps.uidl |= before.uidl;
+	}
+	if (clock_wall_ms() < s->poll->memo->alone_until_ms)
+		s->caps.pipelining = false;
+	return true;
+}
+
+/* ---- the listing ---- */
+
+static bool
+read_list(struct pop_session *s)
+{
+	struct span text;
+	struct err err = { 0 };
+
+	s->stage = POP_AT_LIST;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		break;
+	case POP_ERR:
+		return pop_refused(s, 4005, text);
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	if (pop_listing_read_sizes(&s->listing, &s->wire, &err))
+		return true;
+	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+}
+
+static bool
+read_uidl(struct pop_session *s)
+{
+	struct span text;
+	struct err err = { 0 };
+
+	s->stage = POP_AT_UIDL;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		break;
+	case POP_ERR:
+		/* Where it has unique-ids but will not tell them now, going by content
+		 * would bring everything that was kept a second time. */
+		if (s->caps.uidl)
+			return pop_refused(s, 4005, text);
+		pop_listing_no_uids(&s->listing);
+		return true;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	if (pop_listing_read_uids(&s->listing, &s->wire, &err))
+		return true;
+	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+}
+
+static bool
+read_listing(struct pop_session *s)
+{
+	s->stage = POP_AT_LIST;
+	s->low.quota = 3 * (uint64_t)LISTING_BYTES;
+	if (!pop_command(s, "LIST\r\n"))
+		return false;
+	if (s->caps.pipelining) {
+		if (!pop_command(s, "UIDL\r\n") || !pop_flush(s) || !read_list(s))
+			return false;
+	} else {
+		if (!pop_flush(s) || !read_list(s))
+			return false;
+		if (s->listing.n > 0 && (!pop_command(s, "UIDL\r\n") || !pop_flush(s)))
+			return false;
+	}
+	if ((s->caps.pipelining || s->listing.n > 0) && !read_uidl(s))
+		return false;
+	if (pop_early(&s->wire))
+		return pop_fail(s, 4005, "the server speaks before it is asked");
+	pop_listing_find_twins(&s->listing, s->poll->setup->seed);
+	if (s->listing.unnamed > 0)
+		log_event(4008,
+				FIELDS(f_span("account", s->poll->name),
+						f_num("duplicates",
+								(int64_t)s->listing
+										.twins)));
+	return true;
+}
+
+/* ---- what is known of it ---- */
+
+static void
+take_known(struct pop_session *s, const struct origin_listed *o)
+{
+	struct pop_message *m = &s->messages[o->number];
+
+	switch (o->state) {
+	case ORIGIN_NEW:
+		return;
+	case ORIGIN_COMMITTED:
+		m->known = POP_COMMITTED;
+		break;
+	case ORIGIN_SETTLED:
+		m->known = POP_SETTLED;
+		break;
+	}
+	m->committed_ms = o->committed_ms;
+	m->id = o->id;
+}
+
+static bool
+look_up(struct pop_session *s)
+{
+	size_t n = s->listing.n, named = 0;
+	struct origin_changes changes = { 0 };
+	struct arena arena = ARENA_MAX(256 * 1024 * 1024);
+	struct err err = { 0 };
+	struct origin_listed *listed = calloc(n + 1, sizeof(*listed));
+
+	if (!listed)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		struct span uid = pop_listing_uid(&s->listing, i);
+		if (uid.n > 0)
+			listed[named++] = (struct origin_listed){ .uidl = uid,
+				.number = (uint32_t)i };
+	}
+	bool ok = !s->poll->reader ||
+			origin_match(s->poll->reader, s->poll->name, listed, named,
+					clock_wall_ms(),
+					s->listing.unnamed ? NULL : &changes, &arena,
+					&err);
+	for (size_t i = 0; ok && i < named; i++)
+		take_known(s, &listed[i]);
+	if (ok && changes.n_absent + changes.n_back + changes.n_forget > 0)
+		tell_listed(s->poll, &s->listing);
+	free(listed);
+	arena_done(&arena);
+	return ok || pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+}
+
+static void
+say_oversize(struct pop_session *s, size_t i)
+{
+	struct buf trace = BUF_MAX(1024);
+	struct memo_message *m =
+			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
+	char max[24];
+
+	if (m && m->told)
+		return;
+	if (m)
+		m->told = true;
+	num_size_print(s->poll->account->max_size, max);
+	if (pop_trace(s, i, &trace))
+		log_event(4010,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl",
+								pop_listing_uid(&s->listing,
+										i)),
+						f_num("bytes",
+								(int64_t)s->listing
+										.items[i]
+										.octets),
+						f_str("max", max),
+						f_str("action", "skip")));
+	buf_done(&trace);
+}
+
+static bool
+make_plan(struct pop_session *s)
+{
+	const struct conf_account *a = s->poll->account;
+	struct pop_rules rules = {
+		.keep_ms = a->keep_s < 0 ? -1 : a->keep_s * 1000,
+		.max_size = a->max_size,
+		.max_per_session = a->max_per_session,
+		.now_ms = clock_wall_ms(),
+	};
+	size_t n = s->listing.n;
+
+	s->messages = calloc(n + 1, sizeof(*s->messages));
+	s->durable = calloc(n + 1, sizeof(*s->durable));
+	if (!s->messages || !s->durable)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		struct span uid = pop_listing_uid(&s->listing, i);
+		struct memo_message *m = fetch_memo_find(s->poll->memo, uid);
+
+		s->messages[i].octets = s->listing.items[i].octets;
+		s->messages[i].named = uid.n > 0;
+		s->messages[i].aside = m && m->attempts >= MEMO_ATTEMPTS;
+	}
+	if (n > 0 && !look_up(s))
+		return false;
+	pop_plan_make(&rules, s->messages, n, &s->plan);
+	for (size_t i = 0; i < n; i++) {
+		if (s->messages[i].fate == POP_DELETE)
+			s->durable[i] = true;
+		else if (s->messages[i].fate == POP_OVERSIZE)
+			say_oversize(s, i);
+	}
+	return true;
+}
+
+static void
+count_plan(struct pop_session *s, bool first)
+{
+	struct fetch_result *r = &s->poll->result;
+
+	if (first) {
+		r->listed = s->listing.n;
+		r->fresh = s->plan.fresh;
+		r->skipped = s->plan.oversize + s->plan.aside;
+	}
+	s->poll->waiting = s->listing.n;
+	fetch_poll_publish(s->poll);
+}
+
+/* ---- names ---- */
+
+struct span
+pop_key(const struct pop_session *s, size_t i)
+{
+	return s->keys && s->keys[i] ? span_of(s->keys[i])
+				     : pop_listing_uid(&s->listing, i);
+}
+
+void
+pop_set_key(struct pop_session *s, size_t i, const char *key)
+{
+	if (!s->keys)
+		s->keys = calloc(s->listing.n, sizeof(*s->keys));
+	if (!s->keys)
+		abort();
+	free(s->keys[i]);
+	s->keys[i] = strdup(key);
+	if (!s->keys[i])
+		abort();
+}
+
+bool
+pop_trace(const struct pop_session *s, size_t i, struct buf *out)
+{
+	struct span key = pop_key(s, i);
+
+	buf_clear(out);
+	if (!buf_add(out, s->poll->name) || !buf_addc(out, '/'))
+		return false;
+	return key.n > 0 ? buf_add(out, key) : buf_addf(out, "#%zu", i + 1);
+}
+
+/* ---- the end ---- */
+
+static void
+unconfirmed(struct pop_session *s, size_t deletions)
+{
+	log_event(4015,
+			FIELDS(f_span("account", s->poll->name),
+					f_num("deletions", (int64_t)deletions)));
+}
+
+static void
+confirmed(struct pop_session *s, const size_t *deleted, size_t n)
+{
+	crash_point("fetch: QUIT confirmed");
+	s->poll->result.deleted += n;
+	s->poll->waiting -= n < s->poll->waiting ? n : s->poll->waiting;
+
+	struct span *keys = calloc(n, sizeof(*keys));
+	if (!keys)
+		abort();
+	for (size_t i = 0; i < n; i++)
+		keys[i] = pop_key(s, deleted[i]);
+	tell_settled(s->poll, keys, n);
+	free(keys);
+	for (size_t i = 0; i < n && log_wants(2); i++) {
+		struct buf trace = BUF_MAX(1024);
+
+		if (pop_trace(s, deleted[i], &trace))
+			log_event(2004,
+					FIELDS(f_span("account", s->poll->name),
+							f_span("id", buf_span(&trace)),
+							f_span("uidl",
+									pop_listing_uid(&s->listing,
+											deleted[i]))));
+		buf_done(&trace);
+	}
+}
+
+/* The server applies deletions here and nowhere else (RFC 1939 section 6). */
+static bool
+quit(struct pop_session *s, const size_t *deleted, size_t n)
+{
+	struct span text;
+	enum pop_answer answer = POP_LOST;
+
+	crash_point("fetch: before QUIT");
+	s->stage = POP_AT_QUIT;
+	s->low.quota = LOGON_QUOTA;
+	if (pop_command(s, "QUIT\r\n") && pop_flush(s))
+		answer = pop_status(&s->wire, &text);
+	if (answer == POP_OK) {
+		if (n > 0)
+			confirmed(s, deleted, n);
+		return true;
+	}
+	if (n == 0) {
+		s->err = (struct err){ 0 }; /* nothing was at stake */
+		return true;
+	}
+	unconfirmed(s, n);
+	if (answer == POP_ERR)
+		return pop_refused(s, 4015, text);
+	return pop_fail(s, 4015, "QUIT was not answered: %s", pop_low_error(&s->low));
+}
+
+static bool
+collect(struct pop_session *s)
+{
+	size_t *deleted = NULL, n = 0;
+	bool ok = pop_retrieve(s);
+
+	fetch_submit_close(s->submit);
+	s->submit = NULL;
+	s->low.waiting = NULL;
+	ok = ok && pop_delete(s, &deleted, &n);
+	if (ok)
+		ok = quit(s, deleted, n);
+	else if (n > 0)
+		unconfirmed(s, n);
+	free(deleted);
+	return ok;
+}
+
+static bool
+run(struct pop_session *s, bool *more)
+{
+	bool first = !*more;
+
+	*more = false;
+	if (!connect_server(s) || !log_on(s) || !read_listing(s))
+		return false;
+	if (s->poll->look_only) {
+		s->poll->result.listed = s->listing.n;
+		return quit(s, NULL, 0);
+	}
+	if (!make_plan(s))
+		return false;
+	count_plan(s, first);
+	if (!collect(s))
+		return false;
+	/* Only while sessions achieve something: a server that does not delete would
+	 * be asked for ever. */
+	*more = s->plan.later > 0 && s->fresh > 0 && !s->relay_down &&
+			!atomic_load(s->poll->ending);
+	return true;
+}
+
+bool
+pop_session_run(struct fetch_poll *p, bool *more)
+{
+	struct pop_session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	s->poll = p;
+	s->pop = mailpop3_new(0, NULL);
+	if (!s->pop)
+		abort();
+	pop_listing_init(&s->listing);
+	s->head = BUF_MAX(HEADER_MAX);
+	s->out = BUF_MAX(SUBMIT_BATCH);
+
+	bool ok = run(s, more) && s->err.event == 0;
+	if (!ok) {
+		p->result.error = s->err;
+		p->stage = pop_stage_name(s->stage);
+	}
+	/* State 0 (disconnected): frees without sending QUIT. */
+	s->pop->pop3_state = 0;
+	mailpop3_free(s->pop);
+	dial_close(s->low.dial);
+	for (size_t i = 0; s->keys && i < s->listing.n; i++)
+		free(s->keys[i]);
+	free(s->keys);
+	pop_listing_done(&s->listing);
+	free(s->messages);
+	free(s->durable);
+	buf_done(&s->head);
+	buf_done(&s->out);
+	free(s);
+	return ok;
+}

@@ -1,0 +1,96 @@
+/* session: one POP3 session, from connecting to QUIT.
+ *
+ * CONNECT - GREETING - [STLS] - CAPA - LOGON - LIST - UIDL - (plan) - RETR - DELE -
+ * QUIT. Sets the libetpan session's state by hand where our own readers do the
+ * talking; whatever goes wrong ends it without QUIT, so that nothing is deleted
+ * that was not meant to be. */
+#ifndef FETCH_SESSION_H
+#define FETCH_SESSION_H
+
+#include <libetpan/libetpan.h>
+
+#include "listing.h"
+#include "low.h"
+#include "plan.h"
+#include "poll.h"
+#include "submit.h"
+
+enum pop_stage {
+	POP_AT_CONNECT,
+	POP_AT_GREETING,
+	POP_AT_STLS,
+	POP_AT_CAPA,
+	POP_AT_LOGON,
+	POP_AT_LIST,
+	POP_AT_UIDL,
+	POP_AT_RETR,
+	POP_AT_DELE,
+	POP_AT_QUIT,
+	POP_AT_END,
+};
+
+struct pop_caps {
+	bool heard; /* CAPA was answered */
+	bool pipelining, uidl, stls, user, sasl_plain;
+};
+
+struct pop_session {
+	struct fetch_poll *poll;
+	struct pop_low low;
+	mailpop3 *pop;
+	struct pop_wire wire;
+	enum pop_stage stage;
+	struct pop_caps caps;
+	char ip[NET_TEXT_SIZE];
+	struct pop_listing listing;
+	struct pop_message *messages; /* listing.n of them */
+	bool *durable; /* listing.n: here for good, and may be deleted there */
+	char **keys; /* listing.n, NULL: none; content keys of what has no name */
+	struct pop_plan plan;
+	struct fetch_submit *submit; /* NULL until the first message */
+	bool relay_down; /* it puts mail off: collect no more */
+	struct fetch_flight *current; /* whose body is being handed over */
+	struct buf head, out; /* of the message being read */
+	uint64_t moved; /* octets since the session's deadline was set */
+	uint64_t fresh; /* messages this session brought that were not known */
+	struct err err; /* why the session ended early; event 0: it did not */
+};
+
+/* One whole session. False with s->err in p->result.error. *more: messages were
+ * left for the next session. */
+bool pop_session_run(struct fetch_poll *p, bool *more);
+
+/* Notes what ended the session, once; gives false to return. */
+bool pop_fail(struct pop_session *s, int event, const char *fmt, ...)
+		__attribute__((format(printf, 3, 4)));
+/* The connection is of no more use; at RETR and behind it that is 4005. */
+bool pop_lost(struct pop_session *s);
+/* The answer made no sense: out of step with the server. */
+bool pop_odd(struct pop_session *s, struct span line);
+/* The server answered -ERR where that ends the session. */
+bool pop_refused(struct pop_session *s, int event, struct span text);
+const char *pop_stage_name(enum pop_stage stage);
+bool pop_command(struct pop_session *s, const char *text);
+bool pop_flush(struct pop_session *s);
+/* Something was achieved: the session's deadline begins anew. */
+void pop_progress(struct pop_session *s);
+
+/* auth.c: from AUTHORIZATION to TRANSACTION. */
+bool pop_logon(struct pop_session *s);
+/* May this text be sent as an argument (P12)? */
+bool pop_argument_ok(struct span text);
+/* retrieve.c */
+bool pop_retrieve(struct pop_session *s);
+bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
+/* message.c: reads the message whose RETR was answered +OK. False: the session is
+ * over. What became of it shows in s->durable, maybe later. */
+bool pop_message_read(struct pop_session *s, size_t index);
+/* The relay answered for a flight. */
+void pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v);
+/* What the origin is called: the unique-id, or the content key once it is known. */
+struct span pop_key(const struct pop_session *s, size_t index);
+void pop_set_key(struct pop_session *s, size_t index, const char *key);
+/* ACCOUNT/KEY, or ACCOUNT/#NUMBER where it has none: the id of its events. */
+bool pop_trace(const struct pop_session *s, size_t index, struct buf *out);
+
+#endif
