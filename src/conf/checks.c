@@ -79,7 +79,7 @@ check_account(struct reader *r, const struct node *map, struct conf_mark mark,
 		global_account(r, map);
 	else if (value_is(map, "type", "user"))
 		user_account(r, map, mark);
-	if (!map_key(map, "password") && !r->cut)
+	if (!map_key(map, "password") && mark.line > 0 && !r->cut)
 		reader_fault(r, at_mark(&here, mark), "password: { file: PATH }",
 				"%s: \"password\" is missing", r->where);
 	key = map_key(map, "tls_ca");

@@ -55,6 +55,7 @@ load(const struct conf_source *src, const struct section *section, struct arena 
 		.faults = faults,
 		.file = src->path,
 		.hostname = src->hostname,
+		.here = { 1, 1 },
 	};
 
 	r.dir = reader_keep(&r, dir);

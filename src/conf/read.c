@@ -32,7 +32,7 @@ reader_fault(struct reader *r, const struct node *n, const char *hint, const cha
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(r, n ? n->mark : (struct conf_mark){ 0 }, false, hint, fmt, ap);
+	say(r, n ? n->mark : r->here, false, hint, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -44,7 +44,7 @@ reader_warn(struct reader *r, const struct node *n, const char *hint, const char
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(r, n ? n->mark : (struct conf_mark){ 0 }, true, hint, fmt, ap);
+	say(r, n ? n->mark : r->here, true, hint, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -272,7 +272,7 @@ read_one(struct reader *r, const struct row *row, const struct node *n,
 		read_section(r, s, &map, mark, place);
 	} else {
 		reader_fault(r, n, NULL, "%s: expected a mapping of keys", r->where);
-		read_section(r, s, NULL, mark, place);
+		read_section(r, s, NULL, (struct conf_mark){ 0 }, place);
 	}
 }
 
@@ -297,8 +297,18 @@ read_list(struct reader *r, const struct row *row, const struct node *n, void *p
 	size_t size = row->section ? row->section->size : kinds[row->kind].size;
 	unsigned at = 0;
 
+	struct node lone = { .kind = NODE_LIST, .n = 1 }, copy;
+
 	if (node_is_null(n) && row->least == 0)
 		return;
+	if (!node_is_null(n) && n->kind != NODE_LIST) {
+		/* One value stands for a list of one. */
+		copy = *n;
+		copy.next = NULL;
+		lone.mark = n->mark;
+		lone.first = lone.last = &copy;
+		n = &lone;
+	}
 	if (!n || n->kind != NODE_LIST) {
 		reader_fault(r, n, "write it in brackets: [ FIRST, SECOND ]",
 				"%s: expected a list", r->where);
@@ -318,8 +328,9 @@ read_list(struct reader *r, const struct row *row, const struct node *n, void *p
 	char *p = reader_take(r, n->n * size);
 	list_set(place, p, n->n);
 	for (const struct node *i = n->first; i; i = i->next, at++) {
-		char index[24];
-		(void)snprintf(index, sizeof(index), "[%u]", at + 1);
+		char index[24] = "";
+		if (n != &lone)
+			(void)snprintf(index, sizeof(index), "[%u]", at + 1);
 		size_t was = reader_down(r, "", span_of(index));
 		read_one(r, &item, i, i->mark, p + at * size);
 		reader_up(r, was);
@@ -418,6 +429,7 @@ read_map(struct reader *r, const struct row *row, const struct node *n, void *pl
 			continue;
 		char *to = p + at * s->size;
 		size_t was = reader_down(r, ".", k->text);
+		r->here = k->mark;
 		read_key(r, s, k, to);
 		read_one(r, &one, k->value, k->mark, to);
 		reader_up(r, was);
@@ -454,6 +466,8 @@ static void
 read_row(struct reader *r, const struct row *row, const struct node *key,
 		struct conf_mark mark, void *place)
 {
+	if (key)
+		r->here = key->mark;
 	if (key && (row->flags & ROW_LATER)) {
 		reader_fault(r, key, "remove it",
 				"%s is not available yet in this version", r->where);

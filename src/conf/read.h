@@ -16,11 +16,12 @@ struct reader {
 	const char *dir; /* of the file, with its slash; "" for the working directory */
 	const char *hostname;
 	bool cut; /* parts may be missing: nothing is said of what is not there */
+	struct conf_mark here; /* the key at hand, for values that are not there */
 	char where[WHERE_MAX]; /* "accounts.contoso.every" */
 	size_t where_n;
 };
 
-/* A fault at n (NULL: none in particular), and false. */
+/* A fault at n (NULL: at the key at hand), and false. */
 bool reader_fault(struct reader *r, const struct node *n, const char *hint,
 		const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 bool reader_warn(struct reader *r, const struct node *n, const char *hint,

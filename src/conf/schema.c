@@ -144,11 +144,13 @@ put_row(struct writer *w, const struct row *row)
 	if (row->flags & ROW_LIST) {
 		w->ok = w->ok &&
 				buf_addf(w->out,
-						"\"type\":\"array\",\"minItems\":%llu,\"maxItems\":%llu,\"items\":{",
+						"\"anyOf\":[{\"type\":\"array\",\"minItems\":%llu,\"maxItems\":%llu,\"items\":{",
 						(unsigned long long)row->least,
 						(unsigned long long)row->most);
 		put_value(w, row);
-		put(w, "}");
+		put(w, "}},{"); /* one value stands for a list of one */
+		put_value(w, row);
+		put(w, "}]");
 	} else {
 		put_value(w, row);
 	}

@@ -258,6 +258,16 @@ blank(struct span line)
 	return true;
 }
 
+/* A quote or bracket was opened in an earlier line: that is where to look. */
+static bool
+is_unclosed(const yaml_parser_t *yaml)
+{
+	const char *c = yaml->context;
+
+	return c && (strstr(c, "flow") || strstr(c, "quoted")) &&
+			yaml->context_mark.line < yaml->problem_mark.line;
+}
+
 /* Makes the broken line harmless, so that what follows it is checked as well:
  * tabs become spaces, anything else is put aside. False: cannot be helped. */
 static bool
@@ -269,12 +279,7 @@ mend(char *text, size_t n, const yaml_parser_t *yaml)
 
 	if (yaml->error == YAML_READER_ERROR)
 		return false;
-	if (!tabs &&
-			((yaml->context && strstr(yaml->context, "flow")) ||
-					(yaml->context &&
-							strstr(yaml->context,
-									"quoted")) ||
-					blank(line)))
+	if (!tabs && (is_unclosed(yaml) || blank(line)))
 		line = line_of(whole, yaml->context_mark.line);
 	if (blank(line))
 		return false;
@@ -296,6 +301,8 @@ broken(const yaml_parser_t *yaml, struct span text, struct builder *b)
 
 	if (yaml->error == YAML_READER_ERROR)
 		mark = mark_at(text, yaml->problem_offset);
+	else if (is_unclosed(yaml))
+		mark = mark_of(&yaml->context_mark);
 	(void)snprintf(words, sizeof(words), "not valid YAML: %s%s%s", problem,
 			yaml->context ? ", " : "", yaml->context ? yaml->context : "");
 	if (span_find(line, '\t') < line.n)
@@ -314,7 +321,8 @@ parser_init(yaml_parser_t *yaml, struct span text)
 	if (!yaml_parser_initialize(yaml))
 		abort();
 	yaml_parser_set_encoding(yaml, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(yaml, (const unsigned char *)text.p, text.n);
+	yaml_parser_set_input_string(
+			yaml, (const unsigned char *)(text.p ? text.p : ""), text.n);
 }
 
 /* The next event; false at the end of what can be read. */
