@@ -1,0 +1,574 @@
+/* local: the folder thread. It writes Drop, Maildir and Badmail, which block on
+ * the disk, in batches with one directory sync for each folder; the loop thread
+ * settles what it has written.
+ *
+ * A lease given to it is read here and written nowhere: results come back in
+ * parcels, whose memory is their own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch.h"
+
+#include "postern/badmail.h"
+#include "postern/body.h"
+#include "postern/clock.h"
+#include "postern/drop.h"
+#include "postern/file.h"
+#include "postern/log.h"
+#include "postern/maildir.h"
+#include "postern/thread.h"
+
+enum {
+	BATCH = 256, /* messages written before the folders are synced */
+	DROPS_MAX = 32, /* folders held open */
+	PARCEL_MEMORY = 16 * 1024 * 1024,
+	PATH_BYTES_MAX = 4096,
+	PRUNE_MS = 3600 * 1000,
+	AGAIN_MS = 60 * 1000, /* Badmail could not be written */
+};
+
+enum task { TASK_DELIVER, TASK_PRUNE, TASK_END };
+
+/* One lease on its way through the thread. */
+struct parcel {
+	struct list link;
+	enum task task;
+	struct lease *l;
+	struct arena arena;
+	bool gone; /* the message is settled already */
+	bool written; /* in the batch; its sync decides */
+	bool deferred;
+	struct err err; /* why it is deferred */
+	struct err *bounced; /* Maildir: recipients without a place, event 0: fine; or NULL */
+	struct drop_at *drop;
+};
+
+struct drop_at {
+	char *path;
+	struct drop *drop;
+	bool used, failed; /* in this batch */
+	struct err err;
+};
+
+struct local {
+	struct relay *r;
+	struct thread *thread;
+	struct mailbox *in, *out;
+	struct loop_wake *bell;
+	size_t under_way; /* leases */
+	int64_t pruned_ms;
+	char *badmail_path, *drop_path;
+
+	/* the thread's own */
+	struct reader *reader;
+	struct drop_at drops[DROPS_MAX];
+	size_t drops_n;
+	struct maildir *maildir;
+	struct badmail *badmail;
+	bool maildir_used, badmail_used;
+};
+
+/* ---- on the folder thread ---- */
+
+static bool
+reader_ready(struct local *w, struct err *err)
+{
+	if (!w->reader)
+		w->reader = reader_open(w->r->state, err);
+	return w->reader;
+}
+
+static struct drop_at *
+drop_for(struct local *w, const char *path, struct err *err)
+{
+	for (size_t i = 0; i < w->drops_n; i++)
+		if (strcmp(w->drops[i].path, path) == 0)
+			return &w->drops[i];
+	if (w->drops_n == DROPS_MAX) {
+		err_set(err, 5105, "more than %d drop folders", DROPS_MAX);
+		return NULL;
+	}
+
+	struct drop *drop = drop_open(path, err);
+	if (!drop)
+		return NULL;
+	struct drop_at *at = &w->drops[w->drops_n++];
+	*at = (struct drop_at){ .path = strdup(path), .drop = drop };
+	if (!at->path)
+		abort();
+	return at;
+}
+
+/* A folder whose batch failed is opened anew: somebody may have removed it. */
+static void
+drop_forget(struct local *w, struct drop_at *at)
+{
+	drop_close(at->drop);
+	free(at->path);
+	*at = w->drops[--w->drops_n];
+}
+
+static bool
+write_drop(struct local *w, struct parcel *p, const struct letter_body *body)
+{
+	const struct queue_message *m = p->l->m;
+	const char *path = p->l->hop->to.path ? p->l->hop->to.path : w->drop_path;
+	struct span *to = arena_alloc(&p->arena, m->n * sizeof(*to));
+
+	if (!to)
+		return err_set(&p->err, 0, "too many recipients");
+	for (size_t i = 0; i < m->n; i++)
+		to[i] = m->recipients[i].address;
+	p->drop = drop_for(w, path, &p->err);
+	if (!p->drop)
+		return false;
+	p->drop->used = true;
+	return drop_write(p->drop->drop,
+			&(struct letter){ .qid = m->id,
+					.sender = m->sender,
+					.recipients = to,
+					.n_recipients = m->n,
+					.body = *body },
+			&p->err);
+}
+
+static bool
+write_maildir(struct local *w, struct parcel *p, const struct letter_body *body)
+{
+	const struct queue_message *m = p->l->m;
+	struct span pattern = span_of(p->l->hop->to.path);
+	struct buf path = BUF_MAX(PATH_BYTES_MAX);
+	bool ok = true;
+
+	p->bounced = arena_alloc(&p->arena, m->n * sizeof(*p->bounced));
+	if (!p->bounced)
+		return err_set(&p->err, 0, "too many recipients");
+	w->maildir_used = true;
+	for (size_t i = 0; i < m->n && ok; i++) {
+		struct err err = { 0 };
+
+		buf_clear(&path);
+		const char *at = maildir_expand(pattern, m->recipients[i].address,
+						 &path, &err)
+				? buf_cstr(&path)
+				: NULL;
+		if (!at) { /* no place for such a name: nothing that waiting would mend */
+			p->bounced[i] = err;
+			p->bounced[i].event = 5105;
+			continue;
+		}
+		ok = maildir_write(w->maildir, at, m->id, m->recipients[i].seq, body,
+				&p->err);
+	}
+	buf_done(&path);
+	return ok;
+}
+
+static int
+event_of(enum badmail_reason reason)
+{
+	switch ((int)reason) {
+	case BADMAIL_RELAY_DENIED:
+		return 4032;
+	case BADMAIL_HOP_COUNT:
+		return 4098;
+	case BADMAIL_EXPIRED:
+		return 5004;
+	case BADMAIL_LOOP:
+		return 4042;
+	case BADMAIL_UNKNOWN_USER:
+	case BADMAIL_GENERAL:
+		return 4031;
+	default:
+		return 4117;
+	}
+}
+
+static enum badmail_reason
+reason_of(const struct queue_recipient *to)
+{
+	enum badmail_reason reason;
+
+	return badmail_reason_parse(to->reason, &reason) ? reason : BADMAIL_GENERAL;
+}
+
+static void
+badmail_row(struct parcel *p, const struct queue_recipient *to,
+		struct badmail_recipient *row)
+{
+	struct buf reply = BUF_MAX(1024);
+	struct span status = { to->reply.p, span_find(to->reply, ' ') };
+
+	row->address = to->address;
+	row->attempts = to->attempts;
+	row->status = status.n >= 5 && status.n < 12 && status.p[1] == '.' ? status
+									   : SPAN("");
+	if (to->code == 0 ||
+			!buf_addf(&reply, "%d " SPAN_FMT, to->code,
+					SPAN_ARG(to->reply)))
+		row->reply = to->reply;
+	else
+		row->reply = arena_dup(&p->arena, buf_span(&reply));
+	buf_done(&reply);
+}
+
+/* One letter for each reason among the recipients; they join in one item. */
+static bool
+write_badmail(struct local *w, struct parcel *p, const struct letter_body *body)
+{
+	const struct queue_message *m = p->l->m;
+	struct badmail_recipient *rows = arena_alloc(&p->arena, m->n * sizeof(*rows));
+
+	if (!rows)
+		return err_set(&p->err, 0, "too many recipients");
+	w->badmail_used = true;
+	for (int reason = 0; reason < BADMAIL_REASONS; reason++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < m->n; i++)
+			if ((int)reason_of(&m->recipients[i]) == reason)
+				badmail_row(p, &m->recipients[i], &rows[n++]);
+		if (n == 0)
+			continue;
+		if (n == 1 && rows[0].address.n == 0)
+			n = 0; /* nobody was found: the letter has no recipient */
+		const struct badmail_letter letter = {
+			.qid = m->id,
+			.reason = (enum badmail_reason)reason,
+			.event = event_of((enum badmail_reason)reason),
+			.time_ms = clock_wall_ms(),
+			.sender = m->sender,
+			.recipients = rows,
+			.n_recipients = n,
+			.message_id = m->message_id,
+			.account = m->account,
+			.uidl = m->uidl,
+			.body = *body,
+		};
+		if (!badmail_write(w->badmail, &letter, &p->err))
+			return false;
+	}
+	return true;
+}
+
+static void
+parcel_write(struct local *w, struct parcel *p)
+{
+	struct body *b = reader_ready(w, &p->err)
+			? body_open(w->reader, p->l->m->id, &p->err)
+			: NULL;
+
+	if (!b) {
+		/* Settled in the meantime, or it cannot be read now. */
+		p->gone = w->reader && p->err.event == 0;
+		p->deferred = !p->gone;
+		return;
+	}
+
+	struct body_lay lay = body_lay(b);
+	const struct letter_body body = { .parts = &lay.held,
+		.n_parts = 1,
+		.fd = lay.fd,
+		.fd_size = lay.fd >= 0 ? lay.fd_size : 0 };
+	bool ok;
+	if (p->l->hop->badmail)
+		ok = write_badmail(w, p, &body);
+	else if (p->l->hop->to.kind == NEXTHOP_MAILDIR)
+		ok = write_maildir(w, p, &body);
+	else
+		ok = write_drop(w, p, &body);
+	p->written = ok;
+	p->deferred = !ok;
+	body_close(b);
+}
+
+static bool
+in_badmail(const struct parcel *p)
+{
+	return p->l->hop->badmail;
+}
+
+static bool
+in_maildir(const struct parcel *p)
+{
+	return !p->l->hop->badmail && p->l->hop->to.kind == NEXTHOP_MAILDIR;
+}
+
+static void
+not_synced(struct list *batch, bool (*those)(const struct parcel *),
+		const struct err *err)
+{
+	LIST_EACH (link, batch) {
+		struct parcel *p = LIST_ITEM(link, struct parcel, link);
+
+		if (p->task != TASK_DELIVER || !p->written || !those(p))
+			continue;
+		p->deferred = true;
+		p->err = *err;
+	}
+}
+
+/* One sync for each folder that was written to; what it fails for is not there. */
+static void
+batch_sync(struct local *w, struct list *batch)
+{
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < w->drops_n; i++) {
+		struct drop_at *at = &w->drops[i];
+
+		at->failed = at->used && !drop_sync(at->drop, &at->err);
+		at->used = false;
+	}
+	LIST_EACH (link, batch) {
+		struct parcel *p = LIST_ITEM(link, struct parcel, link);
+
+		if (p->task == TASK_DELIVER && p->written && p->drop &&
+				p->drop->failed) {
+			p->deferred = true;
+			p->err = p->drop->err;
+		}
+	}
+	for (size_t i = w->drops_n; i-- > 0;)
+		if (w->drops[i].failed)
+			drop_forget(w, &w->drops[i]);
+	if (w->maildir_used && !maildir_sync(w->maildir, &err))
+		not_synced(batch, in_maildir, &err);
+	if (w->badmail_used && !badmail_sync(w->badmail, &err))
+		not_synced(batch, in_badmail, &err);
+	w->maildir_used = w->badmail_used = false;
+}
+
+static void
+batch_post(struct local *w, struct list *batch)
+{
+	bool ring = false;
+
+	LIST_EACH (link, batch) {
+		list_del(link);
+		ring |= mailbox_post(w->out, link);
+	}
+	if (ring)
+		loop_wake(w->bell);
+}
+
+static void
+prune(struct local *w)
+{
+	struct err err = { 0 };
+
+	if (!badmail_prune(w->badmail, clock_wall_ms(), &err))
+		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+}
+
+static void
+folder_thread(void *arg)
+{
+	struct local *w = arg;
+	bool end = false;
+
+	while (!end) {
+		struct list work, batch;
+		size_t n = 0;
+
+		list_init(&work);
+		list_init(&batch);
+		(void)mailbox_take_all(w->in, &work, -1);
+		LIST_EACH (link, &work) {
+			struct parcel *p = LIST_ITEM(link, struct parcel, link);
+
+			list_del(link);
+			list_add(&batch, link);
+			if (p->task == TASK_DELIVER)
+				parcel_write(w, p);
+			else if (p->task == TASK_PRUNE)
+				prune(w);
+			else
+				end = true;
+			if (++n % BATCH == 0) {
+				batch_sync(w, &batch);
+				batch_post(w, &batch);
+			}
+		}
+		batch_sync(w, &batch);
+		batch_post(w, &batch);
+	}
+	reader_close(w->reader);
+	w->reader = NULL;
+}
+
+/* ---- on the loop thread ---- */
+
+static void
+task_post(struct local *w, enum task task, struct lease *l)
+{
+	struct parcel *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		abort();
+	p->task = task;
+	p->l = l;
+	p->arena = ARENA_MAX(PARCEL_MEMORY);
+	list_init(&p->link);
+	(void)mailbox_post(w->in, &p->link);
+}
+
+static void
+badmail_back(struct lease *l, const struct parcel *p)
+{
+	for (size_t i = 0; i < l->m->n; i++) {
+		struct settle_recipient *out = &l->results[i];
+
+		out->attempted =
+				false; /* its last reply stays what the next hop said */
+		out->state = p->deferred ? l->m->recipients[i].state : QUEUE_BADMAIL;
+		out->next_try_ms = clock_wall_ms() + AGAIN_MS;
+		l->open[i] = false;
+	}
+	l->left = 0;
+}
+
+static void
+parcel_back(struct local *w, struct parcel *p)
+{
+	struct lease *l = p->l;
+	struct verdict v;
+
+	if (p->gone) {
+		dispatch_forget(l);
+		return;
+	}
+	if (p->deferred)
+		log_err(&p->err, l->m->account, (struct span){ NULL, 0 });
+	if (l->hop->badmail) {
+		badmail_back(l, p);
+		settle_lease(w->r, l);
+		return;
+	}
+	l->attempted = true;
+	l->host = l->hop->key;
+	for (size_t i = 0; p->bounced && !p->deferred && i < l->m->n; i++) {
+		if (p->bounced[i].event == 0)
+			continue;
+		v = verdict_make(FATE_BOUNCED, 0, "5.1.3", "%s", p->bounced[i].text);
+		settle_verdict(l, i, &v);
+	}
+	if (p->deferred)
+		v = verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", p->err.text);
+	else
+		v = verdict_make(FATE_DELIVERED, 0, "2.0.0", "written");
+	settle_all(l, &v);
+	settle_lease(w->r, l);
+}
+
+static void
+woken(void *host)
+{
+	struct local *w = host;
+	struct list done;
+
+	list_init(&done);
+	(void)mailbox_take_all(w->out, &done, 0);
+	LIST_EACH (link, &done) {
+		struct parcel *p = LIST_ITEM(link, struct parcel, link);
+
+		list_del(link);
+		if (p->task == TASK_DELIVER) {
+			w->under_way--;
+			parcel_back(w, p);
+		}
+		arena_done(&p->arena);
+		free(p);
+	}
+	jobs_flush(w->r->jobs);
+	relay_look_done(w->r);
+}
+
+static char *
+path_of(const char *state, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", state, name) < 0)
+		abort();
+	return path;
+}
+
+struct local *
+local_new(struct relay *r, struct err *err)
+{
+	const struct conf_badmail *c = &r->conf->badmail;
+	struct local *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		abort();
+	w->r = r;
+	w->badmail_path = path_of(r->state, "Badmail");
+	w->drop_path = path_of(r->state, "Drop");
+	w->pruned_ms = loop_now_ms(r->loop) - PRUNE_MS;
+	w->in = mailbox_new();
+	w->out = mailbox_new();
+	w->bell = loop_wake_new(r->loop, woken, w);
+	w->maildir = maildir_new();
+	w->badmail = badmail_open(w->badmail_path,
+			c->keep_s > 0 ? (uint64_t)c->keep_s : 0, c->max, err);
+	if (w->badmail)
+		w->thread = thread_start("folders", 1024 * 1024, folder_thread, w, err);
+	if (!w->thread) {
+		local_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+void
+local_free(struct local *w)
+{
+	if (!w)
+		return;
+	if (w->thread) {
+		task_post(w, TASK_END, NULL);
+		thread_join(w->thread);
+		woken(w);
+	}
+	for (size_t i = 0; i < w->drops_n; i++) {
+		drop_close(w->drops[i].drop);
+		free(w->drops[i].path);
+	}
+	maildir_free(w->maildir);
+	badmail_close(w->badmail);
+	loop_wake_free(w->bell);
+	mailbox_free(w->in);
+	mailbox_free(w->out);
+	free(w->badmail_path);
+	free(w->drop_path);
+	free(w);
+}
+
+void
+local_deliver(struct local *w, struct list *leases)
+{
+	LIST_EACH (link, leases) {
+		list_del(link);
+		w->under_way++;
+		task_post(w, TASK_DELIVER, LIST_ITEM(link, struct lease, link));
+	}
+}
+
+bool
+local_quiet(const struct local *w)
+{
+	return w->under_way == 0;
+}
+
+void
+local_tick(struct local *w)
+{
+	int64_t now = loop_now_ms(w->r->loop);
+
+	if (now - w->pruned_ms < PRUNE_MS)
+		return;
+	w->pruned_ms = now;
+	task_post(w, TASK_PRUNE, NULL);
+}

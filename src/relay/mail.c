@@ -1,0 +1,561 @@
+/* mail: one message on its way in, from MAIL to the answer of the store. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "room.h"
+
+#include "postern/address.h"
+#include "postern/clock.h"
+#include "postern/header.h"
+#include "postern/log.h"
+#include "postern/qid.h"
+#include "postern/smtp_body.h"
+#include "postern/trace.h"
+
+enum {
+	GATHER = 128 * 1024, /* small pieces are written to the spool together */
+	PIECE_LARGE = 32 * 1024,
+	MESSAGE_ID_MAX =
+			900, /* longer ones are not worth keeping: RFC 5322 has 998 a line */
+	MAIL_MEMORY = 256 * 1024, /* beside what each recipient may take */
+	RECIPIENT_MEMORY = 2048,
+	RECIPIENTS_LINEAR = 8, /* duplicates are looked for one by one up to here */
+};
+
+static struct span
+keep(struct mail *m, struct span s)
+{
+	return s.n > 0 ? arena_dup(&m->arena, s) : (struct span){ "", 0 };
+}
+
+static uint32_t
+most_recipients(const struct relay *r, const struct mail_client *client)
+{
+	return client->internal ? STORE_RECIPIENTS_MAX
+				: r->conf->smtp.limits.recipients;
+}
+
+struct mail *
+mail_new(struct relay *r, const struct smtp_mail *said,
+		const struct mail_client *client)
+{
+	struct mail *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		abort();
+	m->arena = ARENA_MAX(MAIL_MEMORY +
+			(size_t)most_recipients(r, client) * RECIPIENT_MEMORY);
+	m->head = BUF_MAX(BODY_BLOB_MAX);
+	m->gather = BUF_MAX(GATHER + PIECE_LARGE);
+	m->top = BUF_MAX(4096);
+	list_init(&m->link);
+	list_init(&m->job.job.link);
+	m->began_ms = loop_now_ms(r->loop);
+	m->relay_client = client->may_relay;
+	m->job.job.work = STORE_SUBMIT;
+	m->job.id = store_new_id(r->store, clock_wall_ms());
+	m->job.spool_fd = -1;
+	m->job.sender = keep(m, said->sender.mailbox);
+	m->collected = said->collected;
+	if (said->collected) {
+		m->job.account = keep(m, said->collect.account);
+		m->job.uidl = keep(m, said->collect.uidl);
+		m->provider = keep(m, said->collect.provider);
+		m->ip = keep(m, said->collect.ip);
+		m->tls = said->collect.tls;
+		m->badmail = keep(m, said->collect.badmail);
+	} else {
+		m->provider = keep(m, client->helo);
+		m->ip = keep(m, client->ip);
+		m->tls = client->tls;
+	}
+	m->counted = true;
+	store_about_to_end(r->store, 1);
+	return m;
+}
+
+void
+mail_uncount(struct relay *r, struct mail *m)
+{
+	if (m->counted)
+		store_about_to_end(r->store, -1);
+	m->counted = false;
+}
+
+size_t
+mail_weight(const struct mail *m)
+{
+	return m->head.cap + m->gather.cap;
+}
+
+void
+mail_free(struct relay *r, struct mail *m)
+{
+	if (!m)
+		return;
+	mail_uncount(r, m);
+	list_del(&m->link);
+	if (m->job.spool_fd >= 0)
+		(void)close(m->job.spool_fd);
+	buf_done(&m->head);
+	buf_done(&m->gather);
+	buf_done(&m->top);
+	if (m->recipients != &m->one)
+		free(m->recipients);
+	if (m->seen_map)
+		map_done(&m->seen);
+	arena_done(&m->arena);
+	free(m);
+}
+
+void
+mail_drop(struct relay *r, struct mail *m)
+{
+	if (!m)
+		return;
+	r->receiving -= mail_weight(m);
+	if (m->job.spool_fd >= 0)
+		spool_remove(r->store, m->job.id);
+	mail_free(r, m);
+}
+
+/* ---- recipients ---- */
+
+static struct submission_recipient *
+recipient_room(struct mail *m)
+{
+	if (m->job.n == 0) {
+		m->recipients = &m->one;
+		m->cap = 1;
+	} else if (m->job.n == m->cap) {
+		size_t cap = m->cap * 4;
+		struct submission_recipient *more = calloc(cap, sizeof(*more));
+
+		if (!more)
+			abort();
+		memcpy(more, m->recipients, m->job.n * sizeof(*more));
+		if (m->recipients != &m->one)
+			free(m->recipients);
+		m->recipients = more;
+		m->cap = cap;
+	}
+	return &m->recipients[m->job.n];
+}
+
+/* E5: domains as A-labels, local parts without case. */
+static bool
+same_recipient(struct span a, struct span b)
+{
+	return span_eq_nocase(a, b);
+}
+
+/* True when this recipient is there already; else it is remembered under key,
+ * which lives in the arena. */
+static bool
+seen_before(struct relay *r, struct mail *m, struct span key)
+{
+	if (m->job.n < RECIPIENTS_LINEAR) {
+		for (size_t i = 0; i < m->job.n; i++)
+			if (same_recipient(m->keys[i], key))
+				return true;
+		m->keys[m->job.n] = key;
+		return false;
+	}
+	if (!m->seen_map) {
+		uint64_t seed[2];
+
+		clock_random(seed, sizeof(seed));
+		map_init(&m->seen, seed[0], seed[1]);
+		m->seen_map = true;
+		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
+			(void)map_put(&m->seen, m->keys[i], r);
+	}
+	if (map_get(&m->seen, key))
+		return true;
+	(void)map_put(&m->seen, key, r);
+	return false;
+}
+
+/* The canonical form, in lower case, for telling duplicates. */
+static struct span
+key_of(struct mail *m, struct span local, struct span domain)
+{
+	char *p = arena_alloc(&m->arena, local.n + 1 + domain.n);
+
+	if (!p)
+		return (struct span){ NULL, 0 };
+	for (size_t i = 0; i < local.n; i++)
+		p[i] = ascii_lower(local.p[i]);
+	p[local.n] = '@';
+	if (domain.n > 0)
+		memcpy(p + local.n + 1, domain.p, domain.n);
+	return (struct span){ p, local.n + 1 + domain.n };
+}
+
+/* Without the code, as the store keeps it. */
+static struct span
+reply_of(struct mail *m, const struct smtp_reply *reply)
+{
+	struct buf b = BUF_MAX(SMTP_TEXT_SIZE + 16);
+	struct span s = { "", 0 };
+
+	if (buf_addf(&b, "%s %s", reply->esc ? reply->esc : "",
+			    reply->text ? reply->text : ""))
+		s = keep(m, span_trim(buf_span(&b)));
+	buf_done(&b);
+	return s;
+}
+
+/* Remembers the recipient with what was decided about it. */
+static bool
+remember(struct relay *r, struct mail *m, struct submission_recipient what,
+		struct span key)
+{
+	if (!key.p || (what.address.n > 0 && !what.address.p))
+		return false;
+	if (seen_before(r, m, key))
+		return true;
+	*recipient_room(m) = what;
+	m->job.n++;
+	return true;
+}
+
+static struct smtp_reply
+rcpt_refused(struct relay *r, struct mail *m, const struct smtp_path *path,
+		struct span key, char *text)
+{
+	struct smtp_reply reply =
+			smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
+
+	/* A collected message is kept all the same: Badmail, replayable (E11). */
+	if (m->collected)
+		(void)remember(r, m,
+				(struct submission_recipient){
+						.address = keep(m, path->mailbox),
+						.hop = SPAN(HOP_BADMAIL),
+						.state = QUEUE_REFUSED,
+						.code = reply.code,
+						.reply = reply_of(m, &reply),
+						.reason = SPAN("relay-denied") },
+				key);
+	return reply;
+}
+
+struct smtp_reply
+mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1];
+	struct smtp_path to = *path;
+
+	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
+	if (to.domain.n == 0 && r->conf->server.postmaster)
+		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
+
+	canon[0] = '\0';
+	bool valid = to.domain.n == 0 || domain_canon(to.domain, canon);
+	struct span domain = span_of(canon);
+	struct span key = key_of(m, to.local, valid ? domain : to.domain);
+	struct submission_recipient what = { .address = keep(m, to.mailbox) };
+
+	if (m->badmail.n > 0) { /* the collector has decided: nobody gets it */
+		what.state = QUEUE_REFUSED;
+		what.reason = m->badmail;
+		what.hop = SPAN(HOP_BADMAIL);
+	} else if (valid && policy_decide(r->policies, to.local, domain).accepted) {
+		what.hop = span_of(nexthop_find(r->hops, domain, true)->key);
+	} else if (valid && m->relay_client) {
+		what.hop = span_of(nexthop_find(r->hops, domain, false)->key);
+	} else {
+		return rcpt_refused(r, m, path, key, text);
+	}
+	if (!remember(r, m, what, key))
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	return SMTP_YES;
+}
+
+bool
+mail_route(struct mail *m, struct span route)
+{
+	m->job.route = keep(m, route);
+	return route.n == 0 || m->job.route.p;
+}
+
+/* ---- body ---- */
+
+static struct smtp_reply
+spool_failed(struct relay *r, struct mail *m, const struct err *e)
+{
+	if (!r->spool_told) { /* once, until a write succeeds again */
+		log_err(e, m->job.account, (struct span){ NULL, 0 });
+		r->spool_told = true;
+	}
+	return smtp_refuse(SMTP_REFUSE_BUSY);
+}
+
+static struct smtp_reply
+spool_out(struct relay *r, struct mail *m, struct span bytes)
+{
+	struct err e = { 0 };
+
+	if (!spool_write(m->job.spool_fd, bytes, &m->job.spool_size, &e))
+		return spool_failed(r, m, &e);
+	r->spool_told = false;
+	return SMTP_LATER;
+}
+
+/* What was in memory goes to the file; of it only the header is kept, for the
+ * hop count and the Message-ID. */
+static struct smtp_reply
+spool_begin(struct relay *r, struct mail *m)
+{
+	struct err e = { 0 };
+
+	mail_uncount(r, m); /* this one will take a while */
+	m->job.spool_fd = spool_create(r->store, m->job.id, &e);
+	if (m->job.spool_fd < 0)
+		return spool_failed(r, m, &e);
+
+	struct smtp_reply reply = spool_out(r, m, buf_span(&m->head));
+	size_t header = header_length(buf_span(&m->head));
+	struct buf kept = BUF_MAX(BODY_BLOB_MAX);
+	if (buf_add(&kept, span_first(buf_span(&m->head), header))) {
+		buf_done(&m->head);
+		m->head = kept;
+	}
+	return reply;
+}
+
+static struct smtp_reply
+gather_out(struct relay *r, struct mail *m)
+{
+	if (m->gather.n == 0)
+		return SMTP_LATER;
+
+	struct smtp_reply reply = spool_out(r, m, buf_span(&m->gather));
+	buf_clear(&m->gather);
+	return reply;
+}
+
+static struct smtp_reply
+body_add(struct relay *r, struct mail *m, struct span piece)
+{
+	if (m->job.spool_fd < 0) {
+		if (piece.n <= BODY_BLOB_MAX - m->head.n &&
+				r->receiving < RECEIVING_MAX &&
+				buf_add(&m->head, piece))
+			return SMTP_LATER;
+		struct smtp_reply reply = spool_begin(r, m);
+		if (reply.code != 0)
+			return reply;
+	}
+	if (m->gather.n == 0 && piece.n >= PIECE_LARGE)
+		return spool_out(r, m, piece);
+	while (piece.n > 0) {
+		size_t n = GATHER - m->gather.n < piece.n ? GATHER - m->gather.n
+							  : piece.n;
+
+		(void)!buf_add(&m->gather, span_first(piece, n));
+		piece = span_skip(piece, n);
+		if (m->gather.n == GATHER) {
+			struct smtp_reply reply = gather_out(r, m);
+			if (reply.code != 0)
+				return reply;
+		}
+	}
+	return SMTP_LATER;
+}
+
+struct smtp_reply
+mail_body(struct relay *r, struct mail *m, struct span piece)
+{
+	size_t before = mail_weight(m);
+	struct smtp_reply reply = body_add(r, m, piece);
+
+	r->receiving += mail_weight(m) - before;
+	return reply;
+}
+
+/* ---- the whole of it ---- */
+
+/* Its own, or one made from the queue id: stable whatever happens (H07). */
+static void
+find_message_id(struct relay *r, struct mail *m)
+{
+	struct header_field f;
+	struct buf b = BUF_MAX(MESSAGE_ID_MAX + 2);
+	struct span id = { NULL, 0 };
+	char qid[QID_SIZE];
+
+	if (header_find(buf_span(&m->head), SPAN("Message-ID"), &f))
+		id = trace_message_id(&m->arena, f.body);
+	qid_print(m->job.id, qid);
+	if (id.n == 0 || id.n > MESSAGE_ID_MAX) {
+		if (buf_addf(&b, "<%s@%s>", qid, r->conf->server.hostname))
+			m->job.message_id = keep(m, buf_span(&b));
+	} else if (buf_addc(&b, '<') && buf_add(&b, id) && buf_addc(&b, '>')) {
+		m->job.message_id = keep(m, buf_span(&b));
+	}
+	buf_done(&b);
+}
+
+static void
+stamp(struct relay *r, struct mail *m, const struct mail_client *client)
+{
+	char qid[QID_SIZE];
+	const char *with = "SMTP";
+
+	qid_print(m->job.id, qid);
+	if (m->collected)
+		with = m->tls ? "POP3S" : "POP3";
+	else if (client->esmtp)
+		with = m->tls ? "ESMTPS" : "ESMTP";
+	/* `for` only with exactly one recipient: RFC 5321 7.2, E12. */
+	bool one = m->job.n == 1 && m->recipients[0].state == QUEUE_QUEUED;
+	(void)!trace_print(&m->top,
+			&(struct trace_stamp){ .from = m->provider,
+					.ip = m->ip,
+					.by = span_of(r->conf->server.hostname),
+					.with = span_of(with),
+					.id = span_of(qid),
+					.recipient = one ? m->recipients[0].address
+							 : (struct span){ NULL, 0 },
+					.collected = m->collected,
+					.at_s = m->job.arrived_ms / 1000 });
+	m->job.top = buf_span(&m->top);
+}
+
+/* E10 (a), S21. */
+static void
+say_hops(struct mail *m)
+{
+	struct header_field from = { 0 }, subject = { 0 };
+	char qid[QID_SIZE];
+
+	qid_print(m->job.id, qid);
+	(void)header_find(buf_span(&m->head), SPAN("From"), &from);
+	(void)header_find(buf_span(&m->head), SPAN("Subject"), &subject);
+	log_event(4098,
+			FIELDS(f_span("account", m->job.account), f_str("id", qid),
+					f_span("from", span_trim(from.body)),
+					f_span("subject", span_trim(subject.body))));
+}
+
+static void
+refuse_all(struct mail *m, const struct smtp_reply *reply, struct span reason)
+{
+	struct span text = reply_of(m, reply);
+
+	for (size_t i = 0; i < m->job.n; i++) {
+		struct submission_recipient *to = &m->recipients[i];
+
+		if (to->state != QUEUE_QUEUED)
+			continue;
+		to->state = QUEUE_REFUSED;
+		to->hop = SPAN(HOP_BADMAIL);
+		to->code = reply->code;
+		to->reply = text;
+		to->reason = reason;
+	}
+}
+
+struct smtp_reply
+mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
+		const struct mail_client *client)
+{
+	struct smtp_reply reply = gather_out(r, m);
+
+	if (reply.code != 0)
+		return reply;
+	m->job.arrived_ms = clock_wall_ms();
+	if (trace_hops(buf_span(&m->head)) > r->conf->smtp.max_hops) {
+		say_hops(m);
+		reply = smtp_refuse(SMTP_REFUSE_HOPS);
+		if (!m->collected)
+			return reply;
+		refuse_all(m, &reply, SPAN("hop-count"));
+	}
+	if (m->job.n == 0) {
+		*recipient_room(m) = (struct submission_recipient){
+			.address = { "", 0 },
+			.hop = SPAN(HOP_BADMAIL),
+			.state = QUEUE_REFUSED,
+			.reason = m->badmail.n > 0 ? m->badmail : SPAN("no-recipients"),
+		};
+		m->job.n = 1;
+	}
+	m->job.recipients = m->recipients;
+	m->job.flags = (commit->eight_bit ? MESSAGE_8BIT : 0u) |
+			(commit->bare || commit->nul ? MESSAGE_BARE : 0u);
+	find_message_id(r, m);
+	stamp(r, m, client);
+
+	struct buf source = BUF_MAX(1024);
+	if (buf_add(&source, m->provider) &&
+			(m->ip.n == 0 ||
+					buf_addf(&source, " [" SPAN_FMT "]",
+							SPAN_ARG(m->ip))))
+		m->job.source = keep(m, buf_span(&source));
+	buf_done(&source);
+	if (m->job.spool_fd < 0)
+		m->job.body = buf_span(&m->head);
+	m->job.job.result = STORE_FAILED;
+	return SMTP_LATER;
+}
+
+/* ---- what the store said ---- */
+
+static void
+say_queued(struct mail *m)
+{
+	char qid[QID_SIZE];
+	int64_t octets = (int64_t)(m->job.spool_fd < 0 ? m->job.body.n
+						       : m->job.spool_size);
+
+	if (!log_wants(1))
+		return;
+	qid_print(m->job.id, qid);
+	struct field id = f_str("id", qid), sender = f_span("sender", m->job.sender);
+	if (m->collected)
+		log_event(2003,
+				FIELDS(f_span("account", m->job.account), id,
+						f_span("uidl", m->job.uidl),
+						f_num("bytes", octets)));
+	else
+		log_event(2002,
+				FIELDS(id, sender, f_span("host", m->job.source),
+						f_num("recipients",
+								(int64_t)m->job.n)));
+	if (log_wants(2))
+		log_event(5001,
+				FIELDS(f_span("account", m->job.account), id, sender,
+						f_num("recipients",
+								(int64_t)m->job.n)));
+}
+
+struct smtp_reply
+mail_answer(struct relay *r, struct mail *m, char *text)
+{
+	if (m->job.job.result != STORE_DONE && m->job.spool_fd >= 0)
+		spool_remove(r->store, m->job.id);
+	switch (m->job.job.result) {
+	case STORE_DONE:
+		break;
+	case STORE_HAD:
+		return smtp_have_it();
+	case STORE_FULL:
+		return smtp_refuse(SMTP_REFUSE_BUSY);
+	case STORE_FAILED:
+		return smtp_refuse(SMTP_REFUSE_STORE);
+	}
+	say_queued(m);
+	for (size_t i = 0; i < m->job.n; i++) {
+		const struct submission_recipient *to = &m->recipients[i];
+
+		if (to->state == QUEUE_REFUSED && to->code != 0)
+			r->sum.refused++;
+		if (i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop))
+			dispatch_nudge(r->dispatch, to->hop);
+	}
+	return smtp_queued(m->job.message_id, m->job.id, text);
+}

@@ -1,0 +1,394 @@
+/* relay: birth, life and end of the role. */
+#include "postern/relay.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "room.h"
+
+#include "postern/clock.h"
+#include "postern/file.h"
+#include "postern/log.h"
+
+enum {
+	TICK_MS = 1000, /* while there is work */
+	TICK_LEAST_MS = 50,
+	REST_MS = 30 * 1000, /* the longest nap of the tick */
+	DESCRIPTORS = 65536,
+	GOODBYE_MS = 300, /* `once`: for the peers' answers to QUIT */
+	DNS_SERVERS = 16,
+};
+
+/* ---- ending ---- */
+
+static bool
+all_quiet(const struct relay *r)
+{
+	return inbound_quiet(r->inbound) && dispatch_quiet(r->dispatch) &&
+			local_quiet(r->local) && control_quiet(r->control) &&
+			jobs_under_way(r->jobs) == 0;
+}
+
+void
+relay_look_done(struct relay *r)
+{
+	/* The loop goes round once more: whoever calls is in the middle of something. */
+	if (r->stopping || (r->once && __atomic_load_n(&r->fetched, __ATOMIC_ACQUIRE)))
+		loop_timer_set(r->done, 0);
+}
+
+static void
+done_due(void *host)
+{
+	struct relay *r = host;
+
+	if (r->stopping) {
+		if (all_quiet(r))
+			loop_stop(r->loop);
+		return;
+	}
+	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
+			!dispatch_nothing_due(r->dispatch))
+		return;
+	if (dispatch_disconnected(r->dispatch) || r->goodbye)
+		loop_stop(r->loop);
+	else if (!r->goodbye) {
+		r->goodbye = true;
+		loop_timer_set(r->done, GOODBYE_MS);
+	}
+}
+
+static void
+stop_begin(struct relay *r)
+{
+	if (r->stopping)
+		return;
+	r->stopping = true;
+	loop_timer_set(r->limit, STOP_LIMIT_MS);
+	inbound_stop(r->inbound);
+	dispatch_stop(r->dispatch);
+	relay_look_done(r);
+}
+
+static void
+limit_passed(void *host)
+{
+	struct relay *r = host;
+
+	loop_stop(r->loop); /* what is left is attempted again at the next start */
+}
+
+void
+relay_fail(struct relay *r, const struct err *e)
+{
+	if (!r->has_failed)
+		r->failed = *e;
+	r->has_failed = true;
+	stop_begin(r);
+}
+
+static void
+signalled(void *host, int signo)
+{
+	(void)signo;
+	stop_begin(host);
+}
+
+static void
+woken(void *host)
+{
+	struct relay *r = host;
+
+	if (__atomic_load_n(&r->stop_asked, __ATOMIC_ACQUIRE))
+		stop_begin(r);
+	relay_look_done(r);
+}
+
+void
+relay_stop(struct relay *r)
+{
+	__atomic_store_n(&r->stop_asked, 1, __ATOMIC_RELEASE);
+	loop_wake(r->wake);
+}
+
+void
+relay_fetched(struct relay *r)
+{
+	__atomic_store_n(&r->fetched, 1, __ATOMIC_RELEASE);
+	loop_wake(r->wake);
+}
+
+/* ---- time ---- */
+
+static void
+space_look(struct relay *r)
+{
+	uint64_t left = 0, total;
+	bool low = store_space_look(r->store);
+
+	if (low == r->space_low)
+		return;
+	r->space_low = low;
+	(void)file_space(r->state, &left, &total, NULL);
+	log_event(low ? 6004 : 6005,
+			FIELDS(f_str("path", r->state), f_num("free", (int64_t)left)));
+}
+
+static void
+tick_in(struct relay *r, int64_t ms)
+{
+	r->tick_at_ms = loop_now_ms(r->loop) + ms;
+	loop_timer_set(r->tick, ms);
+}
+
+static void
+tick_due(void *host)
+{
+	struct relay *r = host;
+	bool busy = inbound_sessions(r->inbound) > 0 ||
+			dispatch_leases(r->dispatch) > 0 ||
+			!list_empty(&r->unsettled) || r->space_low;
+
+	space_look(r);
+	inbound_tick(r->inbound);
+	if (!r->stopping) {
+		dispatch_tick(r->dispatch);
+		local_tick(r->local);
+		control_tick(r->control);
+	}
+	if (!list_empty(&r->unsettled))
+		settle_tick(r);
+	int64_t wait = busy ? TICK_MS : dispatch_wait(r->dispatch, REST_MS);
+	tick_in(r, wait < TICK_LEAST_MS ? TICK_LEAST_MS : wait);
+	relay_look_done(r);
+}
+
+void
+relay_hurry(struct relay *r)
+{
+	if (r->tick_at_ms > loop_now_ms(r->loop) + TICK_MS)
+		tick_in(r, TICK_MS);
+}
+
+/* ---- birth ---- */
+
+/* 1.5 times the largest message, but never more than a tenth of the disk. */
+static uint64_t
+least_free(const struct relay *r)
+{
+	uint64_t want = r->conf->smtp.limits.message / 2 * 3, left, total;
+
+	if (file_space(r->state, &left, &total, NULL) && want > total / 10)
+		want = total / 10;
+	return want;
+}
+
+static void
+say_recovery(const struct store_recovery *found)
+{
+	if (found->unclean)
+		log_event(1004,
+				FIELDS(f_num("queued", (int64_t)found->queued),
+						f_num("resumed",
+								(int64_t)found->resumed),
+						f_num("verified",
+								(int64_t)found->verified),
+						f_num("badmail", 0)));
+	if (found->damaged > 0)
+		log_event(5005,
+				FIELDS(f_num("messages", (int64_t)found->damaged),
+						f_str("why", "their spool files are gone or cut")));
+}
+
+static bool
+state_open(struct relay *r, struct err *err)
+{
+	struct store_recovery found = { 0 };
+	char run[512];
+
+	(void)snprintf(run, sizeof(run), "%s/run", r->state);
+	if (!dir_make_path(run, 0700, err))
+		return false;
+	r->store = store_open(r->state,
+			&(struct store_options){ .service = true,
+					.min_free = least_free(r),
+					.now_ms = clock_wall_ms() },
+			&found, err);
+	if (!r->store)
+		return false;
+	say_recovery(&found);
+	r->reader = reader_open(r->state, err);
+	return r->reader && policyload(r, err) && store_start(r->store, err);
+}
+
+static struct dns *
+dns_open(struct relay *r, struct err *err)
+{
+	const struct conf_dns *c = &r->conf->dns;
+	char text[DNS_SERVERS][80];
+	const char *servers[DNS_SERVERS + 1] = { NULL };
+	size_t n = 0;
+
+	for (; n < c->servers.n && n < DNS_SERVERS; n++) {
+		const struct conf_host *s = &c->servers.p[n];
+
+		(void)snprintf(text[n], sizeof(text[n]),
+				strchr(s->name, ':') ? "[%s]:%u" : "%s:%u", s->name,
+				s->port);
+		servers[n] = text[n];
+	}
+	return dns_new(r->loop,
+			&(struct dns_setup){ .servers = n > 0 ? servers : NULL,
+					.timeout_ms = c->timeout_s * 1000 },
+			err);
+}
+
+static bool
+rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
+{
+	r->jobs = jobs_new(r, err);
+	if (!r->jobs)
+		return false;
+	r->dns = dns_open(r, err);
+	if (!r->dns)
+		return false;
+	r->hops = nexthop_table_new(&r->conf->delivery.routes);
+	r->dispatch = dispatch_new(r);
+	r->local = local_new(r, err);
+	if (!r->local)
+		return false;
+	r->control = control_new(r, err);
+	if (!r->control)
+		return false;
+	r->inbound = inbound_new(r, o, err);
+	return r->inbound;
+}
+
+/* A thousand clients need a thousand descriptors. */
+static void
+descriptors_raise(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= DESCRIPTORS)
+		return;
+	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
+struct relay *
+relay_new(const struct relay_options *o, struct err *err)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		abort();
+	r->conf = o->conf;
+	r->state = o->state;
+	r->once = o->once;
+	r->ready_fd = o->ready_fd;
+	list_init(&r->unsettled);
+	descriptors_raise();
+	r->loop = loop_new(err);
+	if (!r->loop || !state_open(r, err)) {
+		relay_free(r);
+		return NULL;
+	}
+	r->tick = loop_timer_new(r->loop, tick_due, r);
+	r->limit = loop_timer_new(r->loop, limit_passed, r);
+	r->done = loop_timer_new(r->loop, done_due, r);
+	r->wake = loop_wake_new(r->loop, woken, r);
+	r->signals[0] = loop_signal_new(r->loop, SIGTERM, signalled, r);
+	r->signals[1] = loop_signal_new(r->loop, SIGINT, signalled, r);
+	if (!rooms_open(r, o, err)) {
+		relay_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+bool
+relay_run(struct relay *r, struct err *err)
+{
+	dispatch_start(r->dispatch);
+	tick_in(r, 0);
+	if (r->ready_fd >= 0) {
+		(void)!write(r->ready_fd, "", 1);
+		fd_done(&r->ready_fd);
+	}
+
+	bool ok = loop_run(r->loop, err);
+	if (ok && r->has_failed) {
+		*err = r->failed;
+		ok = false;
+	}
+	return ok;
+}
+
+void
+relay_summary(const struct relay *r, struct relay_summary *out)
+{
+	*out = r->sum;
+}
+
+void
+relay_free(struct relay *r)
+{
+	if (!r)
+		return;
+	/* First those who have results, then the store, which does what it was given,
+	 * then those who waited for it. */
+	local_free(r->local);
+	if (r->dispatch)
+		dispatch_shut(r->dispatch);
+	if (r->jobs)
+		jobs_flush(r->jobs);
+	if (r->store)
+		store_stop(r->store);
+	jobs_free(r->jobs);
+	inbound_free(r->inbound);
+	settle_free(r);
+	dispatch_free(r->dispatch);
+	control_free(r->control);
+	nexthop_table_free(r->hops);
+	policy_free(r->policies);
+	dns_free(r->dns);
+	for (size_t i = 0; i < 2; i++)
+		if (r->signals[i])
+			loop_signal_free(r->signals[i]);
+	if (r->wake)
+		loop_wake_free(r->wake);
+	if (r->tick)
+		loop_timer_free(r->tick);
+	if (r->limit)
+		loop_timer_free(r->limit);
+	if (r->done)
+		loop_timer_free(r->done);
+	reader_close(r->reader);
+	if (r->store)
+		store_close(r->store);
+	fd_done(&r->ready_fd);
+	loop_free(r->loop);
+	free(r);
+}
+
+int
+relay_role(const struct relay_options *o)
+{
+	struct err err = { 0 };
+	struct relay *r = relay_new(o, &err);
+
+	if (!r) {
+		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		return err.event == 115 ? 78 : 1;
+	}
+	bool ok = relay_run(r, &err);
+	relay_free(r);
+	if (!ok)
+		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	return ok ? 0 : 1;
+}

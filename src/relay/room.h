@@ -1,0 +1,238 @@
+/* What the files of this room share. All of it belongs to the loop thread;
+ * what goes to the store thread or the folder thread says so. */
+#ifndef RELAY_ROOM_H
+#define RELAY_ROOM_H
+
+#include "postern/arena.h"
+#include "postern/buf.h"
+#include "postern/conf.h"
+#include "postern/dns.h"
+#include "postern/list.h"
+#include "postern/loop.h"
+#include "postern/map.h"
+#include "postern/nexthop.h"
+#include "postern/origin.h"
+#include "postern/policy.h"
+#include "postern/queue.h"
+#include "postern/relay.h"
+#include "postern/retry.h"
+#include "postern/smtp_server.h"
+#include "postern/store.h"
+
+/* Recipients that are to be written to Badmail wait at a next hop of this name. */
+#define HOP_BADMAIL "badmail"
+
+enum {
+	STOP_LIMIT_MS = 10 * 1000, /* SPEC: SIGTERM settles what is in hand */
+	/* Bodies handed to the store and not yet committed: past it, clients wait. */
+	PENDING_MAX = 16 * 1024 * 1024,
+	/* Bodies being received, in memory: past it they go to the spool early. */
+	RECEIVING_MAX = 12 * 1024 * 1024,
+};
+
+struct relay {
+	const struct conf *conf;
+	const char *state;
+	bool once;
+	struct loop *loop;
+	struct store *store;
+	struct store_port *port;
+	struct reader *reader;
+	struct dns *dns;
+	struct policy_set *policies;
+	uint64_t policy_version;
+	struct nexthop_table *hops;
+
+	struct jobs *jobs;
+	struct inbound *inbound;
+	struct dispatch *dispatch;
+	struct local *local;
+	struct control *control;
+
+	struct loop_timer *tick;
+	int64_t tick_at_ms; /* monotonic */
+	struct loop_timer *limit; /* of the time that stopping may take */
+	struct loop_timer *done; /* a look whether all is done, after this callback */
+	struct loop_signal *signals[2];
+	struct loop_wake *wake; /* relay_stop, relay_fetched */
+	int stop_asked, fetched; /* set from any thread, atomically */
+	bool stopping;
+	bool goodbye; /* `once`: only answers to QUIT are waited for */
+	bool space_low;
+	int ready_fd;
+	struct err failed;
+	bool has_failed;
+	bool spool_told; /* a failing spool is logged once */
+	size_t receiving; /* octets in memory of mails that are being received */
+	size_t pending; /* ... and of those that the store has */
+	struct list unsettled; /* leases whose results the store could not take */
+	bool unsettled_told;
+	struct relay_summary sum;
+};
+
+/* ---- relay.c ---- */
+void relay_fail(struct relay *r, const struct err *e); /* this role cannot go on */
+/* Something ended: perhaps everything has. */
+void relay_look_done(struct relay *r);
+void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
+
+/* ---- jobs.c: hand-over to the store thread and back ---- */
+struct jobs *jobs_new(struct relay *r, struct err *err);
+void jobs_free(struct jobs *j);
+void jobs_add(struct jobs *j, struct store_job *job); /* goes out with the next flush */
+void jobs_flush(struct jobs *j);
+size_t jobs_under_way(const struct jobs *j);
+
+/* ---- policyload.c ---- */
+bool policyload(struct relay *r, struct err *err); /* only when the version moved */
+
+/* ---- mail.c: a message on its way in ---- */
+
+/* One transaction, from MAIL to the answer of the store. */
+struct mail {
+	struct submission job; /* must be first: jobs hand it back */
+	struct list link; /* of the session's mails that wait for the store */
+	struct session *session; /* NULL: the client is gone */
+	uint64_t ticket;
+	struct arena arena; /* every span of the job but the body */
+	struct buf head; /* the body, or what is kept of it when it is spooled */
+	struct buf gather; /* small pieces on their way to the spool */
+	struct buf top;
+	struct submission_recipient *recipients; /* &one, or allocated */
+	struct submission_recipient one;
+	size_t cap;
+	struct span keys[8]; /* the first recipients in canonical form, to tell duplicates */
+	struct map seen; /* when there are more, all of them */
+	bool seen_map;
+	bool collected, tls, relay_client;
+	bool counted; /* store_about_to_end was told */
+	struct span provider, ip, badmail;
+	int64_t began_ms; /* monotonic */
+};
+
+struct mail_client {
+	struct span helo; /* as it was said; empty: none */
+	struct span ip; /* as text, empty for a unix socket */
+	bool esmtp, tls, internal, may_relay;
+};
+
+struct mail *mail_new(struct relay *r, const struct smtp_mail *said,
+		const struct mail_client *client);
+/* The transaction is over without the store: its file goes too. */
+void mail_drop(struct relay *r, struct mail *m);
+void mail_free(struct relay *r, struct mail *m);
+/* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
+struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
+		const struct smtp_path *path, char *text);
+bool mail_route(struct mail *m, struct span route);
+/* SMTP_LATER or a refusal. */
+struct smtp_reply mail_body(struct relay *r, struct mail *m, struct span piece);
+/* Completes the job. SMTP_LATER: to be handed to the store; else the refusal. */
+struct smtp_reply mail_whole(struct relay *r, struct mail *m,
+		const struct smtp_commit *commit, const struct mail_client *client);
+/* What the store said: the reply, and the events of it. */
+struct smtp_reply mail_answer(struct relay *r, struct mail *m, char *text);
+size_t mail_weight(const struct mail *m); /* octets in memory */
+void mail_uncount(struct relay *r, struct mail *m);
+
+/* ---- inbound.c: listeners and sessions ---- */
+struct inbound *inbound_new(
+		struct relay *r, const struct relay_options *o, struct err *err);
+void inbound_free(struct inbound *in);
+void inbound_stop(struct inbound *in); /* no new mail; what is in hand is answered */
+bool inbound_quiet(const struct inbound *in); /* nothing in hand */
+unsigned inbound_internal(const struct inbound *in); /* sessions of our own fetcher */
+size_t inbound_sessions(const struct inbound *in);
+void inbound_tick(struct inbound *in);
+void inbound_done(struct inbound *in, struct mail *m); /* the store is done with it */
+void inbound_flush(struct inbound *in); /* after a batch of inbound_done */
+
+/* ---- dispatch.c: what is due, by next hop ---- */
+
+struct hop; /* dispatch.h */
+struct batch;
+
+/* One message with its due recipients on one next hop, taken out of the queue
+ * in memory only. */
+struct lease {
+	struct list link;
+	struct hop *hop;
+	struct batch *batch; /* what it was loaded with; holds it and all it points to */
+	struct queue_message *m;
+	struct settlement job;
+	struct settle_recipient *results; /* one per recipient of m */
+	bool *open; /* no answer yet, one per recipient */
+	size_t left; /* how many of them */
+	struct span host; /* who answered */
+	struct span last_reply; /* answers that repeat are kept once */
+	bool attempted; /* somebody was asked */
+	bool changed; /* line ends were mended on the way out */
+	size_t parts; /* transactions it took */
+	/* outbound.c: recipients still to be sent, by their place in m */
+	size_t *todo, todo_n, todo_at;
+	size_t sends; /* transactions under way */
+};
+
+struct dispatch *dispatch_new(struct relay *r);
+void dispatch_free(struct dispatch *d);
+void dispatch_start(struct dispatch *d); /* looks what the queue holds */
+void dispatch_stop(struct dispatch *d); /* no new attempts */
+void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
+/* Mail for this next hop was queued. */
+void dispatch_nudge(struct dispatch *d, struct span key);
+void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
+void dispatch_tick(struct dispatch *d);
+bool dispatch_quiet(const struct dispatch *d); /* nothing leased */
+/* `once`: looks at the disk whether anything is due; what is idle says goodbye. */
+bool dispatch_nothing_due(struct dispatch *d);
+bool dispatch_disconnected(const struct dispatch *d); /* no session is open */
+/* Milliseconds until something may become due, at most `most`. */
+int64_t dispatch_wait(const struct dispatch *d, int64_t most);
+size_t dispatch_leases(const struct dispatch *d);
+const struct retry *dispatch_retry(const struct dispatch *d);
+
+/* A session takes messages of its hop, one by one; NULL: there is none. */
+struct lease *dispatch_take(struct hop *h);
+void dispatch_forget(struct lease *l); /* its message is not there any more */
+void dispatch_settled(struct lease *l); /* the store has the results */
+void dispatch_session_works(struct hop *h); /* greeted: more may be opened */
+/* failed: NULL, or why the hop would not talk to us. */
+void dispatch_session_gone(struct hop *h, const struct verdict *failed);
+/* Memory that lives as long as the lease; NULL past the batch's limit. */
+void *lease_room(struct lease *l, size_t n);
+
+/* ---- settle.c ---- */
+/* One recipient's answer; only the first counts. */
+void settle_verdict(struct lease *l, size_t recipient, const struct verdict *v);
+void settle_all(struct lease *l, const struct verdict *v); /* those without one yet */
+/* To the store with the answers; recipients without one stay as they are. */
+void settle_lease(struct relay *r, struct lease *l);
+void settle_done(struct relay *r,
+		struct settlement *job); /* the store is done with it */
+void settle_tick(struct relay *r); /* what the store could not take comes again */
+void settle_free(struct relay *r);
+
+/* ---- outbound.c ---- */
+struct outbound;
+/* Opens a session with the hop; it takes leases itself and frees itself. */
+void outbound_open(struct relay *r, struct hop *h, struct list *all);
+/* What is under way is ended and no more begun; now: everything is dropped. */
+void outbound_stop(struct list *all, bool now);
+void outbound_poke(struct list *all, const struct hop *h); /* there is mail again */
+void outbound_idle_close(struct list *all); /* those without mail say QUIT */
+
+/* ---- local.c: the folder thread ---- */
+struct local *local_new(struct relay *r, struct err *err);
+void local_free(struct local *l); /* ends the thread after what it has in hand */
+void local_deliver(struct local *l, struct list *leases); /* they come back settled */
+bool local_quiet(const struct local *l);
+void local_tick(struct local *l);
+
+/* ---- control.c ---- */
+struct control *control_new(struct relay *r, struct err *err);
+void control_free(struct control *c);
+void control_done(struct control *c, struct store_job *job);
+bool control_quiet(const struct control *c);
+void control_tick(struct control *c);
+
+#endif

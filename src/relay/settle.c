@@ -1,0 +1,376 @@
+/* settle: what became of recipients, into the store and into the log.
+ *
+ * Events are said when the store has the results: what they tell is then true
+ * after a power cut too. */
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatch.h"
+
+#include "postern/clock.h"
+#include "postern/date.h"
+#include "postern/log.h"
+#include "postern/qid.h"
+
+enum { TRANSACTION_MAX = 100 }; /* E12: more recipients were split */
+
+/* ---- verdicts ---- */
+
+/* E17's word for it. */
+static struct span
+reason_of(const struct verdict *v)
+{
+	if (strcmp(v->esc, "5.1.1") == 0)
+		return SPAN("unknown-user");
+	if (strcmp(v->esc, "5.4.6") == 0)
+		return SPAN("loop");
+	return SPAN("general");
+}
+
+/* The words without the code in front of them, as the store keeps them. */
+static struct span
+words_of(const struct verdict *v)
+{
+	struct span s = span_of(v->text);
+	char code[16];
+	int n = snprintf(code, sizeof(code), "%d", v->code);
+
+	if (v->code != 0 && n > 0 && span_starts(s, (struct span){ code, (size_t)n }))
+		s = span_trim(span_skip(s, (size_t)n));
+	if (v->esc[0] != '\0' && !span_starts(s, span_of(v->esc)) && v->code == 0)
+		return (struct span){ NULL, s.n }; /* the enhanced code goes in front */
+	return s;
+}
+
+static struct span
+keep_reply(struct lease *l, const struct verdict *v)
+{
+	char line[sizeof(v->esc) + sizeof(v->text) + 2];
+	struct span s = words_of(v);
+
+	if (!s.p) {
+		int n = snprintf(line, sizeof(line), "%s %s", v->esc, v->text);
+		s = (struct span){ line, n > 0 ? strlen(line) : 0 };
+	}
+	if (!span_eq(s, l->last_reply)) {
+		char *p = lease_room(l, s.n + 1);
+
+		if (!p)
+			return (struct span){ "", 0 };
+		memcpy(p, s.p, s.n);
+		l->last_reply = (struct span){ p, s.n };
+	}
+	return l->last_reply;
+}
+
+static void
+deferred(const struct lease *l, const struct queue_recipient *to,
+		struct settle_recipient *out)
+{
+	int64_t now = clock_wall_ms();
+	uint16_t jitter;
+
+	clock_random(&jitter, sizeof(jitter));
+	out->state = QUEUE_QUEUED;
+	out->next_try_ms = retry_next(dispatch_retry(l->hop->d), to->attempts + 1,
+			l->m->arrived_ms, now, jitter);
+	if (out->next_try_ms == RETRY_EXPIRED) {
+		out->state = QUEUE_BOUNCED;
+		out->reason = SPAN("expired");
+	}
+}
+
+void
+settle_verdict(struct lease *l, size_t recipient, const struct verdict *v)
+{
+	const struct queue_recipient *to = &l->m->recipients[recipient];
+	struct settle_recipient *out = &l->results[recipient];
+
+	if (!l->open[recipient])
+		return;
+	l->open[recipient] = false;
+	l->left--;
+	out->attempted = true;
+	out->code = v->code;
+	out->host = l->host;
+	out->reply = keep_reply(l, v);
+	switch (v->fate) {
+	case FATE_DELIVERED:
+		out->state = QUEUE_DELIVERED;
+		break;
+	case FATE_DEFERRED:
+		deferred(l, to, out);
+		break;
+	case FATE_BOUNCED:
+		out->state = QUEUE_BOUNCED;
+		out->reason = reason_of(v);
+		break;
+	}
+	if (out->state == QUEUE_BOUNCED) {
+		out->hop = SPAN(HOP_BADMAIL);
+		out->next_try_ms = clock_wall_ms();
+	}
+}
+
+void
+settle_all(struct lease *l, const struct verdict *v)
+{
+	for (size_t i = 0; i < l->m->n && l->left > 0; i++)
+		settle_verdict(l, i, v);
+}
+
+/* ---- to the store ---- */
+
+void
+settle_lease(struct relay *r, struct lease *l)
+{
+	l->job.job.work = STORE_SETTLE;
+	l->job.id = l->m->id;
+	l->job.at_ms = clock_wall_ms();
+	l->job.recipients = l->results;
+	l->job.n = l->m->n;
+	if (l->left > 0) {
+		struct settle_recipient *some =
+				lease_room(l, (l->m->n - l->left + 1) * sizeof(*some));
+		size_t n = 0;
+
+		for (size_t i = 0; some && i < l->m->n; i++)
+			if (!l->open[i])
+				some[n++] = l->results[i];
+		l->job.recipients = some;
+		l->job.n = n;
+	}
+	jobs_add(r->jobs, &l->job.job);
+}
+
+/* ---- events ---- */
+
+struct told {
+	const struct lease *l;
+	char qid[QID_SIZE];
+	char reply[640];
+	struct field account, id;
+};
+
+static void
+told_reply(struct told *t, const struct settle_recipient *out)
+{
+	struct buf b = {
+		.p = t->reply, .cap = sizeof(t->reply), .max = sizeof(t->reply) - 1
+	};
+
+	if (out->code != 0)
+		(void)!buf_addf(&b, "%d ", out->code);
+	(void)!buf_add(&b, span_first(out->reply, b.max - b.n));
+	t->reply[b.n] = '\0';
+}
+
+/* EVENTS.md: the RFC 3463 digits without dots. */
+static void
+ndr_of(const struct settle_recipient *out, char ndr[8])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < out->reply.n && out->reply.p[i] != ' ' && n < 7; i++)
+		if (out->reply.p[i] >= '0' && out->reply.p[i] <= '9')
+			ndr[n++] = out->reply.p[i];
+		else if (out->reply.p[i] != '.')
+			break;
+	ndr[n] = '\0';
+	if (n < 3)
+		(void)snprintf(ndr, 8, "%s", "550");
+}
+
+static void
+say_processed(struct told *t, struct span address, const struct settle_recipient *out)
+{
+	bool good = out->state == QUEUE_DELIVERED;
+	char ndr[8] = "0";
+
+	if (good && !log_wants(3))
+		return;
+	if (!good)
+		ndr_of(out, ndr);
+	log_event_at(4032, good ? 'I' : 'E', good ? 3 : 0,
+			FIELDS(t->account, t->id, f_str("ndr", ndr),
+					f_str("error", "00000000"),
+					f_str("reply", t->reply),
+					f_span("recipient", address),
+					f_span("host", out->host)));
+}
+
+static void
+say_deferred(struct told *t, const struct queue_recipient *to,
+		const struct settle_recipient *out)
+{
+	char next[DATE_ISO_SIZE];
+
+	date_iso(out->next_try_ms, next);
+	log_event(5002,
+			FIELDS(t->account, t->id, f_span("recipient", to->address),
+					f_str("reply", t->reply), f_str("next", next),
+					f_str("step", retry_step(to->attempts + 1)),
+					f_span("host", out->host)));
+}
+
+static void
+say_bounced(struct told *t, const struct queue_recipient *to,
+		const struct settle_recipient *out)
+{
+	char age[32];
+	int64_t s = (clock_wall_ms() - t->l->m->arrived_ms) / 1000;
+
+	if (span_eq(out->reason, SPAN("expired"))) {
+		(void)snprintf(age, sizeof(age), "%lld h %lld min",
+				(long long)(s / 3600), (long long)(s / 60 % 60));
+		log_event(5004,
+				FIELDS(t->account, t->id,
+						f_span("recipient", to->address),
+						f_str("age", age),
+						f_str("reply", t->reply)));
+		return;
+	}
+	say_processed(t, to->address, out);
+	log_event(4031,
+			FIELDS(t->account, t->id, f_str("reply", t->reply),
+					f_span("recipient", to->address),
+					f_span("host", out->host)));
+}
+
+static void
+say_recipient(struct relay *r, struct told *t, size_t i)
+{
+	const struct queue_recipient *to = &t->l->m->recipients[i];
+	const struct settle_recipient *out = &t->l->results[i];
+
+	if (!out->attempted)
+		return;
+	told_reply(t, out);
+	switch ((int)out->state) {
+	case QUEUE_DELIVERED:
+		r->sum.delivered++;
+		if (log_wants(1))
+			log_event(5003,
+					FIELDS(t->account, t->id,
+							f_span("recipient",
+									to->address),
+							f_span("host", out->host),
+							f_str("reply", t->reply),
+							f_num("ms", clock_wall_ms() - t->l->m->arrived_ms)));
+		say_processed(t, to->address, out);
+		break;
+	case QUEUE_QUEUED:
+		r->sum.deferred++;
+		say_deferred(t, to, out);
+		break;
+	case QUEUE_BOUNCED:
+		r->sum.refused++;
+		say_bounced(t, to, out);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+say_message(struct told *t)
+{
+	const struct lease *l = t->l;
+	int64_t delivered = 0, undeliverable = 0;
+
+	for (size_t i = 0; i < l->m->n; i++) {
+		delivered += l->results[i].attempted &&
+				l->results[i].state == QUEUE_DELIVERED;
+		undeliverable += l->results[i].attempted &&
+				l->results[i].state == QUEUE_BOUNCED;
+	}
+	if (l->attempted && log_wants(1))
+		log_event(2001,
+				FIELDS(t->account, t->id,
+						f_span("sender", l->m->sender),
+						f_span("host", l->host),
+						f_num("delivered", delivered),
+						f_num("undeliverable", undeliverable)));
+	if (l->changed)
+		log_event(4044, FIELDS(t->account, t->id, f_span("host", l->host)));
+	if (l->parts > 1 && l->m->n > TRANSACTION_MAX)
+		log_event(3041,
+				FIELDS(t->account, t->id,
+						f_num("recipients", (int64_t)l->m->n),
+						f_num("max", TRANSACTION_MAX),
+						f_num("parts", (int64_t)l->parts)));
+}
+
+static void
+say_badmail(struct relay *r, struct told *t)
+{
+	const struct queue_message *m = t->l->m;
+	bool written = false;
+	struct span reason = { NULL, 0 };
+
+	for (size_t i = 0; i < m->n; i++)
+		if (!t->l->open[i] && t->l->results[i].state == QUEUE_BADMAIL) {
+			written = true;
+			if (m->recipients[i].reason.n > 0)
+				reason = m->recipients[i].reason;
+		}
+	if (!written)
+		return;
+	r->sum.badmail++;
+	log_event(4117,
+			FIELDS(t->account, t->id,
+					f_span("reason",
+							reason.n > 0 ? reason
+								     : SPAN("general")),
+					f_str("badmail", t->qid)));
+}
+
+/* ---- back from the store ---- */
+
+void
+settle_done(struct relay *r, struct settlement *job)
+{
+	struct lease *l = LIST_ITEM(job, struct lease, job);
+	struct told t = { .l = l };
+
+	qid_print(l->m->id, t.qid);
+	t.account = f_span("account", l->m->account);
+	t.id = f_str("id", t.qid);
+	if (job->job.result != STORE_DONE) {
+		/* The verdict is known and must not get lost: it stays leased and comes
+		 * again. Only a crash before that repeats the attempt. */
+		if (!r->unsettled_told)
+			log_err(&job->job.err, l->m->account, span_of(t.qid));
+		r->unsettled_told = true;
+		list_add(&r->unsettled, &l->link);
+		return;
+	}
+	r->unsettled_told = false;
+	if (l->hop->badmail) {
+		say_badmail(r, &t);
+	} else {
+		for (size_t i = 0; i < l->m->n; i++)
+			if (!l->open[i])
+				say_recipient(r, &t, i);
+		say_message(&t);
+	}
+	dispatch_settled(l);
+}
+
+void
+settle_tick(struct relay *r)
+{
+	LIST_EACH (link, &r->unsettled) {
+		struct lease *l = LIST_ITEM(link, struct lease, link);
+
+		list_del(link);
+		jobs_add(r->jobs, &l->job.job);
+	}
+}
+
+void
+settle_free(struct relay *r)
+{
+	LIST_EACH (link, &r->unsettled)
+		dispatch_forget(LIST_ITEM(link, struct lease, link));
+}
