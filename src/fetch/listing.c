@@ -21,6 +21,8 @@ pop_listing_done(struct pop_listing *l)
 struct span
 pop_listing_uid(const struct pop_listing *l, size_t i)
 {
+	if (l->items[i].uid_n == 0)
+		return SPAN("");
 	return (struct span){ l->uids.p + l->items[i].uid_at, l->items[i].uid_n };
 }
 

@@ -1,0 +1,176 @@
+/* What becomes of each message of a maildrop, and of what is remembered. */
+#include "../../../src/fetch/memo.h"
+#include "../../../src/fetch/plan.h"
+#include "../../../src/fetch/transcript.h"
+#include "check.h"
+
+enum { DAY = 24 * 3600 * 1000 };
+
+static void
+test_one_message(void **state)
+{
+	const int64_t now = 100 * (int64_t)DAY;
+	const struct {
+		const char *what;
+		struct pop_rules rules;
+		struct pop_message m;
+		enum pop_fate fate;
+	} rows[] = {
+		{ "new", { 0 }, { .named = true }, POP_RETRIEVE },
+		{ "new, told by its content", { 0 }, { .named = false }, POP_RETRIEVE },
+		{ "here, QUIT was lost", { 0 },
+				{ .named = true, .known = POP_COMMITTED }, POP_DELETE },
+		{ "deleted, listed again", { 0 },
+				{ .named = true, .known = POP_SETTLED }, POP_VERIFY },
+		{ "kept for ever", { .keep_ms = -1 },
+				{ .named = true, .known = POP_COMMITTED }, POP_LEAVE },
+		{ "kept, young", { .keep_ms = 7 * (int64_t)DAY, .now_ms = now },
+				{ .named = true,
+						.known = POP_COMMITTED,
+						.committed_ms = now - 7 * (int64_t)DAY +
+								1 },
+				POP_LEAVE },
+		{ "kept, old", { .keep_ms = 7 * (int64_t)DAY, .now_ms = now },
+				{ .named = true,
+						.known = POP_COMMITTED,
+						.committed_ms = now -
+								7 * (int64_t)DAY },
+				POP_DELETE },
+		{ "at the limit", { .max_size = 100 }, { .named = true, .octets = 100 },
+				POP_RETRIEVE },
+		{ "too large", { .max_size = 100 }, { .named = true, .octets = 101 },
+				POP_OVERSIZE },
+		{ "large and here", { .max_size = 100 },
+				{ .named = true,
+						.octets = 101,
+						.known = POP_COMMITTED },
+				POP_DELETE },
+		{ "set aside", { 0 }, { .named = true, .aside = true }, POP_ASIDE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pop_message m = rows[i].m;
+		struct pop_plan plan;
+
+		pop_plan_make(&rows[i].rules, &m, 1, &plan);
+		if (m.fate != rows[i].fate)
+			fail_msg("%s: got %d, want %d", rows[i].what, (int)m.fate,
+					(int)rows[i].fate);
+	}
+}
+
+static void
+test_a_session_has_its_limit(void **state)
+{
+	struct pop_rules rules = { .max_per_session = 2 };
+	struct pop_message m[6] = {
+		{ .named = true, .known = POP_COMMITTED },
+		{ .named = true },
+		{ .named = true, .known = POP_SETTLED },
+		{ .named = true },
+		{ .named = true, .known = POP_COMMITTED },
+		{ .named = false },
+	};
+	struct pop_plan plan;
+
+	(void)state;
+	pop_plan_make(&rules, m, 6, &plan);
+	assert_int_equal(plan.retrieve, 1);
+	assert_int_equal(plan.verify, 1);
+	assert_int_equal(plan.later, 2);
+	assert_int_equal(plan.delete, 2);
+	assert_int_equal(plan.fresh, 3);
+	assert_int_equal(m[3].fate, POP_LATER);
+	/* Where nothing is deleted, a nameless one would come first for ever. */
+	rules.keep_ms = -1;
+	pop_plan_make(&rules, m, 6, &plan);
+	assert_int_equal(m[5].fate, POP_RETRIEVE);
+	assert_int_equal(plan.leave, 2);
+}
+
+static void
+test_failures_wait_longer(void **state)
+{
+	(void)state;
+	assert_int_equal(fetch_memo_wait_ms(60000, 1), 60000);
+	assert_int_equal(fetch_memo_wait_ms(60000, 2), 120000);
+	assert_int_equal(fetch_memo_wait_ms(60000, 100), 3600 * 1000);
+	assert_int_equal(fetch_memo_wait_ms(DAY, 9), DAY);
+}
+
+static void
+test_memo_is_bounded(void **state)
+{
+	const uint64_t seed[2] = { 3, 4 };
+	struct fetch_memo memo;
+
+	(void)state;
+	fetch_memo_init(&memo, seed);
+	assert_null(fetch_memo_get(&memo, SPAN("")));
+	for (unsigned i = 0; i < MEMO_MESSAGES + 5; i++) {
+		struct span uid = { (const char *)&i, sizeof(i) };
+		struct memo_message *m = fetch_memo_get(&memo, uid);
+		assert_true((m != NULL) == (i < MEMO_MESSAGES));
+		if (m)
+			m->attempts = i;
+	}
+	unsigned seven = 7;
+	struct span uid = { (const char *)&seven, sizeof(seven) };
+	assert_int_equal(fetch_memo_find(&memo, uid)->attempts, 7);
+	fetch_memo_forget(&memo, uid);
+	assert_null(fetch_memo_find(&memo, uid));
+	fetch_memo_done(&memo);
+}
+
+static void
+test_transcript_keeps_what_was_refused(void **state)
+{
+	struct transcript t;
+
+	(void)state;
+	transcript_init(&t, false, 4096);
+	transcript_add(&t, SPAN(""), SPAN("220 gw"));
+	transcript_add(&t, SPAN("EHLO gw"), SPAN("250-gw\n250 OK"));
+	transcript_cut(&t, true);
+	transcript_add(&t, SPAN("MAIL FROM:<fine>"), SPAN("250 ok"));
+	transcript_cut(&t, false);
+	assert_false(t.refused);
+	transcript_add(&t, SPAN("MAIL FROM:<a>\r\n"), SPAN("250 ok"));
+	transcript_add(&t, SPAN("RCPT TO:<b>\r\n"), SPAN("550 5.7.1 no"));
+	transcript_cut(&t, false);
+	assert_true(t.refused);
+	assert_string_equal(buf_cstr(&t.said),
+			"<G>: 220 gw\n<C>: EHLO gw\n<S>: 250-gw\n250 OK\n"
+			"<C>: MAIL FROM:<a>\n<S>: 250 ok\n<C>: RCPT TO:<b>\n<S>: 550 5.7.1 no\n");
+	transcript_done(&t);
+}
+
+static void
+test_transcript_is_bounded(void **state)
+{
+	struct transcript t;
+
+	(void)state;
+	transcript_init(&t, true, 1024);
+	for (int i = 0; i < 1000; i++)
+		transcript_add(&t, SPAN("RCPT TO:<somebody@example.test>"),
+				SPAN("250 2.1.5 ok"));
+	transcript_cut(&t, false);
+	assert_true(t.said.n <= 1024 && t.left_out > 0);
+	transcript_done(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_message),
+		cmocka_unit_test(test_a_session_has_its_limit),
+		cmocka_unit_test(test_failures_wait_longer),
+		cmocka_unit_test(test_memo_is_bounded),
+		cmocka_unit_test(test_transcript_keeps_what_was_refused),
+		cmocka_unit_test(test_transcript_is_bounded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
