@@ -26,8 +26,7 @@ is_within(const struct conf_cidr *net, const uint8_t address[16])
 	unsigned whole = net->bits / 8, rest = net->bits % 8;
 
 	/* ::/0 is every IPv6 address; IPv4 clients have networks of their own. */
-	if (memcmp(address, mapped, 12) == 0 &&
-			(net->bits < 96 || memcmp(net->address, mapped, 12) != 0))
+	if (memcmp(address, mapped, 12) == 0 && memcmp(net->address, mapped, 12) != 0)
 		return false;
 	if (memcmp(net->address, address, whole) != 0)
 		return false;

@@ -37,8 +37,7 @@ retry_next(const struct retry *r, unsigned attempts, int64_t queued_ms, int64_t 
 		unsigned jitter)
 {
 	MUST(attempts > 0 && r->waits.n > 0 && jitter < RETRY_JITTER);
-	/* Set back past the day it came, the clock says nothing of its age. */
-	int64_t age = now_ms > queued_ms ? now_ms - queued_ms : 0;
+	int64_t age = now_ms - queued_ms; /* below 0 when the clock was set back */
 	int64_t limit = r->expire_s * MS;
 	int64_t wait = wait_after(r, attempts) * MS;
 

@@ -63,7 +63,7 @@ everything_has_its_place(void **state)
 			"  two:\n"
 			"    { type: user, server: '[::1]', user: j, password: { command: [ pass, show, j ] },\n"
 			"      recipient: jane@contoso.test, keep: forever, auth: user }\n"
-			"smtp: { listen: [ '127.0.0.1:2525', { address: '[::]:0' } ], relay_from: [ 192.168.2.7/24, fe80::/10 ],\n"
+			"smtp: { listen: [ '127.0.0.1:2525', { address: '[::]:0' }, '127.0.0.1:2526', '[::]:0' ], relay_from: [ 192.168.2.7/24, fe80::/10 ],\n"
 			"  limits: { message: 1M, recipients: 100, messages_per_session: 3, connections: 4, connections_per_client: 5,\n"
 			"    errors: 6, idle: 1h }, max_hops: 9 }\n"
 			"delivery: { retry: [ 1s, 2m ], expire: 5d, connections: 11, connections_per_host: 3, routes: {\n"
@@ -118,7 +118,7 @@ everything_has_its_place(void **state)
 	assert_string_equal(a->recipient, "jane@contoso.test");
 	assert_null(conf_account_find(c, "three"));
 
-	assert_int_equal(c->smtp.listen.n, 2);
+	assert_int_equal(c->smtp.listen.n, 4);
 	assert_string_equal(c->smtp.listen.p[1].address.name, "::");
 	assert_int_equal(c->smtp.listen.p[0].address.port, 2525);
 	assert_int_equal(c->smtp.relay_from.p[0].bits, 120);
@@ -282,6 +282,7 @@ static const struct bad bads[] = {
 	/* keys */
 	{ "acounts: {}\n", "hint: did you mean \"accounts\"?" },
 	{ "expire: 2d\n", "hint: it belongs at delivery.expire" },
+	{ ACCOUNT "tls_pn: x } }", "hint: did you mean \"tls_pin\"?" },
 	{ "smtp: { every: 5m }\n", "hint: it belongs at accounts.NAME.every" },
 	{ "server: { zzzzzzzz: 1 }\n",
 			"hint: known here: hostname, state, postmaster, user" },
