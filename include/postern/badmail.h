@@ -63,7 +63,7 @@ bool badmail_write(struct badmail *b, const struct badmail_letter *letter,
 /* Makes the batch durable and visible, as drop_sync. */
 bool badmail_sync(struct badmail *b, struct err *err);
 /* Removes what is older than keep_s, then the oldest until the folder is within
- * max_bytes; says 5104 for each batch removed, 5106 when it was over. Items newer
+ * max_bytes; says 5104 for each, 5106 when it was over. Items newer
  * than an hour are never removed for size. */
 bool badmail_prune(struct badmail *b, int64_t now_ms, struct err *err);
 

@@ -1,0 +1,24 @@
+/* badmail_in: what the two files of Badmail share. */
+#ifndef FOLDER_BADMAIL_IN_H
+#define FOLDER_BADMAIL_IN_H
+
+#include "letter.h"
+#include "postern/badmail.h"
+#include "postern/file.h"
+
+enum { BADMAIL_NAME = 32, BADMAIL_JSON_MAX = 64 * 1024 * 1024 };
+
+struct badmail {
+	struct batch batch;
+	uint64_t keep_s, max_bytes;
+	uint64_t *pending; /* the messages of the batch */
+	size_t n, cap;
+};
+
+/* "ID.EXT", or ".ID.EXT.tmp" with end ".tmp". */
+void badmail_name(
+		uint64_t qid, const char *ext, const char *end, char out[BADMAIL_NAME]);
+/* The names of all BDP files, oldest message first. */
+bool badmail_names(struct badmail *b, struct file_names *out, struct err *err);
+
+#endif

@@ -1,0 +1,230 @@
+#include "letter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "postern/clock.h"
+#include "postern/file.h"
+
+enum { PIECE = 128 * 1024, SWEEP_MOST = 100000 };
+
+uint64_t
+letter_size(const struct letter_body *body)
+{
+	uint64_t n = body->fd >= 0 ? body->fd_size : 0;
+
+	for (size_t i = 0; i < body->n_parts; i++)
+		n += body->parts[i].n;
+	return n;
+}
+
+size_t
+letter_peek(const struct letter_body *body, char *out, size_t n)
+{
+	size_t got = 0;
+
+	for (size_t i = 0; i < body->n_parts && got < n; i++) {
+		struct span s = span_first(body->parts[i], n - got);
+
+		if (s.n > 0)
+			memcpy(out + got, s.p, s.n);
+		got += s.n;
+	}
+	if (got < n && body->fd >= 0) {
+		uint64_t left = body->fd_size;
+		size_t want = left < n - got ? (size_t)left : n - got;
+		ssize_t more = fd_read_at(body->fd, out + got, want, body->fd_at);
+
+		got += more > 0 ? (size_t)more : 0;
+	}
+	return got;
+}
+
+static bool
+letter_copy_fd(int to, int from, uint64_t at, uint64_t left, struct err *err)
+{
+	size_t piece = left < PIECE ? (size_t)left : PIECE;
+	char *p = malloc(piece ? piece : 1);
+	bool ok = true;
+
+	if (!p)
+		abort();
+	while (ok && left > 0) {
+		size_t want = left < piece ? (size_t)left : piece;
+		ssize_t got = fd_read_at(from, p, want, at);
+
+		if (got < 0)
+			ok = err_errno(err, 0, errno, "cannot read a spooled message");
+		else if ((size_t)got < want)
+			ok = err_set(err, 0,
+					"a spooled message is shorter than it should be");
+		else if (!fd_write_all(to, (struct span){ p, want }))
+			ok = err_errno(err, 0, errno, "cannot write a message");
+		at += want;
+		left -= want;
+	}
+	free(p);
+	return ok;
+}
+
+bool
+letter_copy(int to, const struct letter_body *body, uint64_t skip, struct err *err)
+{
+	size_t i = 0;
+
+	while (i < body->n_parts && skip >= body->parts[i].n)
+		skip -= body->parts[i++].n;
+	if (i < body->n_parts && skip > 0) {
+		if (!fd_write_all(to, span_skip(body->parts[i++], (size_t)skip)))
+			return err_errno(err, 0, errno, "cannot write a message");
+		skip = 0;
+	}
+	if (!fd_write_parts(to, body->parts + i, body->n_parts - i))
+		return err_errno(err, 0, errno, "cannot write a message");
+	if (body->fd < 0)
+		return true;
+	if (skip > body->fd_size)
+		skip = body->fd_size;
+	return letter_copy_fd(
+			to, body->fd, body->fd_at + skip, body->fd_size - skip, err);
+}
+
+int
+batch_create(const struct batch *b, const char *tmp, struct err *err)
+{
+	if (unlinkat(b->dir, tmp, 0) != 0 && errno != ENOENT) {
+		(void)err_errno(err, 0, errno, "cannot remove the left-over %s", tmp);
+		return -1;
+	}
+	int fd = openat(b->dir, tmp,
+			O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		(void)err_errno(err, 0, errno, "cannot create %s", tmp);
+	return fd;
+}
+
+void
+batch_add(struct batch *b, const char *tmp, const char *name)
+{
+	if (b->n == b->cap) {
+		b->cap = b->cap ? b->cap * 2 : 16;
+		b->files = realloc(b->files, b->cap * sizeof(*b->files));
+		if (!b->files)
+			abort();
+	}
+	struct batch_file *f = &b->files[b->n++];
+	f->tmp = strdup(tmp);
+	f->name = strdup(name);
+	if (!f->tmp || !f->name)
+		abort();
+}
+
+bool
+batch_sync_files(const struct batch *b, bool whole, struct err *err)
+{
+	/* One pass over the filesystem costs one commit of its journal; a sync per
+	 * file costs one each. */
+	if (whole) {
+		if (b->n > 0 && syncfs(b->home) != 0)
+			return err_errno(err, 0, errno, "cannot sync a folder");
+		return true;
+	}
+	for (size_t i = 0; i < b->n; i++) {
+		AUTO(fd_done)
+		int fd = openat(b->dir, b->files[i].tmp,
+				O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd < 0 || fsync(fd) != 0)
+			return err_errno(err, 0, errno, "cannot sync %s",
+					b->files[i].tmp);
+	}
+	return true;
+}
+
+bool
+batch_rename(struct batch *b, struct err *err)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct batch_file *f = &b->files[i];
+
+		if (renameat(b->dir, f->tmp, b->dir, f->name) != 0)
+			return err_errno(err, 0, errno, "cannot rename %s to %s",
+					f->tmp, f->name);
+		b->renamed = true;
+		free(f->tmp);
+		f->tmp = NULL; /* nothing to remove any more */
+	}
+	return true;
+}
+
+bool
+batch_sync_home(struct batch *b, struct err *err)
+{
+	if (b->renamed && b->fresh && syncfs(b->home) != 0)
+		return err_errno(err, 0, errno, "cannot sync a folder");
+	if (b->renamed && !b->fresh && !dir_sync(b->home, err))
+		return false;
+	b->fresh = b->fresh && !b->renamed;
+	b->renamed = false;
+	return true;
+}
+
+void
+batch_cut(struct batch *b, size_t n)
+{
+	while (b->n > n) {
+		struct batch_file *f = &b->files[--b->n];
+
+		if (f->tmp)
+			(void)unlinkat(b->dir, f->tmp, 0);
+		free(f->tmp);
+		free(f->name);
+	}
+}
+
+void
+batch_drop(struct batch *b)
+{
+	batch_cut(b, 0);
+}
+
+bool
+batch_sync(struct batch *b, struct err *err)
+{
+	bool ok = batch_sync_files(b, b->n > BATCH_FEW, err) && batch_rename(b, err) &&
+			batch_sync_home(b, err);
+
+	batch_drop(b);
+	return ok;
+}
+
+void
+batch_sweep(int dir, bool all, int64_t age_s)
+{
+	struct file_names names;
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+
+	if (!dir_names(dir, SWEEP_MOST, &names, NULL))
+		return;
+	for (size_t i = 0; i < names.n; i++) {
+		struct stat st;
+		size_t n = strlen(names.names[i]);
+		bool ours = all ||
+				(names.names[i][0] == '.' && n > 4 &&
+						strcmp(names.names[i] + n - 4,
+								".tmp") == 0);
+
+		if (ours &&
+				fstatat(dir, names.names[i], &st,
+						AT_SYMLINK_NOFOLLOW) == 0 &&
+				S_ISREG(st.st_mode) && now - st.st_mtime > age_s)
+			(void)unlinkat(dir, names.names[i], 0);
+	}
+	file_names_done(&names);
+}

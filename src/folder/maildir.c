@@ -1,0 +1,308 @@
+#include "postern/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "letter.h"
+#include "postern/clock.h"
+#include "postern/crash.h"
+#include "postern/file.h"
+#include "postern/list.h"
+#include "postern/map.h"
+#include "postern/qid.h"
+
+enum {
+	NAME_SIZE = 80,
+	YOUNG_MS = 5000,
+	CUR_MOST = 1000000,
+};
+
+struct mailbox_dir {
+	struct list link;
+	char *path;
+	struct batch batch;
+	int cur;
+	bool looked; /* what is in cur/ is known */
+	struct file_names names;
+	struct map seen; /* base names of cur/, into names */
+};
+
+struct maildir {
+	struct list boxes; /* of this batch */
+	int64_t born_ms;
+};
+
+static bool
+maildir_part_fits(struct span part)
+{
+	if (part.n == 0 || part.n > 255 || part.p[0] == '.')
+		return false;
+	for (size_t i = 0; i < part.n; i++)
+		if (part.p[i] == '/' || (unsigned char)part.p[i] < 0x20 ||
+				part.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+maildir_add_part(struct buf *out, struct span part, struct err *err)
+{
+	if (!maildir_part_fits(part))
+		return err_set(err, 0, "the address has no place in a maildir path");
+	for (size_t i = 0; i < part.n; i++)
+		if (!buf_addc(out, ascii_lower(part.p[i])))
+			return err_set(err, 0, "the maildir path is too long");
+	return true;
+}
+
+bool
+maildir_expand(struct span pattern, struct span address, struct buf *out,
+		struct err *err)
+{
+	size_t at = span_rfind(address, '@');
+	struct span local = span_first(address, at);
+	struct span domain = at < address.n ? span_skip(address, at + 1) : SPAN("");
+
+	for (size_t i = 0; i < pattern.n; i++) {
+		char c = pattern.p[i];
+		bool ok = true;
+
+		if (c != '%') {
+			if (!buf_addc(out, c))
+				return err_set(err, 0, "the maildir path is too long");
+			continue;
+		}
+		c = i + 1 < pattern.n ? pattern.p[++i] : '\0';
+		if (c == 'd')
+			ok = maildir_add_part(out, domain, err);
+		else if (c == 'u')
+			ok = maildir_add_part(out, local, err);
+		else if (c == '%')
+			ok = buf_addc(out, '%') ||
+					err_set(err, 0, "the maildir path is too long");
+		else
+			ok = err_set(err, 0,
+					"only %%d, %%u and %%%% have a meaning in a maildir path");
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+struct maildir *
+maildir_new(void)
+{
+	struct maildir *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		abort();
+	list_init(&m->boxes);
+	m->born_ms = clock_wall_ms();
+	return m;
+}
+
+static void
+maildir_box_free(struct mailbox_dir *box)
+{
+	list_del(&box->link);
+	batch_drop(&box->batch);
+	free(box->batch.files);
+	fd_done(&box->batch.dir);
+	fd_done(&box->batch.home);
+	fd_done(&box->cur);
+	map_done(&box->seen);
+	file_names_done(&box->names);
+	free(box->path);
+	free(box);
+}
+
+static void
+maildir_empty(struct maildir *m)
+{
+	LIST_EACH (link, &m->boxes)
+		maildir_box_free(LIST_ITEM(link, struct mailbox_dir, link));
+}
+
+void
+maildir_free(struct maildir *m)
+{
+	if (!m)
+		return;
+	maildir_empty(m);
+	free(m);
+}
+
+static bool
+maildir_open_dirs(struct mailbox_dir *box, struct err *err)
+{
+	struct stat st;
+	bool fresh = stat(box->path, &st) != 0;
+
+	if (!dir_make_path(box->path, 0700, err))
+		return false;
+	box->batch.dir = open(box->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (box->batch.dir < 0 || fstat(box->batch.dir, &st) != 0)
+		return err_errno(err, 0, errno, "cannot open %s", box->path);
+	box->batch.dev = st.st_dev;
+	box->batch.fresh = fresh || faccessat(box->batch.dir, "new", F_OK, 0) != 0 ||
+			faccessat(box->batch.dir, "cur", F_OK, 0) != 0;
+	box->batch.home = dir_make(box->batch.dir, "new", 0700, err);
+	box->cur = box->batch.home < 0 ? -1
+				       : dir_make(box->batch.dir, "cur", 0700, err);
+	if (box->cur < 0)
+		return false;
+	AUTO(fd_done) int tmp = dir_make(box->batch.dir, "tmp", 0700, err);
+	if (tmp < 0)
+		return false;
+	return true;
+}
+
+static struct mailbox_dir *
+maildir_box(struct maildir *m, const char *path, struct err *err)
+{
+	LIST_EACH (link, &m->boxes) {
+		struct mailbox_dir *box = LIST_ITEM(link, struct mailbox_dir, link);
+
+		if (strcmp(box->path, path) == 0)
+			return box;
+	}
+	struct mailbox_dir *box = calloc(1, sizeof(*box));
+	uint64_t seed[2];
+	if (!box || !(box->path = strdup(path)))
+		abort();
+	clock_random(seed, sizeof(seed));
+	map_init(&box->seen, seed[0], seed[1]);
+	box->batch.dir = box->batch.home = box->cur = -1;
+	list_add(&m->boxes, &box->link);
+	if (!maildir_open_dirs(box, err)) {
+		maildir_box_free(box);
+		return NULL;
+	}
+	return box;
+}
+
+/* Readers move a message to cur/ and put flags behind its name. */
+static bool
+maildir_in_cur(struct mailbox_dir *box, const char *name, struct err *err, bool *there)
+{
+	if (!box->looked) {
+		if (!dir_names(box->cur, CUR_MOST, &box->names, err))
+			return false;
+		for (size_t i = 0; i < box->names.n; i++) {
+			struct span whole = span_of(box->names.names[i]);
+			struct span base = span_first(whole, span_find(whole, ':'));
+
+			if (span_ends_nocase(base, SPAN(".postern")))
+				(void)map_put(&box->seen, base, box);
+		}
+		box->looked = true;
+	}
+	*there = map_get(&box->seen, span_of(name)) != NULL;
+	return true;
+}
+
+/* Was it delivered by an attempt that was cut short before the store knew? */
+static bool
+maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid,
+		const char *name, bool *there, struct err *err)
+{
+	char plain[NAME_SIZE + 8];
+	int64_t queued_ms = (int64_t)(qid >> 16);
+
+	(void)snprintf(plain, sizeof(plain), "%s:2,", name);
+	*there = faccessat(box->batch.home, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+			faccessat(box->cur, plain, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	/* A young message is here for the first time: no need to read all of cur/. */
+	if (*there ||
+			(queued_ms >= m->born_ms &&
+					clock_wall_ms() - queued_ms < YOUNG_MS))
+		return true;
+	return maildir_in_cur(box, name, err, there);
+}
+
+bool
+maildir_write(struct maildir *m, const char *path, uint64_t qid, uint64_t recipient,
+		const struct letter_body *body, struct err *err)
+{
+	char id[QID_SIZE], name[NAME_SIZE], tmp[NAME_SIZE + 8], final[NAME_SIZE + 8];
+	struct mailbox_dir *box = maildir_box(m, path, err);
+	bool there = false;
+
+	if (!box)
+		return false;
+	qid_print(qid, id);
+	(void)snprintf(name, sizeof(name), "%llu.Q%sR%llu.postern",
+			(unsigned long long)(qid >> 16) / 1000, id,
+			(unsigned long long)recipient);
+	if (!maildir_delivered(m, box, qid, name, &there, err))
+		return false;
+	if (there) {
+		box->batch.renamed = true;
+		return true;
+	}
+	(void)snprintf(tmp, sizeof(tmp), "tmp/%s", name);
+	(void)snprintf(final, sizeof(final), "new/%s", name);
+	AUTO(fd_done) int fd = batch_create(&box->batch, tmp, err);
+	if (fd < 0)
+		return false;
+	if (!letter_copy(fd, body, 0, err)) {
+		(void)unlinkat(box->batch.dir, tmp, 0);
+		return false;
+	}
+	for (size_t i = 0; i < box->batch.n; i++)
+		if (strcmp(box->batch.files[i].tmp, tmp) == 0)
+			return true; /* the same again in one batch */
+	batch_add(&box->batch, tmp, final);
+	return true;
+}
+
+static bool
+maildir_sync_files(struct maildir *m, struct err *err)
+{
+	size_t total = 0;
+	dev_t done = 0;
+	bool any = false;
+
+	LIST_EACH (link, &m->boxes)
+		total += LIST_ITEM(link, struct mailbox_dir, link)->batch.n;
+	LIST_EACH (link, &m->boxes) {
+		struct batch *b = &LIST_ITEM(link, struct mailbox_dir, link)->batch;
+		bool whole = total > BATCH_FEW;
+
+		if (b->n == 0 || (whole && any && done == b->dev))
+			continue; /* its filesystem has just been synced */
+		if (!batch_sync_files(b, whole, err))
+			return false;
+		done = b->dev;
+		any = true;
+	}
+	return true;
+}
+
+bool
+maildir_sync(struct maildir *m, struct err *err)
+{
+	crash_point("maildir: before sync");
+	bool ok = maildir_sync_files(m, err);
+
+	/* All names first: then one commit of the journal carries them. */
+	LIST_EACH (link, &m->boxes)
+		ok = ok &&
+				batch_rename(&LIST_ITEM(link, struct mailbox_dir, link)
+								->batch,
+						err);
+	LIST_EACH (link, &m->boxes)
+		ok = ok &&
+				batch_sync_home(&LIST_ITEM(link, struct mailbox_dir,
+								link)
+								 ->batch,
+						err);
+	crash_point("maildir: after sync");
+	maildir_empty(m);
+	return ok;
+}
