@@ -47,6 +47,9 @@ bool conf_fault_print(const struct conf_fault *fault, struct buf *out)
 struct conf_source {
 	struct span text;
 	const char *path; /* for faults, and whose folder relative paths start from */
+	/* The working directory, for a path that is relative itself: paths in the
+	 * configuration are absolute then. NULL: they stay relative to it. */
+	const char *cwd;
 	const char *hostname; /* this machine's, the preset of server.hostname; NULL: "localhost" */
 };
 

@@ -240,7 +240,7 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 {
 	uint64_t size = 0, at = 0;
 	AUTO(fd_done) int fd = badmail_message(r->folder, item->qid, &size, err);
-	char piece[65536 / 4];
+	char piece[8192];
 
 	if (fd < 0)
 		return false;
@@ -376,7 +376,7 @@ is_delay_report(struct replay *r, const struct badmail_item *item)
 {
 	uint64_t size = 0;
 	AUTO(fd_done) int fd = badmail_message(r->folder, item->qid, &size, NULL);
-	char head[16384];
+	char head[8192];
 	ssize_t n = fd < 0 ? -1 : fd_read_at(fd, head, sizeof(head), 0);
 	struct span text = { head, n > 0 ? (size_t)n : 0 };
 	struct header_field type;

@@ -89,8 +89,13 @@ cli_conf_faults(struct cli *c, struct conf_faults *faults)
 		return false;
 	}
 	(void)gethostname(hostname, sizeof(hostname) - 1);
-	const struct conf_source src = { buf_span(&text), c->conf_path, hostname };
+	char *cwd = getcwd(NULL, 0);
+	const struct conf_source src = { .text = buf_span(&text),
+		.path = c->conf_path,
+		.cwd = cwd,
+		.hostname = hostname };
 	c->conf = conf_parse(&src, faults);
+	free(cwd);
 	return c->conf != NULL;
 }
 

@@ -82,9 +82,10 @@ choose(struct once *o)
 static void
 cell_count(struct cli_table *t, const char **cells, const struct fetch_result *r)
 {
-	char seconds[32];
+	char seconds[48];
 
-	(void)snprintf(seconds, sizeof(seconds), "%.1f s", (double)r->ms / 1000);
+	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64 ".%" PRIu64 " s",
+			r->ms / 1000, r->ms / 100 % 10);
 	cells[1] = cli_cell_num(t, r->listed);
 	cells[2] = cli_cell_num(t, r->collected);
 	cells[3] = cli_cell_num(t, r->recipients);

@@ -42,7 +42,7 @@ read_one(const char *path, struct policy_files *out, struct conf_faults *faults)
 		file_fault(faults, path, err.text);
 		return;
 	}
-	const struct conf_source src = { buf_span(&text), path, NULL };
+	const struct conf_source src = { .text = buf_span(&text), .path = path };
 	struct policy_doc *doc = policy_doc_parse(&src, faults);
 	if (!doc)
 		return;

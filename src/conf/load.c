@@ -48,7 +48,8 @@ load(const struct conf_source *src, const struct section *section, struct arena 
 	size_t first = faults->n, errors = faults->errors;
 	struct span path = span_of(src->path);
 	size_t slash = span_rfind(path, '/');
-	struct span dir = span_first(path, slash < path.n ? slash + 1 : 0);
+	AUTO(buf_done) struct buf dir = BUF_MAX(65536);
+	bool absolute = path.n > 0 && path.p[0] == '/';
 	struct tree tree;
 	struct reader r = {
 		.arena = arena,
@@ -58,7 +59,13 @@ load(const struct conf_source *src, const struct section *section, struct arena 
 		.here = { 1, 1 },
 	};
 
-	r.dir = reader_keep(&r, dir);
+	if ((src->cwd && !absolute && !buf_addf(&dir, "%s/", src->cwd)) ||
+			!buf_add(&dir,
+					span_first(path,
+							slash < path.n ? slash + 1
+								       : 0)))
+		buf_clear(&dir); /* no path is that long: opening it will fail */
+	r.dir = reader_keep(&r, buf_span(&dir));
 	tree_read(src->text, src->path, &nodes, faults, &tree);
 	r.cut = tree.cut;
 	const struct node *root = node_is_null(tree.root) ? NULL : tree.root;
