@@ -68,6 +68,7 @@ fields_are_read_as_people_meant_them(void **state)
 		{ "a(x)@(y)b(z).c", "a@b.c" },
 		{ "a@b (never closed, c@d", "a@b" },
 		{ "(a \\) b, c@d) e@f", "e@f" },
+		{ "a@b (x (y) c@d), e@f", "a@b e@f" },
 		{ "a .\r\n b@c", "a.b@c" },
 		{ "ann@contoso.\r\n test", "ann@contoso.test" },
 		/* quotes */
@@ -243,6 +244,7 @@ envelopes_take_only_what_is_harmless(void **state)
 		{ "a@b?x", "has no usable domain" },
 		{ "a@-b", "has no usable domain" },
 		{ "a@b-", "has no usable domain" },
+		{ "a@b-.c", "has no usable domain" },
 		{ "a@[1.2.3]", "has no usable domain" },
 		{ "a@[IPv6:x]", "has no usable domain" },
 		{ "a@contoso\343\200\202test", "has no usable domain" },
