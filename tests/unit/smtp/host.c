@@ -1,6 +1,5 @@
 #include "host.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "postern/must.h"
@@ -68,7 +67,10 @@ on_mail(struct host *h, const struct smtp_mail *m)
 		return smtp_refuse(SMTP_REFUSE_BUSY);
 	if (is_for(sender, "bye"))
 		return smtp_refuse(SMTP_REFUSE_MESSAGES);
-	(void)snprintf(h->sender, sizeof(h->sender), SPAN_FMT, SPAN_ARG(sender));
+	MUST(sender.n < sizeof(h->sender));
+	if (sender.n > 0)
+		memcpy(h->sender, sender.p, sender.n);
+	h->sender[sender.n] = '\0';
 	h->later = is_for(sender, "later");
 	buf_clear(&h->body);
 	MUST(buf_addf(&h->diary, "mail <%s>%s", h->sender, kinds[m->body]));

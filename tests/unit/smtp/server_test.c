@@ -6,7 +6,6 @@
  * message; "end" ends the session from our side; "options" before all else. Lines that
  * follow each other are sent in one flight, cut at every size. Escapes: \r \n \xNN \\,
  * and {cN} for N times the character c. */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "host.h"
 #include "postern/must.h"
 #include "postern/num.h"
+#include "talk.h"
 
 static const char *talks;
 
@@ -26,41 +26,6 @@ struct talk {
 	size_t step;
 	unsigned line;
 };
-
-static unsigned
-hex(char c)
-{
-	return (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
-}
-
-static void
-unescape(struct buf *out, struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '\\' && i + 1 < s.n) {
-			c = s.p[++i];
-			if (c == 'r' || c == 'n') {
-				c = c == 'r' ? '\r' : '\n';
-			} else if (c == 'x') {
-				c = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
-				i += 2;
-			}
-		} else if (c == '{') {
-			struct span count = span_skip(s, i + 2);
-			uint64_t n = 0;
-
-			count = span_first(count, span_find(count, '}'));
-			MUST(num_u64(count, 1 << 24, &n));
-			for (uint64_t k = 0; k < n; k++)
-				MUST(buf_addc(out, s.p[i + 1]));
-			i += 2 + count.n;
-			continue;
-		}
-		MUST(buf_addc(out, c));
-	}
-}
 
 static void
 send_flight(struct talk *t)
@@ -170,7 +135,7 @@ hold_line(struct talk *t, struct span line)
 
 		if (t->says.n == 0)
 			expect_silence(t);
-		unescape(&t->says, span_first(rest, rest.n - part));
+		talk_unescape(&t->says, span_first(rest, rest.n - part));
 		if (!part)
 			MUST(buf_add(&t->says, SPAN("\r\n")));
 		return;
@@ -208,43 +173,11 @@ hold(const char *name, struct span text, size_t step)
 	host_done(&t.host);
 }
 
-static struct span
-read_talk(const char *name, char *space, size_t size)
-{
-	char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", talks, name);
-	FILE *f = fopen(path, "re");
-	assert_non_null(f);
-	size_t n = fread(space, 1, size, f);
-	assert_true(n < size);
-	assert_int_equal(fclose(f), 0);
-	return (struct span){ space, n };
-}
-
 static void
 test_talks(void **state)
 {
-	static char text[1 << 16];
-	DIR *dir = opendir(talks);
-	unsigned held = 0;
-	struct dirent *e;
-
 	(void)state;
-	assert_non_null(dir);
-	while ((e = readdir(dir))) { // NOLINT(concurrency-mt-unsafe)
-		if (!strstr(e->d_name, ".talk"))
-			continue;
-		struct span talk = read_talk(e->d_name, text, sizeof(text));
-
-		for (size_t step = 1; step < 100; step++)
-			hold(e->d_name, talk, step);
-		for (size_t step = 100; step < 100000; step = step * 5 / 4 + 1)
-			hold(e->d_name, talk, step);
-		held++;
-	}
-	assert_int_equal(closedir(dir), 0);
-	assert_true(held >= 10);
+	assert_true(talk_each(talks, hold) >= 10);
 }
 
 /* S01: everything that looks a little like CRLF.CRLF, at every split. */
