@@ -28,7 +28,7 @@ struct tree {
 
 enum {
 	TREE_DEPTH_MAX = 16,
-	TREE_NODES_MAX = 200 * 1000,
+	TREE_NODES_MAX = 500 * 1000,
 };
 
 /* Reads text; nodes live in the arena, faults say what was wrong. */

@@ -498,7 +498,7 @@ faults_past_the_hundredth_are_counted(void **state)
 	has("larger than 4M");
 	buf_clear(&text);
 	assert_true(buf_add(&text, SPAN("policies:\n")));
-	for (int i = 0; i < 200001; i++)
+	for (int i = 0; i < 500001; i++)
 		assert_true(buf_add(&text, SPAN("- x\n")));
 	assert_null(parse(buf_cstr(&text)));
 	has("too many values in one file");
@@ -518,6 +518,32 @@ one_value_stands_for_a_list_of_one(void **state)
 	assert_int_equal(c->smtp.listen.p[0].address.port, 25);
 	assert_int_equal(c->delivery.retry.p[0], 300);
 	conf_free(c);
+}
+
+static void
+with_a_working_directory_paths_are_absolute(void **state)
+{
+	(void)state;
+	static const char *const files[][2] = {
+		{ "etc/p.yaml", "/home/x/etc/st" },
+		{ "p.yaml", "/home/x/st" },
+		{ "/etc/p.yaml", "/etc/st" },
+	};
+	for (size_t i = 0; i < 3; i++) {
+		conf_faults_done(&faults);
+		conf_faults_init(&faults);
+		struct conf *c = conf_parse(
+				&(struct conf_source){
+						.text = SPAN("server: { state: st }\nlog: { to: /abs }\n"),
+						.path = files[i][0],
+						.cwd = "/home/x",
+				},
+				&faults);
+		assert_non_null(c);
+		assert_string_equal(c->server.state, files[i][1]);
+		assert_string_equal(c->log.to.path, "/abs");
+		conf_free(c);
+	}
 }
 
 static void
@@ -543,6 +569,7 @@ main(void)
 		cmocka_unit_test(names_and_texts_end_at_255_bytes),
 		cmocka_unit_test(faults_past_the_hundredth_are_counted),
 		cmocka_unit_test(one_value_stands_for_a_list_of_one),
+		cmocka_unit_test(with_a_working_directory_paths_are_absolute),
 		cmocka_unit_test(texts_from_the_file_cannot_break_a_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
