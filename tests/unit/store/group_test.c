@@ -85,6 +85,39 @@ the_log_stays_small(void **state)
 	assert_true(st.st_size < 50 * 1024 * 1024);
 }
 
+static int64_t
+setting(struct state *t, const char *sql)
+{
+	sqlite3_stmt *st;
+	assert_int_equal(sqlite3_prepare_v2(t->store->self.db.h, sql, -1, &st, NULL),
+			SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	int64_t n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return n;
+}
+
+/* What 250 rests on. */
+static void
+the_database_is_set_to_be_durable(void **state)
+{
+	struct state *t = *state;
+	assert_int_equal(setting(t, "PRAGMA synchronous"), 2);
+	assert_int_equal(setting(t, "PRAGMA foreign_keys"), 1);
+	assert_int_equal(setting(t, "PRAGMA cell_size_check"), 1);
+	assert_int_equal(setting(t, "PRAGMA trusted_schema"), 0);
+	int on = 0;
+	assert_int_equal(sqlite3_db_config(t->store->self.db.h,
+					 SQLITE_DBCONFIG_DEFENSIVE, -1, &on),
+			SQLITE_OK);
+	assert_true(on);
+	/* A reader's connection cannot write, whatever it is asked. */
+	struct reader *r = reader_open(t->dir, &t->err);
+	assert_int_equal(sqlite3_exec(r->db.h, "DELETE FROM hop", NULL, NULL, NULL),
+			SQLITE_READONLY);
+	reader_close(r);
+}
+
 int
 main(void)
 {
@@ -92,6 +125,7 @@ main(void)
 		TEST(a_full_database_puts_mail_off_and_deliveries_go_on),
 		TEST(names_of_a_transaction_that_failed_are_forgotten),
 		TEST(the_log_stays_small),
+		TEST(the_database_is_set_to_be_durable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

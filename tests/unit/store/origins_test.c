@@ -38,9 +38,9 @@ an_origin_is_settled_when_told(void **state)
 	assert_int_equal(look(t, "x"), ORIGIN_NEW);
 }
 
-/* One complete listing of these UIDLs and all that follows from it. */
+/* What a complete listing of these UIDLs would change. */
 static struct origin_changes
-listing(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
+match(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
 {
 	struct origin_listed listed[8] = { 0 };
 	struct origin_changes c;
@@ -48,6 +48,14 @@ listing(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
 		listed[i].uidl = span_of(uidls[i]);
 	assert_true(origin_match(store_reader(t->store), SPAN("isp"), listed, n, now_ms,
 			&c, &t->arena, &t->err));
+	return c;
+}
+
+/* And all that follows from it. */
+static struct origin_changes
+listing(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
+{
+	struct origin_changes c = match(t, uidls, n, now_ms);
 	act(t, ORIGIN_ACT_LISTED, c.absent, c.n_absent, now_ms);
 	act(t, ORIGIN_ACT_BACK, c.back, c.n_back, now_ms);
 	act(t, ORIGIN_ACT_FORGET, c.forget, c.n_forget, now_ms);
@@ -116,6 +124,9 @@ an_origin_lives_until_two_listings_and_seven_days_lack_it(void **state)
 	/* b has gone; the first listing that lacks it starts the time. */
 	assert_int_equal(listing(t, both, 1, NOW).n_absent, 1);
 	assert_int_equal(listing(t, both, 1, NOW + 6 * day).n_absent, 0);
+	/* Told again, its time does not start anew. */
+	act(t, ORIGIN_ACT_LISTED, (struct span[]){ SPAN("b") }, 1, NOW + 6 * day);
+	assert_int_equal(match(t, both, 1, NOW + 7 * day).n_forget, 1);
 	assert_int_equal(look(t, "b"), ORIGIN_COMMITTED);
 	/* It comes back: the time starts again. */
 	assert_int_equal(listing(t, both, 2, NOW + 6 * day).n_back, 1);

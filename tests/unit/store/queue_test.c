@@ -115,6 +115,13 @@ a_bounce_moves_to_badmail_with_its_reason(void **state)
 	assert_int_equal(fixture_due(t, "badmail", NOW, &m), 1);
 	assert_span(m[0].recipients[0].reason, "unknown-user");
 	assert_span(m[0].recipients[0].reply, "5.1.1 no such user");
+	/* What says no reason or next hop leaves those that are there. */
+	fixture_settle(t, id,
+			(struct settle_recipient){ .state = QUEUE_BOUNCED,
+					.attempted = true,
+					.next_try_ms = NOW });
+	assert_int_equal(fixture_due(t, "badmail", NOW, &m), 1);
+	assert_span(m[0].recipients[0].reason, "unknown-user");
 }
 
 static bool

@@ -123,7 +123,17 @@ orphans_are_swept_when_no_session_can_own_them(void **state)
 		time_t when = (time_t)(NOW / 1000) - (i ? 35 : 37) * 3600;
 		assert_int_equal(utime(path, &(struct utimbuf){ when, when }), 0);
 	}
+	/* And one as old that a message in the queue still needs. */
+	struct submission sub = fixture_message(t, "a");
+	sub.spool_fd = spool_create(t->store, sub.id, &t->err);
+	assert_true(spool_write(sub.spool_fd, SPAN("x"), &sub.spool_size, &t->err));
+	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+	struct timespec old[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	assert_int_equal(futimens(sub.spool_fd, old), 0);
+	close(sub.spool_fd);
+
 	fixture_reopen(t);
+	assert_true(fixture_spool_has(t, sub.id));
 	assert_int_equal(t->found.resumed, 1);
 	assert_false(fixture_spool_has(t, id));
 	assert_true(fixture_spool_has(t, young));
@@ -374,6 +384,10 @@ static void
 a_database_held_by_another_is_a_clear_failure(void **state)
 {
 	struct state *t = *state;
+	close_store(t);
+	struct store_options o = { .service = true, .now_ms = NOW, .busy_ms = 200 };
+	t->store = store_open(t->dir, &o, &t->found, &t->err);
+	assert_non_null(t->store);
 	fixture_submit(t, "first");
 	pid_t pid = fork();
 	if (pid == 0)

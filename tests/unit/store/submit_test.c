@@ -218,6 +218,9 @@ what_may_not_be_stored_is_refused(void **state)
 	s.uidl = (struct span){ 0 };
 	assert_int_equal(fixture_do(t, &s.job), STORE_FAILED);
 	s = fixture_message(t, "u1");
+	s.account = (struct span){ 0 };
+	assert_int_equal(fixture_do(t, &s.job), STORE_FAILED);
+	s = fixture_message(t, "u1");
 	s.id = 0;
 	assert_int_equal(fixture_do(t, &s.job), STORE_FAILED);
 	struct queue_size size;
