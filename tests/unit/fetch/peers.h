@@ -1,0 +1,61 @@
+/* Both ends of the collector, on threads of their own: a provider that does what
+ * it is told, and a relay made of the real receiving engine and the real store. */
+#ifndef TESTS_FETCH_PEERS_H
+#define TESTS_FETCH_PEERS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "postern/buf.h"
+
+enum { MAILS_MAX = 4000 };
+
+struct provider_mail {
+	char uid[32];
+	struct buf data;
+	bool gone;
+};
+
+struct provider {
+	int fd;
+	uint16_t port;
+	pthread_t thread;
+	struct provider_mail *mails;
+	size_t n;
+	const char *caps; /* lines with CRLF; NULL: CAPA is refused */
+	bool no_uidl; /* UIDL is refused */
+	const char *verb,
+			*reply; /* a command that begins so gets this reply, "": is cut */
+	long cut_at; /* octets after which the connection is cut; < 0: never */
+	long sent; /* in the last session */
+	atomic_uint sessions, retrieved, out_of_turn; /* commands before their turn */
+};
+
+void provider_open(struct provider *p);
+void provider_put(struct provider *p, const char *uid, struct span data);
+size_t provider_left(const struct provider *p);
+void provider_close(struct provider *p);
+
+struct relayed {
+	char uid[256];
+	struct buf data;
+	char recipients[512];
+	char badmail[64];
+};
+
+struct relay_stub {
+	int fd;
+	const char *state;
+	struct store *store; /* the thread's */
+	pthread_t thread;
+	struct relayed *got; /* durable, in order */
+	size_t n;
+	atomic_size_t had; /* origins that came again */
+	atomic_size_t put_off; /* > 0: so many commits are done, then 451 */
+};
+
+void relay_stub_open(struct relay_stub *r, const char *state);
+void relay_stub_close(struct relay_stub *r);
+
+#endif

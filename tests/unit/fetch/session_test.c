@@ -1,0 +1,599 @@
+/* Whole sessions between a provider that misbehaves on request and a relay with
+ * the real receiving engine and store: nothing lost, nothing twice. */
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "peers.h"
+#include "postern/conf.h"
+#include "postern/fetch.h"
+#include "postern/log.h"
+
+struct world {
+	char dir[64], journal[96];
+	struct provider provider;
+	struct relay_stub relay;
+	struct conf_account account;
+	const char *domains[1];
+	struct conf conf;
+	atomic_bool idle;
+	size_t put;
+};
+
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	return remove(path);
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct err err;
+
+	(void)snprintf(w->dir, sizeof(w->dir), "%s/postern-fetch-XXXXXX",
+			access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	if (!mkdtemp(w->dir))
+		return -1;
+	(void)snprintf(w->journal, sizeof(w->journal), "%s/events", w->dir);
+	if (!log_open(&(struct log_options){ .to = w->journal, .level = 3 }, &err))
+		return -1;
+	provider_open(&w->provider);
+	relay_stub_open(&w->relay, w->dir);
+	w->domains[0] = "contoso.test";
+	w->account = (struct conf_account){
+		.name = "contoso",
+		.server = { .name = "127.0.0.1",
+				.port = w->provider.port,
+				.literal = true },
+		.tls = CONF_TLS_NONE,
+		.user = "user",
+		.password = { .kind = SECRET_VALUE, .text = "secret" },
+		.domains = { w->domains, 1 },
+		.trusted_hops = 1,
+		.every_s = 300,
+		.max_size = 50 * 1024 * 1024,
+		.max_per_session = 500,
+	};
+	w->conf = (struct conf){
+		.server = { .hostname = "gw.contoso.test",
+				.state = w->dir,
+				.postmaster = "postmaster@contoso.test" },
+		.accounts = { &w->account, 1 },
+		.dns = { .timeout_s = 5 },
+	};
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	provider_close(&w->provider);
+	relay_stub_close(&w->relay);
+	log_close();
+	(void)nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(w);
+	return 0;
+}
+
+static void
+on_idle(void *host)
+{
+	struct world *w = host;
+
+	atomic_store(&w->idle, true);
+}
+
+static struct fetch_result
+poll_once(struct world *w)
+{
+	struct fetch_options o = {
+		.conf = &w->conf, .state = w->dir, .idle = on_idle, .host = w
+	};
+	struct fetch_result r = { 0 };
+	struct err err;
+	const size_t first = 0;
+	struct fetch_pool *pool = fetch_pool_new(&o, &err);
+
+	assert_non_null(pool);
+	atomic_store(&w->idle, false);
+	fetch_pool_poll(pool, &first, 1);
+	while (!atomic_load(&w->idle))
+		(void)usleep(200);
+	assert_true(fetch_pool_result(pool, 0, &r));
+	assert_true(r.finished);
+	fetch_pool_free(pool);
+	return r;
+}
+
+static void
+put(struct world *w, const char *text)
+{
+	char uid[32];
+
+	(void)snprintf(uid, sizeof(uid), "uid-%05zu", ++w->put);
+	provider_put(&w->provider, uid, span_of(text));
+}
+
+static void
+put_some(struct world *w, int n)
+{
+	for (int i = 0; i < n; i++) {
+		char text[200];
+
+		(void)snprintf(text, sizeof(text),
+				"To: ann@contoso.test\r\nMessage-ID: <%zu@x.test>\r\n\r\nnumber %zu\r\n.\r\n",
+				w->put, w->put);
+		put(w, text);
+	}
+}
+
+static bool
+logged(struct world *w, int id)
+{
+	char line[4096], word[32];
+	FILE *f = fopen(w->journal, "r");
+	bool found = false;
+
+	assert_non_null(f);
+	(void)snprintf(word, sizeof(word), " event=%d", id);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, word) != NULL;
+	(void)fclose(f);
+	return found;
+}
+
+/* Every origin is there once, and in the order of the mailbox. */
+static void
+check_all_here_once(struct world *w, size_t n)
+{
+	assert_int_equal(w->relay.n, n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n; k++)
+			assert_string_not_equal(
+					w->relay.got[i].uid, w->relay.got[k].uid);
+}
+
+static void
+test_collects_and_deletes(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 3);
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.listed, 3);
+	assert_int_equal(r.collected, 3);
+	assert_int_equal(r.deleted, 3);
+	assert_int_equal(r.recipients, 3);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_string_equal(w->relay.got[i].recipients, "ann@contoso.test");
+		assert_true(span_eq(buf_span(&w->relay.got[i].data),
+				buf_span(&w->provider.mails[i].data)));
+	}
+	assert_true(logged(w, 4001) && logged(w, 2003) && logged(w, 4022));
+	r = poll_once(w);
+	assert_int_equal(r.listed, 0);
+	assert_false(r.failed);
+}
+
+static void
+test_bytes_are_the_same(void **state)
+{
+	static const struct span mails[] = {
+		{ SPAN_INIT("To: ann@contoso.test\r\n\r\nlf\n.\nstays\r\n") },
+		{ SPAN_INIT("To: ann@contoso.test\r\n\r\nn\0ul\r\n\0\r\n") },
+		{ SPAN_INIT("To: ann@contoso.test\r\n\r\ncr\rone\r.\r\r\n") },
+		{ SPAN_INIT("To: ann@contoso.test\r\n\r\n.\r\n..\r\n...\r\n\r\n.\r\n") },
+		{ SPAN_INIT("To: ann@contoso.test\r\n") },
+		{ SPAN_INIT("\xff\xfe no header ann@contoso.test\r\n") },
+		{ SPAN_INIT("\r\nbody only\r\n") },
+	};
+	struct world *w = *state;
+	const size_t n = sizeof(mails) / sizeof(mails[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		char uid[32];
+		(void)snprintf(uid, sizeof(uid), "u%zu", i);
+		provider_put(&w->provider, uid, mails[i]);
+	}
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	check_all_here_once(w, n);
+	for (size_t i = 0; i < n; i++) {
+		struct span got = buf_span(&w->relay.got[i].data);
+		/* Nobody's mail carries a line of ours on top. */
+		if (span_starts(got, SPAN("X-Postern-Route: none;")))
+			(void)span_until(&got, '\n');
+		assert_int_equal(got.n, mails[i].n);
+		assert_memory_equal(got.p, mails[i].p, got.n);
+	}
+}
+
+static void
+test_large_header_and_body(void **state)
+{
+	struct world *w = *state;
+	struct buf text = BUF_MAX(32 * 1024 * 1024);
+
+	assert_true(buf_add(&text, SPAN("To: ann@contoso.test\r\n")));
+	for (int i = 0; i < 40000; i++)
+		assert_true(buf_addf(&text, "X-Filler-%d: %070d\r\n", i, i));
+	assert_true(buf_add(&text, SPAN("\r\n")));
+	for (int i = 0; i < 100000; i++)
+		assert_true(buf_addf(&text, ".%d%s\r\n", i, i % 7 ? "" : "\r"));
+	provider_put(&w->provider, "large", buf_span(&text));
+	put_some(w, 1);
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	check_all_here_once(w, 2);
+	assert_int_equal(w->relay.got[0].data.n, text.n);
+	assert_memory_equal(w->relay.got[0].data.p, text.p, text.n);
+	assert_string_equal(w->relay.got[0].recipients, "ann@contoso.test");
+	buf_done(&text);
+}
+
+/* The session is cut after every octet in turn; then the server behaves. */
+static void
+test_cut_at_every_octet(void **state)
+{
+	struct world *w = *state;
+	size_t total = 3;
+	long length;
+
+	put_some(w, 3);
+	(void)poll_once(w);
+	length = w->provider.sent;
+	assert_true(length > 250 && length < 1300);
+	for (long cut = 0; cut <= length; cut++) {
+		put_some(w, 3);
+		total += 3;
+		w->provider.cut_at = cut;
+		struct fetch_result r = poll_once(w);
+		/* Whatever is gone there is here. */
+		assert_true(provider_left(&w->provider) + w->relay.n >= total);
+		if (provider_left(&w->provider) > 0)
+			assert_true(r.failed);
+		w->provider.cut_at = -1;
+		r = poll_once(w);
+		assert_false(r.failed);
+		assert_int_equal(provider_left(&w->provider), 0);
+		assert_int_equal(w->relay.n, total);
+		assert_int_equal(w->relay.had, 0);
+	}
+	check_all_here_once(w, total);
+}
+
+static void
+test_one_message_is_not_to_be_had(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 5);
+	w->provider.verb = "RETR 3";
+	w->provider.reply = "-ERR [SYS/TEMP] not now\r\n";
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.collected, 4);
+	assert_int_equal(r.failures, 1);
+	assert_int_equal(provider_left(&w->provider), 1);
+	assert_true(logged(w, 4011));
+}
+
+static void
+test_out_of_step(void **state)
+{
+	static const char *const replies[] = { "what?\r\n", "\r\n", "+OKAY\r\n",
+		"+OK\n" };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		put_some(w, 3);
+		w->provider.verb = "RETR 2";
+		w->provider.reply = replies[i];
+		struct fetch_result r = poll_once(w);
+		assert_true(r.failed);
+		assert_int_equal(r.error.event, 4005);
+		assert_int_equal(provider_left(&w->provider), 3);
+		w->provider.verb = NULL;
+		r = poll_once(w);
+		assert_int_equal(provider_left(&w->provider), 0);
+		check_all_here_once(w, 3 * (i + 1));
+	}
+}
+
+static void
+test_empty_answer_is_not_a_message(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 2);
+	w->provider.verb = "RETR 1";
+	w->provider.reply = "+OK\r\n.\r\n";
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.collected, 1);
+	assert_int_equal(provider_left(&w->provider), 1);
+}
+
+static void
+test_quit_unconfirmed(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 4);
+	w->provider.verb = "QUIT";
+	w->provider.reply = "-ERR some deleted messages not removed\r\n";
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.error.event, 4015);
+	assert_int_equal(r.deleted, 0);
+	assert_true(logged(w, 4015));
+	w->provider.verb = NULL;
+	w->provider.retrieved = 0;
+	r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(w->provider.retrieved, 0);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 4);
+}
+
+static void
+test_dele_refused_for_one(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 3);
+	w->provider.verb = "DELE 2";
+	w->provider.reply = "-ERR no\r\n";
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.deleted, 2);
+	assert_int_equal(provider_left(&w->provider), 1);
+	check_all_here_once(w, 3);
+}
+
+static void
+test_unique_ids_refused_for_now(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 2);
+	w->provider.no_uidl = true;
+	struct fetch_result r = poll_once(w);
+	assert_true(r.failed);
+	assert_int_equal(provider_left(&w->provider), 2);
+	assert_int_equal(w->relay.n, 0);
+}
+
+static void
+test_without_unique_ids_content_tells(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 3);
+	w->provider.no_uidl = true;
+	w->provider.caps = "PIPELINING\r\n";
+	w->account.keep_s = CONF_KEEP_FOREVER;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.collected, 3);
+	assert_int_equal(provider_left(&w->provider), 3);
+	assert_true(logged(w, 4008));
+	r = poll_once(w);
+	assert_int_equal(r.collected, 0);
+	assert_int_equal(r.known, 3);
+	w->account.keep_s = 0;
+	r = poll_once(w);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 3);
+}
+
+static void
+test_kept_messages_stay_and_come_once(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 3);
+	w->account.keep_s = 7 * 24 * 3600;
+	assert_int_equal(poll_once(w).collected, 3);
+	w->provider.retrieved = 0;
+	assert_int_equal(poll_once(w).collected, 0);
+	assert_int_equal(w->provider.retrieved, 0);
+	assert_int_equal(provider_left(&w->provider), 3);
+}
+
+static void
+test_never_pipelines_unasked(void **state)
+{
+	static const char *const caps[] = { "UIDL\r\n", NULL };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		put_some(w, 50);
+		w->provider.caps = caps[i];
+		struct fetch_result r = poll_once(w);
+		assert_int_equal(r.collected, 50);
+		assert_int_equal(w->provider.out_of_turn, 0);
+	}
+}
+
+static void
+test_sessions_end_at_their_limit(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 25);
+	w->account.max_per_session = 10;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.collected, 25);
+	assert_int_equal(r.listed, 25);
+	assert_int_equal(w->provider.sessions, 3);
+	assert_int_equal(provider_left(&w->provider), 0);
+}
+
+static void
+test_relay_puts_off(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 20);
+	w->relay.put_off = 7;
+	struct fetch_result r = poll_once(w);
+	assert_true(r.failed);
+	assert_int_equal(r.error.event, 4024);
+	assert_int_equal(provider_left(&w->provider), 20);
+	w->relay.put_off = 0;
+	r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 20);
+}
+
+static void
+test_refused_recipient_is_told_at_once(void **state)
+{
+	struct world *w = *state;
+
+	w->domains[0] = "fabrikam.test"; /* which the relay does not take */
+	put(w, "To: bob@fabrikam.test\r\n\r\nx\r\n");
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.collected, 1);
+	assert_int_equal(r.refused, 1);
+	assert_true(logged(w, 4032) && logged(w, 4022));
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 1);
+}
+
+static void
+test_too_large_is_left(void **state)
+{
+	struct world *w = *state;
+	struct buf text = BUF_MAX(1024 * 1024);
+
+	assert_true(buf_add(&text, SPAN("To: ann@contoso.test\r\n\r\n")));
+	for (int i = 0; i < 1000; i++)
+		assert_true(buf_addf(&text, "%098d\r\n", i));
+	provider_put(&w->provider, "large", buf_span(&text));
+	put_some(w, 1);
+	w->account.max_size = 64 * 1024;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.skipped, 1);
+	assert_int_equal(r.collected, 1);
+	assert_int_equal(provider_left(&w->provider), 1);
+	assert_true(logged(w, 4010));
+	buf_done(&text);
+}
+
+static void
+test_password_refused(void **state)
+{
+	static const struct {
+		const char *reply;
+		int event;
+	} rows[] = {
+		{ "-ERR [AUTH] wrong\r\n", 4003 },
+		{ "-ERR [IN-USE] locked\r\n", 4004 },
+		{ "-ERR [LOGIN-DELAY] wait\r\n", 4004 },
+		{ "-ERR [SYS/TEMP] later\r\n", 4002 },
+		{ "", 4005 },
+	};
+	struct world *w = *state;
+
+	put_some(w, 1);
+	w->provider.verb = "PASS";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		w->provider.reply = rows[i].reply;
+		struct fetch_result r = poll_once(w);
+		assert_true(r.failed);
+		assert_int_equal(r.error.event, rows[i].event);
+		assert_null(strstr(r.error.text, "secret"));
+	}
+}
+
+static void
+test_harmful_password_is_not_sent(void **state)
+{
+	struct world *w = *state;
+	const char *words[] = { "a\r\nQUIT", "", NULL };
+	char long_one[600];
+
+	memset(long_one, 'x', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	words[2] = long_one;
+	for (size_t i = 0; i < 3; i++) {
+		w->account.user = words[i];
+		struct fetch_result r = poll_once(w);
+		assert_int_equal(r.error.event, 4003);
+	}
+}
+
+static void
+test_many_messages(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 1500);
+	w->account.max_per_session = 5000;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.collected, 1500);
+	assert_int_equal(provider_left(&w->provider), 0);
+	assert_int_equal(w->relay.n, 1500);
+}
+
+static void
+test_try_changes_nothing(void **state)
+{
+	struct world *w = *state;
+	struct fetch_result r;
+
+	put_some(w, 3);
+	assert_true(fetch_try(&w->conf, 0, &r));
+	assert_int_equal(r.listed, 3);
+	assert_int_equal(w->provider.retrieved, 0);
+	assert_int_equal(provider_left(&w->provider), 3);
+	w->provider.verb = "PASS";
+	w->provider.reply = "-ERR no\r\n";
+	assert_false(fetch_try(&w->conf, 0, &r));
+	assert_non_null(strstr(r.error.text, "-ERR no"));
+}
+
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_WORLD(test_collects_and_deletes),
+		IN_WORLD(test_bytes_are_the_same),
+		IN_WORLD(test_large_header_and_body),
+		IN_WORLD(test_one_message_is_not_to_be_had),
+		IN_WORLD(test_out_of_step),
+		IN_WORLD(test_empty_answer_is_not_a_message),
+		IN_WORLD(test_quit_unconfirmed),
+		IN_WORLD(test_dele_refused_for_one),
+		IN_WORLD(test_unique_ids_refused_for_now),
+		IN_WORLD(test_without_unique_ids_content_tells),
+		IN_WORLD(test_kept_messages_stay_and_come_once),
+		IN_WORLD(test_never_pipelines_unasked),
+		IN_WORLD(test_sessions_end_at_their_limit),
+		IN_WORLD(test_relay_puts_off),
+		IN_WORLD(test_refused_recipient_is_told_at_once),
+		IN_WORLD(test_too_large_is_left),
+		IN_WORLD(test_password_refused),
+		IN_WORLD(test_harmful_password_is_not_sent),
+		IN_WORLD(test_many_messages),
+		IN_WORLD(test_try_changes_nothing),
+		IN_WORLD(test_cut_at_every_octet),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
