@@ -130,15 +130,27 @@ trace_read(struct span body, struct address_list *to, struct trace_received *out
 	}
 }
 
+/* "<>" and nothing else, comments and blanks aside. */
+static bool
+is_null_path(struct span body)
+{
+	static const enum token_kind want[] = { TOKEN_LT, TOKEN_GT, TOKEN_END };
+	struct lexer lx;
+
+	lexer_init(&lx, body);
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		if (lexer_next(&lx).kind != want[i])
+			return false;
+	}
+	return true;
+}
+
 enum trace_path
 trace_return_path(struct arena *arena, struct span body, struct address *out)
 {
 	struct address_list list;
-	struct lexer lx;
 
-	lexer_init(&lx, body);
-	if (lexer_next(&lx).kind == TOKEN_LT && lexer_next(&lx).kind == TOKEN_GT &&
-			lexer_next(&lx).kind == TOKEN_END)
+	if (is_null_path(body))
 		return TRACE_PATH_NULL;
 	address_list_init(&list, arena, 2);
 	address_read(&list, body);
