@@ -63,10 +63,13 @@ conf_fault_print(const struct conf_fault *fault, struct buf *out)
 	bool ok;
 
 	if (fault->mark.line > 0)
-		ok = buf_addf(out, "%s:%u:%u: %s: %s\n", fault->file, fault->mark.line,
+		ok = buf_addf(out, "%s:%u:%u: %s: %s", fault->file, fault->mark.line,
 				fault->mark.column, level, fault->text);
 	else
-		ok = buf_addf(out, "%s: %s: %s\n", fault->file, level, fault->text);
+		ok = buf_addf(out, "%s: %s: %s", fault->file, level, fault->text);
+	if (ok && fault->event)
+		ok = buf_addf(out, " (event %d)", fault->event);
+	ok = ok && buf_addc(out, '\n');
 	if (ok && fault->hint)
 		ok = buf_addf(out, "    hint: %s\n", fault->hint);
 	return ok;

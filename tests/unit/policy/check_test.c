@@ -41,7 +41,7 @@ domains_that_no_policy_knows_are_told(void **state)
 	if (faults.n != 5)
 		fail_msg("%s", said);
 	assert_non_null(strstr(said,
-			"p.yaml:3:3: warning: Domain xn--bcher-kva.test is served by account a but is not in the recipient policy; its mail would be refused with 550 5.7.1.\n"));
+			"p.yaml:3:3: warning: Domain xn--bcher-kva.test is served by account a but is not in the recipient policy; its mail would be refused with 550 5.7.1. (event 4045)\n"));
 	assert_non_null(strstr(said,
 			"p.yaml:4:3: warning: Domain theirs.test is served by account b "));
 	assert_non_null(strstr(said,
