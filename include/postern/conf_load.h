@@ -38,9 +38,9 @@ void conf_faults_init(struct conf_faults *f);
 void conf_faults_done(struct conf_faults *f);
 /* Adds a fault; the texts are copied, control bytes made harmless. hint may be NULL. */
 void conf_faults_add(struct conf_faults *f, const struct conf_fault *fault);
-/* "FILE:LINE:COLUMN: error: TEXT" (or "warning"), with " (event N)" behind it, and "    hint: HINT" on a
- * line of its own when there is one; each ends in LF. Line 0 prints "FILE: error: TEXT".
- * False when out is full. */
+/* "FILE:LINE:COLUMN: error: TEXT" (or "warning"), " (event N)" behind it when
+ * there is one, and "    hint: HINT" on a line of its own when there is one; each
+ * ends in LF. Line 0 prints "FILE: error: TEXT". False when out is full. */
 bool conf_fault_print(const struct conf_fault *fault, struct buf *out)
 		__attribute__((warn_unused_result));
 
