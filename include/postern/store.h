@@ -212,8 +212,9 @@ void store_stop(struct store *s);
 /* Where one thread hands jobs over and gets them back. */
 struct store_port;
 
-/* wake is called on the store thread when completions wait, at least once after
- * each hand-over is done: it only pokes the owner's loop. Made by the owner. */
+/* wake is called on the store thread when completions have come and all earlier ones had
+ * been taken. It only pokes the owner's loop: it must not wait, nor call store_port_*. Made
+ * by the owner. */
 struct store_port *store_port_new(struct store *s, void (*wake)(void *arg), void *arg);
 /* Only with nothing handed over and nothing to take. */
 void store_port_free(struct store_port *p);

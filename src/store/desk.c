@@ -17,10 +17,11 @@ enum {
 
 struct store_port {
 	struct store *store;
-	struct mailbox *done;
+	struct mutex *lock; /* held over the wake, so that its owner may free the port
+			     * as soon as it has taken its last completion */
+	struct list done;
 	void (*wake)(void *arg);
 	void *arg;
-	bool call; /* the store thread's: completions came with this group */
 };
 
 /* One hand-over. It travels as one, so that it is never torn into two groups by a
@@ -36,7 +37,8 @@ store_port_new(struct store *s, void (*wake)(void *arg), void *arg)
 	struct store_port *p = calloc(1, sizeof *p);
 	MUST(p);
 	p->store = s;
-	p->done = mailbox_new();
+	p->lock = mutex_new();
+	list_init(&p->done);
 	p->wake = wake;
 	p->arg = arg;
 	return p;
@@ -47,7 +49,7 @@ store_port_free(struct store_port *p)
 {
 	if (!p)
 		return;
-	mailbox_free(p->done);
+	mutex_free(p->lock);
 	free(p);
 }
 
@@ -81,7 +83,9 @@ store_port_submit(struct store_port *p, struct list *jobs)
 void
 store_port_take(struct store_port *p, struct list *done)
 {
-	(void)mailbox_take_all(p->done, done, 0);
+	mutex_lock(p->lock);
+	splice(done, &p->done);
+	mutex_unlock(p->lock);
 }
 
 static bool
@@ -136,29 +140,27 @@ cut_group(struct list *waiting, struct list *group)
 	}
 }
 
-/* The port is woken after its last completion, and only when its owner may have seen
- * none of them: the mailbox was empty. */
+/* A port is woken when nothing lay in it before: whoever has not taken that yet was
+ * woken for it already. */
 static void
 answer(struct list *group)
 {
-	struct store_port *ports[16];
-	size_t n = 0;
-	LIST_EACH (at, group) {
-		struct store_job *job = LIST_ITEM(at, struct store_job, link);
-		struct store_port *p = job->port;
-		list_del(at);
-		if (!mailbox_post(p->done, at) || p->call)
-			continue;
-		if (n == sizeof ports / sizeof ports[0]) {
+	while (!list_empty(group)) {
+		struct store_port *p =
+				LIST_ITEM(group->next, struct store_job, link)->port;
+		struct list own;
+		list_init(&own);
+		LIST_EACH (at, group)
+			if (LIST_ITEM(at, struct store_job, link)->port == p) {
+				list_del(at);
+				list_add(&own, at);
+			}
+		mutex_lock(p->lock);
+		bool first = list_empty(&p->done);
+		splice(&p->done, &own);
+		if (first)
 			p->wake(p->arg);
-			continue;
-		}
-		p->call = true;
-		ports[n++] = p;
-	}
-	for (size_t i = 0; i < n; i++) {
-		ports[i]->call = false;
-		ports[i]->wake(ports[i]->arg);
+		mutex_unlock(p->lock);
 	}
 }
 
