@@ -2,34 +2,36 @@
 
 #include <string.h>
 
-/* An OR over all bytes; compilers make vector code of it. */
+/* Eight octets at a time: this looks at every octet of every message. */
 static bool
 has_eight_bit(struct span s)
 {
-	unsigned char any = 0;
+	uint64_t any = 0, word = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.n; i++)
-		any |= (unsigned char)s.p[i];
-	return any & 0x80;
+	for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
+		memcpy(&word, s.p + i, sizeof(word));
+		any |= word;
+	}
+	word = 0;
+	memcpy(&word, s.p + i, s.n - i);
+	return (any | word) & 0x8080808080808080u;
 }
 
 /* Has s a CR or LF that is not part of a CRLF? A CR at its end is not judged. */
 static bool
 has_bare(struct span s)
 {
-	while (s.n > 0) {
-		size_t lf = span_find(s, '\n');
-		size_t text = lf < s.n ? lf : s.n;
+	const char *p = s.p, *end = s.p + s.n, *lf;
 
-		if (lf < s.n && (lf == 0 || s.p[lf - 1] != '\r'))
+	while ((lf = memchr(p, '\n', (size_t)(end - p)))) {
+		if (lf == p || lf[-1] != '\r' || memchr(p, '\r', (size_t)(lf - 1 - p)))
 			return true;
-		if (lf < s.n || s.p[text - 1] == '\r')
-			text--;
-		if (span_find(span_first(s, text), '\r') < text)
-			return true;
-		s = span_skip(s, lf < s.n ? lf + 1 : s.n);
+		p = lf + 1;
 	}
-	return false;
+
+	const char *cr = memchr(p, '\r', (size_t)(end - p));
+	return cr && cr + 1 < end;
 }
 
 void
