@@ -136,7 +136,8 @@ dns_new(struct loop *l, const struct dns_setup *setup, struct err *err)
 	d->timer = loop_timer_new(l, dns_tick, d);
 	for (int i = 0; i < DNS_CHANNELS; i++)
 		d->sides[i] = (struct dns_side){ d, i };
-	if (!dns_channels_open(&d->channels, setup, dns_fd_changed, d->sides, err)) {
+	void *const sides[DNS_CHANNELS] = { &d->sides[DNS_UDP], &d->sides[DNS_TCP] };
+	if (!dns_channels_open(&d->channels, setup, dns_fd_changed, sides, err)) {
 		loop_timer_free(d->timer);
 		free(d);
 		return NULL;
@@ -259,13 +260,15 @@ dns_wait_round(const struct dns_channels *c, int64_t left_ms, int cancel_fd)
 
 	for (int i = 0; i < DNS_CHANNELS; i++) {
 		ares_socket_t socks[ARES_GETSOCK_MAXNUM];
-		int bits = ares_getsock(c->at[i], socks, ARES_GETSOCK_MAXNUM);
+		unsigned bits = (unsigned)ares_getsock(
+				c->at[i], socks, ARES_GETSOCK_MAXNUM);
 		struct timeval tv;
 
 		for (int k = 0; k < ARES_GETSOCK_MAXNUM; k++) {
-			short events = (short)((ARES_GETSOCK_READABLE(bits, k) ? POLLIN
-									       : 0) |
-					(ARES_GETSOCK_WRITABLE(bits, k) ? POLLOUT : 0));
+			/* c-ares' own macros shift into the sign. */
+			unsigned in = bits >> k & 1,
+				 out = bits >> (k + ARES_GETSOCK_MAXNUM) & 1;
+			short events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
 
 			if (!events)
 				continue;

@@ -39,7 +39,7 @@ dns_servers(const struct dns_setup *setup, struct buf *csv, struct err *err)
 
 bool
 dns_channels_open(struct dns_channels *c, const struct dns_setup *setup,
-		ares_sock_state_cb changed, void *arg, struct err *err)
+		ares_sock_state_cb changed, void *const *args, struct err *err)
 {
 	static const struct dns_setup preset;
 	AUTO(buf_done) struct buf csv = BUF_MAX(4096);
@@ -57,10 +57,10 @@ dns_channels_open(struct dns_channels *c, const struct dns_setup *setup,
 	o.tries = TRIES;
 	if (changed) {
 		o.sock_state_cb = changed;
-		o.sock_state_cb_data = arg;
 		mask |= ARES_OPT_SOCK_STATE_CB;
 	}
 	for (int i = 0; i < DNS_CHANNELS; i++) {
+		o.sock_state_cb_data = changed ? args[i] : NULL;
 		o.flags = i == DNS_UDP ? ARES_FLAG_IGNTC : ARES_FLAG_USEVC;
 		int rc = ares_init_options(&c->at[i], &o, mask);
 		if (rc == ARES_SUCCESS && csv.n > 0)

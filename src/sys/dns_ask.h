@@ -15,9 +15,10 @@ struct dns_channels {
 	ares_channel at[DNS_CHANNELS];
 };
 
-/* `changed` (may be NULL): c-ares wants an fd watched otherwise from now on. */
+/* `changed` (may be NULL): c-ares wants an fd watched otherwise from now on; it
+ * gets args[DNS_UDP] or args[DNS_TCP]. */
 bool dns_channels_open(struct dns_channels *c, const struct dns_setup *setup,
-		ares_sock_state_cb changed, void *arg, struct err *err);
+		ares_sock_state_cb changed, void *const *args, struct err *err);
 void dns_channels_close(struct dns_channels *c); /* answers what is open */
 
 struct dns_leg {
