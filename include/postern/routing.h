@@ -18,10 +18,19 @@ struct routing {
 	struct arena arena;
 };
 
-/* conf must outlive it. reader: NULL when there is no state yet, then there are no
- * policy domains. False with *err set when the store cannot be read. */
+/* Policy domains as texts, "contoso.test" or "*.contoso.test". */
+struct routing_domains {
+	const struct span *v;
+	size_t n;
+};
+
+/* All policy domains of the store, in the arena. */
+bool routing_domains_load(struct reader *reader, struct arena *arena,
+		struct routing_domains *out, struct err *err);
+/* conf must outlive it; the domains need not. */
 bool routing_init(struct routing *r, const struct conf *conf,
-		const struct conf_account *a, struct reader *reader, struct err *err);
+		const struct conf_account *a, const struct routing_domains *policy,
+		struct err *err);
 void routing_done(struct routing *r);
 
 #endif

@@ -52,6 +52,8 @@ struct conf_faults;
 bool cli_conf_faults(struct cli *c, struct conf_faults *faults);
 /* The same, and makes the state directory with its folders. */
 bool cli_state(struct cli *c);
+/* The lock of the state directory; -1 after saying who has it: return CLI_LATER. */
+int cli_lock(const struct cli *c);
 /* STATE/name, in the arena of the process: never freed before its end. */
 const char *cli_path(const struct cli *c, const char *name);
 /* Opens log and journal for a word that acts (never for those that only look). */

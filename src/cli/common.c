@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "postern/conf_load.h"
 #include "postern/ctl.h"
 #include "postern/file.h"
+#include "postern/lock.h"
 #include "postern/log.h"
 
 int
@@ -147,6 +149,28 @@ cli_state(struct cli *c)
 		return false;
 	}
 	return true;
+}
+
+int
+cli_lock(const struct cli *c)
+{
+	enum { TRIES = 150, PAUSE_NS = 100 * 1000 * 1000 };
+	const struct timespec pause = { 0, PAUSE_NS };
+	struct err err = { 0 };
+	pid_t holder = 0;
+
+	/* A service that was killed leaves roles behind which settle what they have in
+	 * hand: they hold the lock a little longer than the process it names. */
+	for (int i = 0; i < TRIES; i++) {
+		int fd = lock_take(c->conf->server.state, &holder, &err);
+		if (fd >= 0)
+			return fd;
+		if (holder <= 0 || kill(holder, 0) == 0 || errno != ESRCH)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	(void)cli_fail(0, "%s", err.text);
+	return -1;
 }
 
 bool

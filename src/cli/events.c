@@ -153,7 +153,7 @@ cli_events_explain(struct cli *c)
 			? event_find((int)id)
 			: NULL;
 	if (!e)
-		return cli_fail(CLI_USAGE,
+		return cli_fail(CLI_FAILED,
 				"there is no event %s, see postern events catalog",
 				c->argv[0]);
 	if (c->json)

@@ -128,6 +128,24 @@ print_text(const struct recipients *r, const struct answers *all)
 	print_list(all->refused, "refused", "reply");
 }
 
+static struct routing_domains
+domain_texts(const struct policy_set *set, struct arena *a)
+{
+	size_t n = policy_size(set), done = 0;
+	struct span *texts = arena_alloc(a, (n + 1) * sizeof(*texts));
+
+	for (size_t i = 0; texts && i < n; i++) {
+		const struct policy_domain *d = policy_at(set, i);
+		AUTO(buf_done) struct buf text = BUF_MAX(1024);
+		if (!buf_addf(&text, "%s" SPAN_FMT, d->subdomains ? "*." : "",
+				    SPAN_ARG(d->domain)))
+			continue;
+		texts[done] = arena_dup(a, buf_span(&text));
+		done += texts[done].p != NULL;
+	}
+	return (struct routing_domains){ texts, done };
+}
+
 static int
 explain(struct cli *c, const struct conf_account *account, struct span header,
 		struct reader *reader)
@@ -137,17 +155,16 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	struct routing routing;
 	struct recipients r = { 0 };
 	struct err err = { 0 };
-
-	if (!routing_init(&routing, c->conf, account, reader, &err))
-		return cli_fail(CLI_FAILED, "%s", err.text);
-
-	struct answers all = { .policies = reader ? policies_load(reader, &rows, &err)
-						  : policy_new(NULL, 0) };
 	int status = CLI_FAILED;
-	if (!all.policies) {
-		(void)cli_fail(0, "%s", err.text);
-		routing_done(&routing);
-		return status;
+
+	struct answers all = { .policies = policies_now(c, reader, &rows, &err) };
+	struct routing_domains domains = all.policies
+			? domain_texts(all.policies, &rows)
+			: (struct routing_domains){ 0 };
+	if (!all.policies ||
+			!routing_init(&routing, c->conf, account, &domains, &err)) {
+		policy_free(all.policies);
+		return cli_fail(CLI_FAILED, "%s", err.text);
 	}
 	all.routes = nexthop_table_new(&c->conf->delivery.routes);
 	all.recipients = json_array();

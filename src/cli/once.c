@@ -8,7 +8,6 @@
 #include "policies.h"
 #include "postern/clock.h"
 #include "postern/fetch.h"
-#include "postern/lock.h"
 #include "postern/log.h"
 #include "postern/relay.h"
 #include "postern/sandbox.h"
@@ -227,9 +226,9 @@ cli_once(struct cli *c)
 	if (!cli_state(c))
 		return CLI_CONFIG;
 
-	int lock = lock_take(c->conf->server.state, NULL, &err);
+	int lock = cli_lock(c);
 	if (lock < 0)
-		return cli_fail(CLI_LATER, "%s", err.text);
+		return CLI_LATER;
 	if (!choose(&o))
 		status = CLI_USAGE;
 	else if (!cli_log(c->conf, &err))

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "postern/clock.h"
 #include "postern/file.h"
@@ -219,13 +220,51 @@ policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *chan
 	return policystore_apply(s, rows, f->n, changed, err);
 }
 
+/* Faults of the files are printed by whoever applies them in earnest. */
+static struct policy_files
+files_quietly(struct cli *c)
+{
+	struct conf_faults *faults = malloc(sizeof(*faults));
+	struct policy_files files;
+
+	if (!faults)
+		abort();
+	conf_faults_init(faults);
+	policy_files_read(c, NULL, 0, &files, faults);
+	conf_faults_done(faults);
+	free(faults);
+	return files;
+}
+
+struct policy_set *
+policies_now(struct cli *c, struct reader *r, struct arena *a, struct err *err)
+{
+	if (r)
+		return policies_load(r, a, err);
+
+	struct policy_files files = files_quietly(c);
+	struct policy_set *set = cli_policies_known(c, &files);
+	policy_files_done(&files);
+	return set;
+}
+
 struct store *
 cli_store_open(struct cli *c)
 {
 	const struct store_options o = { .now_ms = clock_wall_ms() };
+	bool fresh = access(cli_path(c, "postern.db"), F_OK) != 0;
 	struct err err = { 0 };
 	struct store *s = store_open(c->conf->server.state, &o, NULL, &err);
 
+	if (s && fresh) {
+		struct policy_files files = files_quietly(c);
+		bool applied = policy_files_apply(s, &files, NULL, &err);
+		policy_files_done(&files);
+		if (!applied) {
+			store_close(s);
+			s = NULL;
+		}
+	}
 	if (!s)
 		(void)cli_fail(0, "%s", err.text);
 	return s;

@@ -27,7 +27,13 @@ bool policy_files_apply(struct store *s, const struct policy_files *f,
 /* The policies in the store; the arena must outlive the set. */
 struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
 
-/* Opens the store as a visitor beside a service, or alone; NULL after saying why. */
+/* The same; but without a reader, when there is no state yet, what the configured
+ * files would make of it at the first start. */
+struct policy_set *policies_now(
+		struct cli *c, struct reader *r, struct arena *a, struct err *err);
+
+/* Opens the store as a visitor beside a service, or alone; NULL after saying why. A
+ * state that did not exist gets the configured policies first. */
 struct store *cli_store_open(struct cli *c);
 /* A reader; NULL when there is no state yet (*nothing) or after saying why. */
 struct reader *cli_reader_open(struct cli *c, bool *nothing);

@@ -267,7 +267,7 @@ cli_policy_test(struct cli *c)
 	struct reader *r = cli_reader_open(c, &nothing);
 	if (!r && !nothing)
 		return CLI_FAILED;
-	struct policy_set *set = r ? policies_load(r, &a, &err) : policy_new(NULL, 0);
+	struct policy_set *set = policies_now(c, r, &a, &err);
 	reader_close(r);
 	if (!set)
 		return cli_fail(CLI_FAILED, "%s", err.text);

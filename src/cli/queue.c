@@ -39,9 +39,21 @@ recipient_status(const struct queue_recipient *r)
 							   : queue_state_name(r->state);
 }
 
+/* The reply as the server gave it, code and words; in the caller's buffer. */
+static struct span
+reply_of(struct buf *out, int code, struct span words)
+{
+	buf_clear(out);
+	if (code > 0 && buf_addf(out, "%d ", code) && buf_add(out, words))
+		return buf_span(out);
+	return words;
+}
+
 static json_t *
 recipient_json(const struct queue_recipient *r)
 {
+	AUTO(buf_done) struct buf reply = BUF_MAX(65536);
+
 	return json_pack("{s:o,s:s,s:i,s:o,s:o,s:o}", "address",
 			cli_json_span(r->address), "status", recipient_status(r),
 			"attempts", (int)r->attempts, "next_try",
@@ -82,12 +94,14 @@ table_message(struct cli_table *t, const struct queue_message *m)
 	qid_print(m->id, id);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
+		AUTO(buf_done) struct buf reply = BUF_MAX(65536);
 		const char *const row[] = { i == 0 ? cli_cell(t, span_of(id)) : "",
 			i == 0 ? cli_cell_time(t, m->arrived_ms) : "",
 			i == 0 ? cli_cell_num(t, m->size) : "",
 			i == 0 ? m->sender.n > 0 ? cli_cell(t, m->sender) : "<>" : "",
 			cli_cell(t, r->address), recipient_status(r),
-			cli_cell(t, r->hop), cli_cell(t, r->reply) };
+			cli_cell(t, r->hop),
+			cli_cell(t, reply_of(&reply, r->code, r->reply)) };
 		cli_table_row(t, row);
 	}
 }
@@ -247,11 +261,13 @@ print_story(struct cli *c, const struct queue_story *s, struct span header)
 	cli_table_init(&t, titles, 6);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
+		AUTO(buf_done) struct buf reply = BUF_MAX(65536);
 		const char *const row[] = { cli_cell(&t, r->address),
 			recipient_status(r), cli_cell_num(&t, r->attempts),
 			r->state == QUEUE_QUEUED ? cli_cell_time(&t, r->next_try_ms)
 						 : "-",
-			cli_cell(&t, r->hop), cli_cell(&t, r->reply) };
+			cli_cell(&t, r->hop),
+			cli_cell(&t, reply_of(&reply, r->code, r->reply)) };
 		cli_table_row(&t, row);
 	}
 	cli_table_print(&t);

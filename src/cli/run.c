@@ -4,7 +4,6 @@
 
 #include "policies.h"
 #include "postern/fetch.h"
-#include "postern/lock.h"
 #include "postern/log.h"
 #include "postern/relay.h"
 #include "postern/sandbox.h"
@@ -89,9 +88,9 @@ cli_run(struct cli *c)
 	if (!cli_state(c))
 		return CLI_CONFIG;
 
-	int lock = lock_take(c->conf->server.state, NULL, &err);
+	int lock = cli_lock(c);
 	if (lock < 0)
-		return cli_fail(CLI_LATER, "%s", err.text);
+		return CLI_LATER;
 	struct conf *conf = c->conf;
 	int status = super_run(conf, &o);
 	c->conf = NULL; /* freed by super */

@@ -6,6 +6,7 @@
 
 #include "postern/clock.h"
 #include "postern/date.h"
+#include "postern/event.h"
 #include "postern/log.h"
 #include "session.h"
 #include "tell.h"
@@ -151,6 +152,19 @@ say_success(const struct fetch_poll *p)
 					f_num("ms", (int64_t)r->ms)));
 }
 
+/* 4004 mends itself at the next poll, so it is told quietly (level 1); but where no
+ * next one comes, or it goes on, somebody has to know. */
+static void
+log_failure(const struct fetch_poll *p, const struct field *fields)
+{
+	bool passing = p->result.error.event == 4004 && p->scheduled &&
+			p->memo->failures < 3;
+	const struct event *e = event_find(p->result.error.event);
+
+	if (e)
+		log_event_at(e->id, e->severity, passing ? e->level : 0, fields);
+}
+
 /* Says why under its event, and puts the whole sentence into the result. */
 static void
 say_failure(struct fetch_poll *p)
@@ -183,7 +197,7 @@ say_failure(struct fetch_poll *p)
 	if (e->event == 0)
 		e->event = 4002;
 	if (!p->look_only && !told)
-		log_event(e->event, fields);
+		log_failure(p, fields);
 	if (!p->look_only && tls)
 		log_event(4002, fields);
 	if (!p->look_only && e->event == 4003 && p->memo->refusals == MEMO_REFUSALS)
@@ -198,13 +212,16 @@ say_failure(struct fetch_poll *p)
 static bool
 prepare(struct fetch_poll *p)
 {
+	AUTO(arena_done) struct arena names = ARENA_MAX(32 * 1024 * 1024);
+	struct routing_domains policy = { 0 };
 	struct err err = { 0 };
 
 	if (p->look_only)
 		return true;
 	p->reader = reader_open(p->setup->state, &err);
-	if ((p->reader || err.event == 0) &&
-			routing_init(&p->routing, p->setup->conf, p->account, p->reader,
+	if ((p->reader ? routing_domains_load(p->reader, &names, &policy, &err)
+		       : err.event == 0) &&
+			routing_init(&p->routing, p->setup->conf, p->account, &policy,
 					&err))
 		return true;
 	p->result.error = err;

@@ -4,23 +4,21 @@
 
 enum { ROUTING_MAX = 32 * 1024 * 1024 };
 
-/* "contoso.test" and "*.contoso.test" of all policies, as texts in the arena. */
-static bool
-policy_domains(struct routing *r, struct reader *reader, struct span **out,
-		size_t *out_n, struct err *err)
+bool
+routing_domains_load(struct reader *reader, struct arena *arena,
+		struct routing_domains *out, struct err *err)
 {
 	struct policystore_policy *all = NULL;
 	uint64_t version;
-	size_t n = 0, count = 0;
+	size_t n = 0, count = 0, done = 0;
 
-	if (reader && !policystore_load(reader, &r->arena, &all, &n, &version, err))
+	if (!policystore_load(reader, arena, &all, &n, &version, err))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		count += all[i].n_domains;
-	struct span *names = arena_alloc(&r->arena, (count + 1) * sizeof(*names));
+	struct span *names = arena_alloc(arena, (count + 1) * sizeof(*names));
 	if (!names)
 		return err_set(err, 0, "there are too many policy domains");
-	*out_n = 0;
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < all[i].n_domains; k++) {
 			const struct policystore_domain *d = &all[i].domains[k];
@@ -28,14 +26,13 @@ policy_domains(struct routing *r, struct reader *reader, struct span **out,
 			if (!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
 					    SPAN_ARG(d->name)))
 				continue;
-			names[*out_n] = arena_dup(&r->arena, buf_span(&name));
-			if (!names[*out_n].p)
+			names[done] = arena_dup(arena, buf_span(&name));
+			if (!names[done++].p)
 				return err_set(err, 0,
 						"there are too many policy domains");
-			(*out_n)++;
 		}
 	}
-	*out = names;
+	*out = (struct routing_domains){ names, done };
 	return true;
 }
 
@@ -100,18 +97,13 @@ envelope_names(struct routing *r, const struct conf_account *a)
 
 bool
 routing_init(struct routing *r, const struct conf *conf, const struct conf_account *a,
-		struct reader *reader, struct err *err)
+		const struct routing_domains *policy, struct err *err)
 {
-	struct span *policy = NULL, bad;
-	size_t n = 0;
+	struct span bad;
 
 	*r = (struct routing){ .arena = ARENA_MAX(ROUTING_MAX) };
-	if (!policy_domains(r, reader, &policy, &n, err)) {
-		routing_done(r);
-		return false;
-	}
-	if (!domains_init(&r->policy, &r->arena, policy, n, &bad) ||
-			!served_domains(r, a, policy, n)) {
+	if (!domains_init(&r->policy, &r->arena, policy->v, policy->n, &bad) ||
+			!served_domains(r, a, policy->v, policy->n)) {
 		routing_done(r);
 		return err_set(err, 0,
 				"account %s: a domain in its list or in the policies is none",
