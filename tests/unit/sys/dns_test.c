@@ -15,7 +15,8 @@
 #include "postern/loop.h"
 #include "postern/thread.h"
 
-static int udp = -1, tcp = -1;
+static int udp = -1;
+static atomic_int tcp = -1;
 static char server[64];
 static const char *servers[] = { server, NULL };
 static struct thread *thread;
