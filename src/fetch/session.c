@@ -402,9 +402,12 @@ look_up(struct pop_session *s)
 			listed[named++] = (struct origin_listed){ .uidl = uid,
 				.number = (uint32_t)i };
 	}
+	const struct origin_listing whole = { .account = s->poll->name,
+		.listed = listed,
+		.n = named,
+		.now_ms = clock_wall_ms() };
 	bool ok = !s->poll->reader ||
-			origin_match(s->poll->reader, s->poll->name, listed, named,
-					clock_wall_ms(),
+			origin_match(s->poll->reader, &whole,
 					s->listing.unnamed ? NULL : &changes, &arena,
 					&err);
 	for (size_t i = 0; ok && i < named; i++)
