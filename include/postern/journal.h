@@ -37,8 +37,6 @@ struct journal *journal_open(
 /* The next entry that the filter lets pass; false at the end, and a later call
  * may find more. The entry is valid until the next call. */
 bool journal_next(struct journal *j, struct journal_entry *out);
-/* From now on only what is written later. */
-void journal_to_end(struct journal *j);
 void journal_close(struct journal *j);
 
 /* The entry as the text log writes it, with the LF at its end. */

@@ -100,6 +100,7 @@ void cli_table_print(struct cli_table *t); /* and frees it */
 /* --- the words, one file for each --- */
 
 int cli_run(struct cli *c);
+int cli_reload(struct cli *c);
 int cli_once(struct cli *c);
 int cli_check(struct cli *c);
 int cli_poll(struct cli *c);

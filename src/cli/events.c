@@ -82,6 +82,22 @@ read_filter(struct journal_filter *f, const char *id, const char *account,
 	return true;
 }
 
+/* How many entries stand before the last ten: who begins to follow sees those, as
+ * with tail. */
+static size_t
+before_last(const char *path, const struct journal_filter *f)
+{
+	enum { SHOWN = 10 };
+	struct journal *j = journal_open(path, f, NULL);
+	struct journal_entry e;
+	size_t n = 0;
+
+	while (j && journal_next(j, &e))
+		n++;
+	journal_close(j);
+	return n > SHOWN ? n - SHOWN : 0;
+}
+
 int
 cli_events(struct cli *c)
 {
@@ -100,11 +116,13 @@ cli_events(struct cli *c)
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 
-	struct journal *j = journal_open(cli_path(c, "events.jsonl"), &filter, &err);
+	const char *path = cli_path(c, "events.jsonl");
+	size_t skip = follow && !since ? before_last(path, &filter) : 0;
+	struct journal *j = journal_open(path, &filter, &err);
 	if (!j)
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (follow && !since)
-		journal_to_end(j);
+	while (skip > 0 && journal_next(j, &entry))
+		skip--;
 	do {
 		while (journal_next(j, &entry))
 			print_entry(c, &filter, &entry);

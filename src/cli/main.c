@@ -10,6 +10,8 @@ static const struct cli_word words[] = {
 			cli_once },
 	{ "check", "[--online]", "checks configuration and policies, names every fault",
 			cli_check },
+	{ "reload", "", "has the running service read its configuration again",
+			cli_reload },
 	{ "poll", "[ACCOUNT...]", "asks the running service to collect now", cli_poll },
 	{ "accounts", "", "the accounts, their last poll and what waits there",
 			cli_accounts },

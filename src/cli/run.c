@@ -1,9 +1,13 @@
 /* run: the service. */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "policies.h"
 #include "postern/fetch.h"
+#include "postern/lock.h"
 #include "postern/log.h"
 #include "postern/relay.h"
 #include "postern/sandbox.h"
@@ -97,4 +101,27 @@ cli_run(struct cli *c)
 	log_close();
 	(void)close(lock);
 	return status;
+}
+
+int
+cli_reload(struct cli *c)
+{
+	struct err err = { 0 };
+
+	if (!cli_options(c, NULL, 0, 0))
+		return CLI_USAGE;
+	if (!cli_conf(c))
+		return CLI_CONFIG;
+
+	pid_t service = lock_holder(c->conf->server.state, &err);
+	if (service < 0)
+		return cli_fail(CLI_FAILED, "%s", err.text);
+	if (service == 0)
+		return cli_fail(CLI_FAILED, "no service runs on %s",
+				c->conf->server.state);
+	if (kill(service, SIGHUP) != 0)
+		return cli_fail(CLI_FAILED,
+				"the service (process %d) cannot be signalled: %s",
+				(int)service, strerrordesc_np(errno));
+	return CLI_DONE;
 }

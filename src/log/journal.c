@@ -138,20 +138,6 @@ journal_next(struct journal *j, struct journal_entry *out)
 }
 
 void
-journal_to_end(struct journal *j)
-{
-	if (j->file && j->in_older) {
-		(void)fclose(j->file);
-		j->file = NULL;
-		j->in_older = false;
-	}
-	if (!j->file)
-		j->file = open_quietly(j->path);
-	if (j->file)
-		(void)fseek(j->file, 0, SEEK_END);
-}
-
-void
 journal_close(struct journal *j)
 {
 	if (!j)

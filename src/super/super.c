@@ -46,7 +46,7 @@ struct super {
 	struct child children[ROLES_MAX];
 	int signal_fd;
 	sigset_t old_mask;
-	bool stopping, announced;
+	bool stopping, announced, reloaded;
 	int status;
 };
 
@@ -147,10 +147,13 @@ start_due(struct super *s)
 	if (s->announced || s->stopping)
 		return;
 	s->announced = true;
-	log_event(1000,
-			FIELDS(f_str("version", POSTERN_VERSION),
-					f_num("pid", getpid()),
-					f_num("config", s->version)));
+	if (s->reloaded)
+		log_event(1002, FIELDS(f_num("config", s->version)));
+	else
+		log_event(1000,
+				FIELDS(f_str("version", POSTERN_VERSION),
+						f_num("pid", getpid()),
+						f_num("config", s->version)));
 	(void)sd_notify(0, "READY=1");
 }
 
@@ -279,9 +282,9 @@ reload(struct super *s)
 	struct conf *old = s->conf;
 	s->conf = next;
 	s->announced = false;
+	s->reloaded = true; /* 1002 comes when the roles are ready */
 	if (begin(s, &err)) {
 		s->o->drop(old);
-		log_event(1002, FIELDS(f_num("config", s->version)));
 		return;
 	}
 	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
