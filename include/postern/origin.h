@@ -44,13 +44,19 @@ struct origin_changes {
 	uint64_t unlisted; /* those of them that this listing does not name */
 };
 
+struct origin_listing {
+	struct span account;
+	struct origin_listed *listed; /* sorted by UIDL (octets) afterwards */
+	size_t n;
+	int64_t now_ms;
+};
+
 /* Fills the out fields of a listing; one pass over the account's origins beside
- * the sorted listing, so a million of each is a matter of a second. `listed` is
- * sorted by UIDL afterwards (octets). Equal UIDLs get equal answers. changes: NULL when the listing
- * is not complete, else filled, its spans in the arena. */
-bool origin_match(struct reader *r, struct span account, struct origin_listed *listed,
-		size_t n, int64_t now_ms, struct origin_changes *changes,
-		struct arena *a, struct err *e);
+ * the sorted listing, so a million of each is a matter of a second. Equal UIDLs
+ * get equal answers. changes: NULL when the listing is not complete, else filled,
+ * its spans in the arena. */
+bool origin_match(struct reader *r, const struct origin_listing *listing,
+		struct origin_changes *changes, struct arena *a, struct err *e);
 
 /* One origin; *out is ORIGIN_NEW when it is unknown. id may be NULL. */
 bool origin_look(struct reader *r, struct span account, struct span uidl,

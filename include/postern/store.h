@@ -251,8 +251,9 @@ int spool_create(struct store *s, uint64_t id, struct err *e);
 /* Writes all of it at its end, and has the disk begin early so that the sync at
  * the commit finds little to do. `written` counts the octets so far. */
 bool spool_write(int fd, struct span bytes, uint64_t *written, struct err *e);
-/* Removes the file of a submission that is not going to be handed over. Of one that was, the
- * store removes it itself when that is due and safe. The fd stays the caller's. */
+/* Removes the file of a submission that is not going to be handed over, or was and is
+ * not STORE_DONE. One whose commit failed in a way that may yet turn out to be whole
+ * (a failed sync) is left to the sweep all the same. The fd stays the caller's. */
 void spool_remove(struct store *s, uint64_t id);
 
 #endif

@@ -241,8 +241,11 @@ listing_whole(struct control *c, struct ctl_peer *peer, struct listing *l)
 	struct err err = { 0 };
 
 	q->jobs++; /* this function: the answer comes last */
-	if (origin_match(c->r->reader, l->account, l->listed, l->n, clock_wall_ms(),
-			    &changes, &q->arena, &err)) {
+	const struct origin_listing whole = { .account = l->account,
+		.listed = l->listed,
+		.n = l->n,
+		.now_ms = clock_wall_ms() };
+	if (origin_match(c->r->reader, &whole, &changes, &q->arena, &err)) {
 		struct span account = arena_dup(&q->arena, l->account);
 
 		if (changes.known > 0 || l->n > 0)

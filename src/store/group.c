@@ -134,6 +134,22 @@ job_do_alone(struct store *s, struct store_job *job)
 			word(s, SQL_RELEASE, "savepoint", &job->err);
 }
 
+/* A commit failed on the disk: the log may hold it whole even so, and whoever reads it
+ * from the start (the next service) finds it done. Its spool files must stay then. */
+static void
+doubt(struct store *s, struct list *jobs)
+{
+	if (trouble_of(s->self.db.rc) != TROUBLE_DISK)
+		return;
+	LIST_EACH (at, jobs) {
+		const struct submission *sub =
+				LIST_ITEM(at, struct submission, job.link);
+		if (sub->job.work == STORE_SUBMIT && !sub->job.decided &&
+				sub->spool_fd >= 0)
+			spool_doubt(s, sub->id);
+	}
+}
+
 /* All jobs that are not decided, in one transaction. False: rolled back, db.rc and
  * *e say why. */
 static bool
@@ -154,6 +170,7 @@ transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
 	}
 	if (commit(s, e))
 		return true;
+	doubt(s, jobs);
 	roll_back(s);
 	return false;
 }

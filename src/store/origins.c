@@ -132,25 +132,26 @@ match_one(struct match *m, struct query *q)
 }
 
 bool
-origin_match(struct reader *r, struct span account, struct origin_listed *listing,
-		size_t n, int64_t now_ms, struct origin_changes *changes,
-		struct arena *a, struct err *e)
+origin_match(struct reader *r, const struct origin_listing *l,
+		struct origin_changes *changes, struct arena *a, struct err *e)
 {
-	if (n > 0)
-		qsort(listing, n, sizeof *listing, by_uidl);
-	for (size_t i = 0; i < n; i++) {
-		listing[i].state = ORIGIN_NEW;
-		listing[i].id = 0;
-		listing[i].committed_ms = 0;
+	if (l->n > 0)
+		qsort(l->listed, l->n, sizeof *l->listed, by_uidl);
+	for (size_t i = 0; i < l->n; i++) {
+		l->listed[i].state = ORIGIN_NEW;
+		l->listed[i].id = 0;
+		l->listed[i].committed_ms = 0;
 	}
 	if (changes)
 		memset(changes, 0, sizeof *changes);
-	struct match m = {
-		.listed = listing, .n = n, .changes = changes, .a = a, .now_ms = now_ms
-	};
+	struct match m = { .listed = l->listed,
+		.n = l->n,
+		.changes = changes,
+		.a = a,
+		.now_ms = l->now_ms };
 	m.absent.size = m.back.size = m.forget.size = sizeof(struct span);
 	struct query q = query_of(&r->db, SQL_ORIGIN_WALK);
-	query_text(&q, account);
+	query_text(&q, l->account);
 	while (query_row(&q))
 		if (!match_one(&m, &q))
 			q.rc = SQLITE_NOMEM;

@@ -8,7 +8,9 @@
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/file.h"
+#include "postern/must.h"
 #include "postern/qid.h"
+#include "postern/thread.h"
 #include "state.h"
 
 /* Why BODY_BLOB_MAX is 64 KB. Two cores, ext4 on a virtual disk with a sync of 0.2 ms, one
@@ -67,9 +69,23 @@ spool_unlink(const struct store *s, uint64_t id)
 }
 
 void
+spool_doubt(struct store *s, uint64_t id)
+{
+	mutex_lock(s->doubt_lock);
+	MUST(buf_add(&s->doubtful, (struct span){ (const char *)&id, sizeof id }));
+	mutex_unlock(s->doubt_lock);
+}
+
+void
 spool_remove(struct store *s, uint64_t id)
 {
-	spool_unlink(s, id);
+	bool doubtful = false;
+	mutex_lock(s->doubt_lock);
+	for (size_t i = 0; i < s->doubtful.n && !doubtful; i += sizeof id)
+		doubtful = memcmp(s->doubtful.p + i, &id, sizeof id) == 0;
+	mutex_unlock(s->doubt_lock);
+	if (!doubtful)
+		spool_unlink(s, id);
 }
 
 int
@@ -157,7 +173,7 @@ static bool
 next_entry(DIR *d, uint64_t *id, char name[QID_SIZE])
 {
 	const struct dirent *de;
-	while ((de = readdir(d))) {
+	while ((de = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): d is ours alone */
 		if (!qid_parse(span_of(de->d_name), id))
 			continue;
 		qid_print(*id, name);

@@ -287,6 +287,8 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	s->busy_ms = o->busy_ms;
 	s->min_free = o->min_free;
 	s->removed = BUF_MAX(SIZE_MAX);
+	s->doubt_lock = mutex_new();
+	s->doubtful = BUF_MAX(SIZE_MAX);
 	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
 	names_init(&s->hops, SQL_HOP_FIND, SQL_HOP_ADD);
 
@@ -314,6 +316,8 @@ store_close(struct store *s)
 	names_forget(&s->accounts);
 	names_forget(&s->hops);
 	buf_done(&s->removed);
+	buf_done(&s->doubtful);
+	mutex_free(s->doubt_lock);
 	fd_done(&s->dir);
 	fd_done(&s->self.spool);
 	free(s->path);

@@ -30,6 +30,8 @@ struct store {
 	int busy_ms;
 	uint64_t min_free;
 	struct names accounts, hops;
+	struct mutex *doubt_lock;
+	struct buf doubtful; /* ids that a failed commit may have kept; any thread */
 	struct buf removed; /* ids whose spool file goes after the commit */
 	int wal_pages; /* in the log after the last commit */
 
@@ -71,6 +73,7 @@ bool submit_check(const struct submission *sub, struct err *e);
 /* spool.c */
 bool spool_sync(struct store *s, struct list *jobs);
 void spool_unlink(const struct store *s, uint64_t id);
+void spool_doubt(struct store *s, uint64_t id); /* spool_remove leaves it from now on */
 bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 		struct err *e);
 /* Removes what no open message owns; counts it. */

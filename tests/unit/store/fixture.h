@@ -37,7 +37,9 @@ fixture_remove(const char *path, const struct stat *st, int kind, struct FTW *ft
 static inline struct store *
 fixture_open(struct state *t, bool service)
 {
-	struct store_options o = { .service = service, .now_ms = NOW, .busy_ms = 20000 };
+	struct store_options o = {
+		.service = service, .now_ms = NOW, .busy_ms = 20000
+	};
 	memset(&t->err, 0, sizeof t->err);
 	t->store = store_open(t->dir, &o, &t->found, &t->err);
 	return t->store;

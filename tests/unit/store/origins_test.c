@@ -46,8 +46,9 @@ match(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
 	struct origin_changes c;
 	for (size_t i = 0; i < n; i++)
 		listed[i].uidl = span_of(uidls[i]);
-	assert_true(origin_match(store_reader(t->store), SPAN("isp"), listed, n, now_ms,
-			&c, &t->arena, &t->err));
+	assert_true(origin_match(store_reader(t->store),
+			&(struct origin_listing){ SPAN("isp"), listed, n, now_ms }, &c,
+			&t->arena, &t->err));
 	return c;
 }
 
@@ -92,7 +93,8 @@ a_listing_is_matched_whatever_its_order(void **state)
 		{ "zz", 6, ORIGIN_NEW },
 	};
 	struct origin_changes c;
-	assert_true(origin_match(store_reader(t->store), SPAN("isp"), l, 7, NOW, &c,
+	assert_true(origin_match(store_reader(t->store),
+			&(struct origin_listing){ SPAN("isp"), l, 7, NOW }, &c,
 			&t->arena, &t->err));
 	for (size_t i = 0; i < 7; i++) {
 		assert_span(l[i].uidl, want[i].uidl);
@@ -106,7 +108,8 @@ a_listing_is_matched_whatever_its_order(void **state)
 	assert_int_equal(c.unlisted, 1);
 	assert_int_equal(c.n_absent, 1);
 	assert_span(c.absent[0], "f");
-	assert_true(origin_match(store_reader(t->store), SPAN("nobody"), l, 7, NOW, &c,
+	assert_true(origin_match(store_reader(t->store),
+			&(struct origin_listing){ SPAN("nobody"), l, 7, NOW }, &c,
 			&t->arena, &t->err));
 	assert_int_equal(l[1].state, ORIGIN_NEW);
 	assert_int_equal(c.known, 0);
