@@ -50,7 +50,8 @@ def test_maildir_never_leaves_its_folder(box, local):
 def test_smtp_hop(box, sink):
     hop = sink()
     box.route("contoso.test", hop.route)
-    sent = message(to="ann@contoso.test, bob@contoso.test", headers=["Return-Path: <real@nwtraders.test>"],
+    sent = message(to="ann@contoso.test, bob@contoso.test", headers=[
+        "Return-Path: <real@nwtraders.test>", "Received: from a by pop.isp.test; Mon, 5 Jan 2026 10:00:00 +0000"],
                    body=b".\r\n..\r\n")
     box.put(sent)
     report = box.once()

@@ -22,14 +22,12 @@ def fields(data):
     out, at = [], 0
     while at < len(data):
         end = data.find(b"\n", at) + 1 or len(data)
-        line = data[at:end]
-        if line in (b"\r\n", b"\n"):
+        if data[at:end] in (b"\r\n", b"\n"):
             break
-        if line[:1] in b" \t" and out:
-            out[-1] = (out[-1][0], out[-1][1] + line)
-        else:
-            m = re.match(rb"([!-9;-~]+)[ \t]*:", line)
-            out.append((m[1].lower() if m else b"", line))
+        while data[end:end + 1] in (b" ", b"\t"):
+            end = data.find(b"\n", end) + 1 or len(data)
+        m = re.match(rb"([!-9;-~]+)[ \t]*:", data[at:end])
+        out.append((m[1].lower() if m else b"", data[at:end]))
         at = end
     return out, data[at:]
 

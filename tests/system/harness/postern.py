@@ -192,7 +192,8 @@ class Postern:
         self.proc = subprocess.Popen(self.command("run"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.PIPE, cwd=self.dir, start_new_session=True,
                                      env={**os.environ, "NOTIFY_SOCKET": str(notify)})
-        threading.Thread(target=self._read_log, args=(self.proc,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read_log, args=(self.proc,), daemon=True)
+        self.reader.start()
         threading.Thread(target=self._read_notify, args=(self.notify,), daemon=True).start()
         self.wait_line(r"^READY=1|event=1000\b", ready)
         return self
@@ -235,6 +236,7 @@ class Postern:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
+        self.reader.join(10)
 
     def terminate(self, seconds=20.0):
         """SIGTERM; the exit status."""
