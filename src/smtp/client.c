@@ -51,7 +51,6 @@ decide_rest(struct smtp_client *c, const struct under_way *u)
 	} else if (!message_complete(u) && !u->dead) {
 		c->rest_doubt = u->end_out && u->end <= c->taken;
 		c->head_verdict = c->over_verdict;
-		c->head_verdict.fate = FATE_DEFERRED;
 	}
 }
 

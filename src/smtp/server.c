@@ -138,8 +138,10 @@ static void
 data_done(struct smtp_server *s)
 {
 	s->mode = MODE_LINE;
-	if (s->fail.n == 0 && (s->dots.bare || s->scan.nul))
+	if (s->fail.n == 0 && (s->dots.bare || s->scan.nul)) {
 		session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
+		s->bare_refused++;
+	}
 	if (s->fail.n == 0) {
 		ask_commit(s);
 		return;
@@ -156,8 +158,10 @@ session_chunk_done(struct smtp_server *s)
 	s->mode = MODE_LINE;
 	if (s->fail.n == 0 && s->last) {
 		smtp_scan_end(&s->scan);
-		if (s->body != SMTP_BODY_BINARYMIME && (s->scan.bare || s->scan.nul))
+		if (s->body != SMTP_BODY_BINARYMIME && (s->scan.bare || s->scan.nul)) {
 			session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
+			s->bare_refused++;
+		}
 	}
 	if (s->fail.n > 0) {
 		if (ours)
@@ -654,6 +658,12 @@ bool
 smtp_server_in_mail(const struct smtp_server *s)
 {
 	return s->in_mail;
+}
+
+unsigned
+smtp_server_bare(const struct smtp_server *s)
+{
+	return s->bare_refused;
 }
 
 enum smtp_refusal

@@ -54,6 +54,7 @@ struct smtp_server {
 	bool drop_due; /* the host still holds a void transaction */
 	enum smtp_refusal why;
 	uint32_t weight; /* of errors */
+	unsigned bare_refused; /* messages with bare CR, LF or NUL: event 7011 */
 	bool esmtp;
 	char helo[256];
 

@@ -168,7 +168,7 @@ check_stuff(struct span in, size_t step, bool dots, bool crlf)
 static void
 test_everything_short(void **state)
 {
-	char in[LONGEST];
+	char in[LONGEST + 5];
 	unsigned place[LONGEST] = { 0 };
 
 	(void)state;
@@ -179,8 +179,10 @@ test_everything_short(void **state)
 
 			for (size_t i = 0; i < n; i++)
 				in[i] = alphabet[place[i]];
+			memcpy(in + n, "\r\n.\r\n", 5);
 			for (size_t step = 1; step <= n; step++) {
 				check_dots(s, step);
+				check_dots((struct span){ in, n + 5 }, step);
 				check_stuff(s, step, true, true);
 				check_stuff(s, step, false, true);
 				check_stuff(s, step, true, false);

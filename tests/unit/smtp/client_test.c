@@ -274,9 +274,13 @@ hold_line(struct talk *t, struct span line)
 	else if (span_eq(word, SPAN("stall")) || span_eq(word, SPAN("flow")))
 		t->stalled = span_eq(word, SPAN("stall"));
 	work(t);
-	if (span_eq(word, SPAN("C:")))
-		expect(t, &t->wrote, &t->read, rest);
-	else if (span_eq(word, SPAN("F:")))
+	if (span_eq(word, SPAN("C:"))) {
+		AUTO(buf_done) struct buf want = BUF_MAX(1 << 20);
+
+		talk_unescape(&want, rest);
+		expect(t, &t->wrote, &t->read, buf_span(&want));
+	}
+	if (span_eq(word, SPAN("F:")))
 		expect(t, &t->diary, &t->noted, rest);
 }
 

@@ -140,6 +140,8 @@ host_answer(struct host *h)
 		case SMTP_ASK_BODY:
 			if (strncmp(h->sender, "full@", 5) == 0)
 				r = smtp_refuse(SMTP_REFUSE_STORE);
+			else if (strncmp(h->sender, "gone@", 5) == 0)
+				r = smtp_refuse(SMTP_REFUSE_SHUTDOWN);
 			else
 				MUST(buf_add(&h->body, q->bytes));
 			break;

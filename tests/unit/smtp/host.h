@@ -1,7 +1,7 @@
 /* host: a host for the receiving engine that keeps a diary instead of mail.
  *
  * What it does depends on the words it meets: a sender "busy@" is refused, "bye@" with
- * 421, "later@" is committed when the test says so, "full@" fails at its body; a
+ * 421, "later@" is committed when the test says so, "full@" fails at its body, "gone@" there with 421; a
  * recipient "no@" is refused. */
 #ifndef SMTP_HOST_H
 #define SMTP_HOST_H
