@@ -377,6 +377,13 @@ hop_load(struct hop *h, size_t room)
 	return true;
 }
 
+/* `once --queue-only`: everything waits, but what nobody may have is put away. */
+static bool
+is_held(const struct hop *h)
+{
+	return h->d->r->hold && !h->badmail;
+}
+
 static void
 hop_look(struct hop *h)
 {
@@ -387,6 +394,8 @@ hop_look(struct hop *h)
 	/* A window is refilled when half of it is done, not message by message. */
 	bool room = held <= window / 2;
 	bool shut = h->shut_until_ms > loop_now_ms(d->r->loop) && !d->r->once;
+	if (is_held(h))
+		return;
 	if (!d->stopping && h->wake_ms <= now && room && !shut)
 		(void)hop_load(h, window - held);
 	if (!d->stopping && !shut)
@@ -460,7 +469,7 @@ refresh(struct dispatch *d, bool *due)
 		if (next < rows[i].next_try_ms)
 			h->ahead_ms = rows[i].next_try_ms;
 		hop_wake(h, next);
-		*due |= next <= now;
+		*due |= next <= now && !is_held(h);
 	}
 	arena_done(&arena);
 	return ok;

@@ -290,6 +290,7 @@ relay_new(const struct relay_options *o, struct err *err)
 	r->conf = o->conf;
 	r->state = o->state;
 	r->once = o->once;
+	r->hold = o->hold;
 	r->ready_fd = o->ready_fd;
 	list_init(&r->unsettled);
 	descriptors_raise();

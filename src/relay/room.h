@@ -34,6 +34,7 @@ struct relay {
 	const struct conf *conf;
 	const char *state;
 	bool once;
+	bool hold; /* deliver nothing */
 	struct loop *loop;
 	struct store *store;
 	struct store_port *port;
