@@ -1,6 +1,7 @@
 /* dial against streams: both ends of sys' connections, plain and TLS. */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -390,6 +391,43 @@ test_every_wait_ends(void **state)
 }
 
 static void
+slow_reader(void *arg)
+{
+	unsigned char piece[8000];
+	size_t n = 0;
+
+	for (ssize_t got; (got = recv(*(int *)arg, piece, sizeof(piece), 0)) > 0;)
+		for (ssize_t i = 0; i < got; i++)
+			if (piece[i] != (unsigned char)(n++ % 251))
+				abort();
+	if (n != 3 * 700001)
+		abort();
+}
+
+static void
+test_long_parts_arrive_whole(void **state)
+{
+	static unsigned char all[3 * 700001];
+	struct span parts[3];
+	int pair[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = (unsigned char)(i % 251);
+	for (size_t i = 0; i < 3; i++)
+		parts[i] = (struct span){ (const char *)all + i * 700001, 700001 };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_true(fd_nonblock(pair[0]));
+	struct thread *t = thread_start("reader", 0, slow_reader, &pair[1], NULL);
+	struct dial *d = dial_from_fd(pair[0], 3000, NULL);
+	assert_true(dial_send(d, parts, 3));
+	assert_int_equal(dial_bytes_out(d), sizeof(all));
+	dial_close(d);
+	thread_join(t);
+	(void)close(pair[1]);
+}
+
+static void
 cancel_later(void *arg)
 {
 	(void)poll(NULL, 0, 100);
@@ -454,6 +492,7 @@ test_high_descriptors_and_dead_peers(void **state)
 	assert_false(dial_wait(d, 0));
 	(void)close(pair[1]);
 	/* No signal, only an end. */
+	(void)signal(SIGPIPE, SIG_DFL);
 	assert_int_equal(dial_write(d, "x", 1), -1);
 	assert_int_equal(dial_why(d), DIAL_RESET);
 	dial_close(d);
@@ -503,6 +542,7 @@ main(void)
 		cmocka_unit_test(test_starttls_in_place),
 		cmocka_unit_test(test_who_is_trusted),
 		cmocka_unit_test(test_every_wait_ends),
+		cmocka_unit_test(test_long_parts_arrive_whole),
 		cmocka_unit_test(test_cancel_from_another_thread),
 		cmocka_unit_test(test_high_descriptors_and_dead_peers),
 		cmocka_unit_test(test_where_nobody_is),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +130,12 @@ test_directories(void **state)
 }
 
 static void
+on_tick(int signo)
+{
+	(void)signo;
+}
+
+static void
 test_many_parts(void **state)
 {
 	struct span parts[200];
@@ -151,13 +158,20 @@ test_many_parts(void **state)
 	assert_int_equal(pipe(ends), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
+		struct itimerval often = { { 0, 300 }, { 0, 300 } };
+		struct sigaction tick = { .sa_handler = on_tick };
+
+		(void)sigaction(SIGALRM, &tick, NULL);
+		(void)setitimer(ITIMER_REAL, &often, NULL);
 		struct span two[] = { { big, 100000 }, { big, 200000 } };
 		_exit(fd_write_parts(ends[1], two, 2) ? 0 : 1);
 	}
 	(void)close(ends[1]);
 	size_t n = 0;
-	for (ssize_t got; (got = read(ends[0], big, 777)) > 0;)
+	for (ssize_t got; (got = read(ends[0], big, 7777)) > 0;) {
 		n += (size_t)got;
+		(void)poll(NULL, 0, 1);
+	}
 	assert_int_equal(n, 300000);
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -240,6 +254,18 @@ sh(const char *script, int64_t ms, struct buf *out, int *status, struct err *err
 	return proc_run(argv, ms, out, status, err);
 }
 
+/* Dead, be it buried or not. */
+static bool
+gone(const char *pid)
+{
+	AUTO(buf_done) struct buf stat = BUF_MAX(4096);
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", atoi(pid));
+	return !file_read(AT_FDCWD, path, 0, &stat, NULL) ||
+			strstr(buf_cstr(&stat), ") Z ");
+}
+
 static void
 test_programs_within_limits(void **state)
 {
@@ -263,8 +289,12 @@ test_programs_within_limits(void **state)
 	assert_non_null(strstr(err.text, "says too much"));
 	/* One that leaves a child with the pipe behind. */
 	began = clock_mono_ms();
-	assert_true(sh("sleep 30 & echo x", 5000, &out, &status, &err));
+	buf_clear(&out);
+	assert_true(sh("sleep 30 & echo $!", 5000, &out, &status, &err));
 	assert_in_range(clock_mono_ms() - began, 0, 3000);
+	for (int i = 0; i < 100 && !gone(buf_cstr(&out)); i++)
+		(void)poll(NULL, 0, 10);
+	assert_true(gone(buf_cstr(&out)));
 	/* No descriptor of ours is in it. */
 	AUTO(fd_done) int lock = lock_take(dir, NULL, &err);
 	char look[100];
