@@ -128,6 +128,8 @@ unsigned smtp_server_tickets(const struct smtp_server *s); /* commits under way 
 bool smtp_server_in_body(const struct smtp_server *s);
 /* Is a transaction open that was not committed? */
 bool smtp_server_in_mail(const struct smtp_server *s);
+/* Messages refused for bare CR, bare LF or NUL so far (550 5.6.11). */
+unsigned smtp_server_bare(const struct smtp_server *s);
 /* Why the engine closed the session: SMTP_REFUSALS when the client said QUIT or it is
  * still open. */
 enum smtp_refusal smtp_server_why(const struct smtp_server *s);

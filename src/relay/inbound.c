@@ -227,6 +227,9 @@ answer(struct session *s, const struct smtp_question *q)
 		reply = ask_commit(s, &q->commit);
 		break;
 	case SMTP_ASK_DROP:
+		if (smtp_server_bare(s->engine) != s->bare)
+			log_event(7011, FIELDS(f_str("client", s->ip)));
+		s->bare = smtp_server_bare(s->engine);
 		mail_drop(r, s->mail);
 		s->mail = NULL;
 		break;

@@ -23,6 +23,7 @@ struct session {
 	bool closing;
 	bool in_body;
 	unsigned messages;
+	unsigned bare; /* of them refused for bare line ends, as far as it was told */
 	int64_t stamp_ms; /* monotonic: something useful happened */
 	uint64_t moved; /* octets of bodies since then */
 };
