@@ -203,7 +203,8 @@ stream_attach(struct stream *s, int fd)
 	s->fd = fd;
 	if (getpeername(fd, (struct sockaddr *)&ss, &n) == 0)
 		sockaddr_to(&ss, n, &s->peer);
-	s->readable = loop_event(s->loop, fd, EV_READ, stream_on_readable, s);
+	s->readable = loop_event(
+			s->loop, fd, EV_READ | EV_PERSIST, stream_on_readable, s);
 	s->writable = loop_event(s->loop, fd, EV_WRITE, stream_on_writable, s);
 	stream_want_read(s);
 }

@@ -26,7 +26,8 @@ struct stream {
 	int fd; /* -1: not yet, or no more */
 	struct net_addr peer;
 	struct stream_race *race; /* while connecting */
-	struct event *readable, *writable; /* one-shot */
+	struct event *readable; /* stays, so that reading costs no epoll_ctl */
+	struct event *writable; /* one-shot */
 	struct loop_timer *soon; /* what must not happen inside the host's call */
 	struct loop_timer *watchdog; /* idle limit, deadline */
 

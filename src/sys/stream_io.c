@@ -59,6 +59,7 @@ stream_handshake(struct stream *s)
 		(void)event_add(s->readable, NULL);
 		return false;
 	case TLS_WANT_WRITE:
+		(void)event_del(s->readable); /* it may be true all the while */
 		(void)event_add(s->writable, NULL);
 		return false;
 	case TLS_EOF:
@@ -151,6 +152,7 @@ stream_throw_away(struct stream *s)
 		return;
 	}
 	s->ended = true;
+	(void)event_del(s->readable);
 	if (s->lingering || why != STREAM_EOF)
 		stream_end(s, s->lingering ? s->end_why : why,
 				s->lingering ? NULL : s->said.text);
@@ -161,6 +163,7 @@ static void
 stream_input_over(struct stream *s, enum stream_end why)
 {
 	s->ended = true;
+	(void)event_del(s->readable);
 	if (why != STREAM_EOF || s->cannot_write) {
 		stream_end(s, why == STREAM_EOF ? STREAM_RESET : why, s->said.text);
 		return;
@@ -230,8 +233,10 @@ stream_on_readable(evutil_socket_t fd, short what, void *arg)
 		(void)stream_handshake(s);
 	else if (s->closing)
 		stream_throw_away(s);
-	else if (!s->paused && !s->tls)
+	else if (!s->paused && !s->tls && !s->ended)
 		stream_read(s);
+	else
+		(void)event_del(s->readable);
 }
 
 void
