@@ -58,7 +58,8 @@ recipient_json(const struct queue_recipient *r)
 			cli_json_span(r->address), "status", recipient_status(r),
 			"attempts", (int)r->attempts, "next_try",
 			cli_json_time(r->next_try_ms), "last_reply",
-			cli_json_span(r->reply), "route", cli_json_span(r->hop));
+			cli_json_span(reply_of(&reply, r->code, r->reply)), "route",
+			cli_json_span(r->hop));
 }
 
 /* An empty span as null: the message has no such thing. */
