@@ -3,15 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "connect.h"
+#include "dial_in.h"
 #include "postern/clock.h"
 #include "postern/file.h"
 #include "tls_io.h"
@@ -21,11 +20,6 @@ enum {
 	IDLE_PRESET_MS = 60000,
 	PARTS_AT_ONCE = 64,
 	RECORD = 15 * 1024
-};
-
-struct dial_cancel {
-	int fd;
-	atomic_bool called;
 };
 
 struct dial {
@@ -614,58 +608,4 @@ uint64_t
 dial_bytes_out(const struct dial *d)
 {
 	return d->out;
-}
-
-struct dial_cancel *
-dial_cancel_new(struct err *err)
-{
-	struct dial_cancel *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		abort();
-	c->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (c->fd < 0) {
-		(void)err_errno(err, 0, errno, "cannot make an eventfd");
-		free(c);
-		return NULL;
-	}
-	return c;
-}
-
-void
-dial_cancel_now(struct dial_cancel *c)
-{
-	const uint64_t one = 1;
-	int no = errno;
-
-	if (!atomic_exchange(&c->called, true)) {
-		ssize_t put = write(c->fd, &one, sizeof(one));
-		(void)put;
-	}
-	errno = no;
-}
-
-bool
-dial_cancelled(const struct dial_cancel *c)
-{
-	return atomic_load(&c->called);
-}
-
-void
-dial_cancel_reset(struct dial_cancel *c)
-{
-	uint64_t rings;
-	ssize_t got = read(c->fd, &rings, sizeof(rings));
-
-	(void)got;
-	atomic_store(&c->called, false);
-}
-
-void
-dial_cancel_free(struct dial_cancel *c)
-{
-	if (!c)
-		return;
-	fd_done(&c->fd);
-	free(c);
 }
