@@ -13,6 +13,9 @@ enum {
 	GROUP_JOBS = 1000,
 	GROUP_OCTETS = 8 * 1024 * 1024,
 	GATHER_PERCENT = 30,
+	/* Where a sync takes less than this, waking a thread costs as much as the sync, and
+	 * groups would stay small for nothing. */
+	GATHER_LEAST_US = 1000,
 };
 
 struct store_port {
@@ -108,13 +111,14 @@ unpack(struct store *s, struct list *waiting, int64_t wait_ms)
 static void
 gather(struct store *s, struct list *waiting)
 {
+	int64_t share_us = (int64_t)(atomic_load(&s->sync_us) * GATHER_PERCENT / 100);
 	int64_t until = clock_mono_us() +
-			(int64_t)(atomic_load(&s->sync_us) * GATHER_PERCENT / 100);
+			(share_us > GATHER_LEAST_US ? share_us : GATHER_LEAST_US);
 	while (atomic_load(&s->about_to_end) > 0) {
-		int64_t left_ms = (until - clock_mono_us()) / 1000;
-		if (left_ms <= 0)
+		int64_t left_us = until - clock_mono_us();
+		if (left_us <= 0)
 			return;
-		unpack(s, waiting, left_ms);
+		unpack(s, waiting, (left_us + 999) / 1000);
 	}
 }
 
