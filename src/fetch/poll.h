@@ -32,6 +32,7 @@ struct fetch_poll {
 	struct dial_cancel *cancel; /* end at once */
 	const atomic_bool *ending; /* end in order: retrieve no more */
 	struct fetch_memo *memo;
+	struct dial *connected; /* use this connection for the first session; NULL: make one */
 	bool look_only; /* log in, list, leave; nothing is logged */
 	bool scheduled; /* it comes again by itself: next_ms is to be set */
 	struct fetch_result result;

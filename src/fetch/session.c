@@ -126,7 +126,7 @@ tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
 }
 
 static bool
-connect_server(struct pop_session *s)
+dial_server(struct pop_session *s)
 {
 	const struct conf_account *a = s->poll->account;
 	struct dial_to to = {
@@ -144,12 +144,24 @@ connect_server(struct pop_session *s)
 
 	if (a->tls != CONF_TLS_NONE && !s->poll->tls)
 		return pop_fail(s, 8002, "%s", s->poll->tls_error.text);
-	s->low.dial = dial_open(&to, &why, &err);
+	s->low.dial = s->poll->connected;
+	s->poll->connected = NULL;
+	if (!s->low.dial)
+		s->low.dial = dial_open(&to, &why, &err);
 	if (!s->low.dial)
 		return tls_failed(s, why, &err);
 	net_addr_text(dial_peer(s->low.dial), s->ip);
+	return true;
+}
 
-	mailstream *stream = pop_low_stream(&s->low);
+static bool
+connect_server(struct pop_session *s)
+{
+	mailstream *stream;
+
+	if (!dial_server(s))
+		return false;
+	stream = pop_low_stream(&s->low);
 	if (!stream)
 		abort();
 	pop_init(&s->wire, stream);
