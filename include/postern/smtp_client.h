@@ -13,7 +13,7 @@
  *
  * Every recipient of every message gets exactly one verdict before the message's own
  * fact, whatever the peer does; what is undecided when the session breaks is deferred.
- * Belongs to one thread. Memory: at most 200 KB, and 1 octet per recipient under way;
+ * Belongs to one thread. Memory: at most 300 KB, and 1 octet per recipient under way;
  * 256 KB more with a transcript. */
 #ifndef POSTERN_SMTP_CLIENT_H
 #define POSTERN_SMTP_CLIENT_H

@@ -21,7 +21,7 @@
  * session. So a host writes output as soon as it can, but reads before it writes the
  * greeting if it wants to catch early talkers.
  *
- * Belongs to one thread. Memory: about 70 KB at most, for internal sessions 300 KB. */
+ * Belongs to one thread. Memory: at most about 200 KB, for internal sessions 1 MB. */
 #ifndef POSTERN_SMTP_SERVER_H
 #define POSTERN_SMTP_SERVER_H
 

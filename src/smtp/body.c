@@ -187,55 +187,46 @@ clean_run(const struct smtp_stuff *st, struct span s, bool line, bool *at_line)
 	}
 }
 
+/* A line end of any kind goes out; `taken` octets of *in are it. */
+static struct span
+line_end(struct smtp_stuff *s, struct span *in, size_t taken, bool pair)
+{
+	struct span as_it_is = taken > 0 ? SPAN("\n") : SPAN("\r");
+
+	*in = span_skip(*in, taken);
+	s->changed |= !pair && s->crlf;
+	s->at = pair || s->crlf ? SMTP_STUFF_LINE : SMTP_STUFF_TEXT;
+	return pair || s->crlf ? SPAN("\r\n") : as_it_is;
+}
+
 bool
 smtp_stuff_next(struct smtp_stuff *s, struct span *in, struct span *out)
 {
-	while (in->n > 0) {
-		char c = in->p[0];
-		bool line = s->at == SMTP_STUFF_LINE;
+	if (in->n > 0 && in->p[0] == '\r' && s->at != SMTP_STUFF_CR) {
+		s->at = SMTP_STUFF_CR; /* kept back until it is known what follows */
+		*in = span_skip(*in, 1);
+	}
+	if (in->n == 0)
+		return false;
 
-		if (s->at == SMTP_STUFF_CR) { /* kept back */
-			bool pair = c == '\n';
-
-			s->at = pair || s->crlf ? SMTP_STUFF_LINE : SMTP_STUFF_TEXT;
-			s->changed |= !pair && s->crlf;
-			if (pair)
-				*in = span_skip(*in, 1);
-			*out = pair || s->crlf ? SPAN("\r\n") : SPAN("\r");
-			return true;
-		}
-		if (c == '\r') {
-			if (in->n > 1 && in->p[1] == '\n') {
-				*out = span_first(*in, 2);
-				*in = span_skip(*in, 2);
-				s->at = SMTP_STUFF_LINE;
-				return true;
-			}
-			s->at = SMTP_STUFF_CR;
-			*in = span_skip(*in, 1);
-			continue;
-		}
-		if (c == '\n') { /* bare: a CR before it was handled above */
-			*in = span_skip(*in, 1);
-			s->changed |= s->crlf;
-			s->at = s->crlf ? SMTP_STUFF_LINE : SMTP_STUFF_TEXT;
-			*out = s->crlf ? SPAN("\r\n") : SPAN("\n");
-			return true;
-		}
-		if (line && s->dots && c == '.') {
-			/* The second dot is the message's own: it goes with its line. */
-			s->at = SMTP_STUFF_TEXT;
-			*out = SPAN(".");
-			return true;
-		}
-
+	bool lf = in->p[0] == '\n';
+	bool line = s->at == SMTP_STUFF_LINE;
+	if (s->at == SMTP_STUFF_CR) {
+		*out = line_end(s, in, lf, lf);
+	} else if (lf) {
+		*out = line_end(s, in, 1, false);
+	} else if (line && s->dots && in->p[0] == '.') {
+		/* The second dot is the message's own: it goes with its line. */
+		s->at = SMTP_STUFF_TEXT;
+		*out = SPAN(".");
+	} else {
 		size_t n = clean_run(s, *in, line, &line);
+
 		*out = span_first(*in, n);
 		*in = span_skip(*in, n);
 		s->at = line ? SMTP_STUFF_LINE : SMTP_STUFF_TEXT;
-		return true;
 	}
-	return false;
+	return true;
 }
 
 struct span

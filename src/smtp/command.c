@@ -17,7 +17,7 @@ is_helo(struct span name)
 		char low = ascii_lower(name.p[i]);
 
 		if (!((low >= 'a' && low <= 'z') || (low >= '0' && low <= '9') ||
-				    memchr("-._:[]", low, 6)))
+				    (low != '\0' && strchr("-._:[]", low))))
 			return false;
 	}
 	return true;

@@ -279,6 +279,20 @@ write_dots(struct smtp_client *c, struct under_way *u, struct span bytes, bool l
 	return took;
 }
 
+/* The same with its bare CRs and LFs made CRLF. */
+static struct span
+normalised(struct smtp_client *c, struct under_way *u, struct span chunk, bool last)
+{
+	struct span piece;
+
+	buf_clear(&c->scratch);
+	while (smtp_stuff_next(&u->stuff, &chunk, &piece))
+		MUST(buf_add(&c->scratch, piece));
+	if (last)
+		MUST(buf_add(&c->scratch, smtp_stuff_end(&u->stuff)));
+	return buf_span(&c->scratch);
+}
+
 static size_t
 write_chunk(struct smtp_client *c, struct under_way *u, struct span bytes, bool last)
 {
@@ -288,16 +302,8 @@ write_chunk(struct smtp_client *c, struct under_way *u, struct span bytes, bool 
 	size_t took = chunk.n;
 
 	last = last && took == bytes.n;
-	if (!u->exact) {
-		struct span piece;
-
-		buf_clear(&c->scratch);
-		while (smtp_stuff_next(&u->stuff, &chunk, &piece))
-			MUST(buf_add(&c->scratch, piece));
-		if (last)
-			MUST(buf_add(&c->scratch, smtp_stuff_end(&u->stuff)));
-		chunk = buf_span(&c->scratch);
-	}
+	if (!u->exact)
+		chunk = normalised(c, u, chunk, last);
 	if (chunk.n == 0 && !last)
 		return took;
 	MUST(buf_addf(&line, "BDAT %zu%s", chunk.n, last ? " LAST" : ""));

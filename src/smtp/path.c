@@ -34,7 +34,7 @@ is_let_dig(char c)
 static bool
 is_atext(char c)
 {
-	return is_let_dig(c) || memchr("!#$%&'*+-/=?^_`{|}~", c, 19);
+	return is_let_dig(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
 static bool
@@ -115,32 +115,42 @@ is_ipv6(struct span s)
 	return s.n == 0 && (gap ? groups < 8 : groups == 8);
 }
 
+/* Length of the "[...]" at the start of s, 0 when it is no address literal. */
+static size_t
+literal_len(struct span s)
+{
+	size_t end = span_find(s, ']');
+	struct span in = span_skip(span_first(s, end), 1);
+
+	if (end == s.n || end + 1 > DOMAIN_MAX)
+		return 0;
+	if (span_starts_nocase(in, SPAN("IPv6:")))
+		return is_ipv6(span_skip(in, 5)) ? end + 1 : 0;
+	return is_ipv4(in) ? end + 1 : 0;
+}
+
+static bool
+is_label(char c)
+{
+	return is_let_dig(c) || c == '-' || c == '_';
+}
+
 /* Length of the name or literal at the start of s, 0 when there is none. */
 static size_t
 domain_len(struct span s)
 {
-	if (s.n > 0 && s.p[0] == '[') {
-		size_t end = span_find(s, ']');
-		struct span in = { s.p + 1, end - 1 };
-
-		if (end == s.n || end + 1 > DOMAIN_MAX)
-			return 0;
-		if (span_starts_nocase(in, SPAN("IPv6:")))
-			return is_ipv6(span_skip(in, 5)) ? end + 1 : 0;
-		return is_ipv4(in) ? end + 1 : 0;
-	}
-
 	size_t at = 0;
-	for (;;) {
-		size_t from = at;
 
-		while (at < s.n &&
-				(is_let_dig(s.p[at]) || s.p[at] == '-' ||
-						s.p[at] == '_'))
-			at++;
-		if (at == from || at - from > LABEL_MAX || s.p[from] == '-' ||
-				s.p[at - 1] == '-')
+	if (s.n > 0 && s.p[0] == '[')
+		return literal_len(s);
+	for (;;) {
+		struct span label = span_skip(s, at);
+
+		label = span_first(label, run(label, is_label));
+		if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' ||
+				label.p[label.n - 1] == '-')
 			return 0;
+		at += label.n;
 		if (at == s.n || s.p[at] != '.')
 			return at > DOMAIN_MAX ? 0 : at;
 		at++;

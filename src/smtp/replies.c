@@ -220,11 +220,10 @@ on_data_reply(struct smtp_client *c, struct under_way *u, struct verdict v)
 {
 	u->data_in = true;
 	if (c->heard.code == 354) {
-		if (u->dead && u->accepted > 0) {
-			/* MAIL was refused, RCPT was not: whose transaction is this? */
+		/* MAIL was refused, RCPT was not: whose transaction is this? Nobody was
+		 * accepted: does LMTP then answer the dot? */
+		if (u->accepted > 0 ? u->dead : c->lmtp) {
 			broken(c);
-		} else if (c->lmtp && u->accepted == 0) {
-			broken(c); /* will there be a reply to the dot? */
 		} else if (u->dead || u->accepted == 0) {
 			flight_lone_dot(c, u);
 			die(c, u, c->head_verdict);

@@ -99,10 +99,13 @@ smtp_have_it(void)
 	return (struct smtp_reply){ 250, "2.0.0", "already have it" };
 }
 
-static bool
-is_control(char c)
+/* Control bytes have no place in a line. */
+static char
+shown(char c)
 {
-	return (unsigned char)c < 0x20 || c == 0x7f;
+	if ((unsigned char)c < 0x20 || c == 0x7f)
+		return '?';
+	return c;
 }
 
 bool
@@ -126,7 +129,7 @@ smtp_reply_print(struct buf *out, struct smtp_reply r)
 		*at++ = ' ';
 	}
 	for (size_t i = 0; i < text; i++)
-		*at++ = is_control(r.text[i]) ? '?' : r.text[i];
+		*at++ = shown(r.text[i]);
 	*at++ = '\r';
 	*at++ = '\n';
 	buf_grown(out, (size_t)(at - p));
@@ -148,11 +151,9 @@ esc_len(struct span s, char class)
 	if (s.n < 5 || s.p[0] != class)
 		return 0;
 	for (unsigned part = 0; part < 3; part++) {
-		size_t from = i;
-
 		if (part > 0 && (i >= s.n || s.p[i++] != '.'))
 			return 0;
-		from = i;
+		size_t from = i;
 		while (i < s.n && i - from < 3 && is_digit(s.p[i]))
 			i++;
 		if (i == from)
@@ -239,36 +240,37 @@ smtp_reader_done(struct smtp_reader *r)
 	buf_done(&r->raw);
 }
 
+/* The text of a later line, without code and repeated enhanced code. */
+static struct span
+later_text(struct span line, struct span esc)
+{
+	line = span_skip(line, line.n < 4 ? line.n : 4);
+	if (esc.n > 0 && span_starts(line, esc))
+		line = span_skip(line, esc.n);
+	while (line.n > 0 && line.p[0] == ' ')
+		line = span_skip(line, 1);
+	return line;
+}
+
 void
 smtp_heard_line(const struct smtp_heard *h, char *text, size_t size)
 {
 	struct span rest = h->raw;
+	struct span line = span_until(&rest, '\n');
 	size_t at = 0;
-	size_t esc = strlen(h->esc);
 
-	for (bool first = true; rest.n > 0; first = false) {
-		struct span line = span_until(&rest, '\n');
-
-		if (!first) {
-			line = span_skip(line, line.n < 4 ? line.n : 4);
-			if (esc > 0 && span_starts(line, (struct span){ h->esc, esc }))
-				line = span_skip(line, esc);
-			while (line.n > 0 && line.p[0] == ' ')
-				line = span_skip(line, 1);
-			if (line.n == 0)
-				continue;
-			if (at + 1 < size)
-				text[at++] = ' ';
-		}
-		for (size_t i = 0; i < line.n && at + 1 < size; i++) {
-			bool dash = first && i == 3 && line.p[i] == '-';
-
-			text[at++] = dash			? ' '
-					: is_control(line.p[i]) ? '?'
-								: line.p[i];
-		}
+	for (;;) {
+		for (size_t i = 0; i < line.n && at + 1 < size; i++)
+			text[at++] = shown(line.p[i]);
+		if (rest.n == 0)
+			break;
+		line = later_text(span_until(&rest, '\n'), span_of(h->esc));
+		if (line.n > 0 && at + 1 < size)
+			text[at++] = ' ';
 	}
 	text[at] = '\0';
+	if (at > 3)
+		text[3] = ' '; /* the dash of a first line that is not the last */
 }
 
 struct verdict

@@ -9,54 +9,7 @@
 #include "postern/must.h"
 #include "session.h"
 
-/* ---- saying ---- */
-
-static unsigned
-open_tickets(const struct smtp_server *s)
-{
-	return (unsigned)(s->next - s->first);
-}
-
-static struct ticket *
-ticket_at(struct smtp_server *s, uint64_t number)
-{
-	return &s->tickets[number % s->max_tickets];
-}
-
-/* Where the next reply belongs: behind the open tickets, if any. */
-static struct buf *
-place(struct smtp_server *s)
-{
-	return open_tickets(s) > 0 ? &s->held : &s->out.b;
-}
-
-static void
-placed(struct smtp_server *s, size_t before)
-{
-	if (open_tickets(s) > 0)
-		ticket_at(s, s->next - 1)->tail += s->held.n - before;
-}
-
-void
-session_say_raw(struct smtp_server *s, struct span lines)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	/* There is room: feed() stops at OUTPUT_PAUSE. */
-	MUST(buf_add(b, lines));
-	placed(s, before);
-}
-
-void
-session_say(struct smtp_server *s, struct smtp_reply r)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	MUST(smtp_reply_print(b, r));
-	placed(s, before);
-}
+/* ---- refusing ---- */
 
 void
 session_over(struct smtp_server *s, enum smtp_refusal why)
@@ -300,19 +253,19 @@ static bool
 has_room(const struct smtp_server *s)
 {
 	return sink_left(&s->out) + s->held.n < OUTPUT_PAUSE &&
-			open_tickets(s) < s->max_tickets;
+			session_tickets(s) < s->max_tickets;
 }
 
 /* What must be asked though the client said nothing more. */
-static void
-ask_rest(struct smtp_server *s)
+void
+session_ask_rest(struct smtp_server *s)
 {
 	if (s->ask.kind != SMTP_ASK_NOTHING)
 		return;
 	if (s->drop_due) {
 		s->drop_due = false;
 		s->ask.kind = SMTP_ASK_DROP;
-	} else if (s->mode == MODE_OVER && open_tickets(s) == 0) {
+	} else if (s->mode == MODE_OVER && session_tickets(s) == 0) {
 		s->ask.kind = SMTP_ASK_CLOSE;
 	}
 }
@@ -340,199 +293,9 @@ smtp_server_feed(struct smtp_server *s, struct span in)
 		} else {
 			used += feed_route(s, rest);
 		}
-		ask_rest(s);
+		session_ask_rest(s);
 	}
 	return used;
-}
-
-/* ---- answers ---- */
-
-const struct smtp_question *
-smtp_server_ask(const struct smtp_server *s)
-{
-	return &s->ask;
-}
-
-static bool
-is_yes(struct smtp_reply r)
-{
-	return r.code >= 200 && r.code < 300;
-}
-
-/* "250 2.1.5 u@d": the yes that names an address, unless the host has better words. */
-static void
-say_yes(struct smtp_server *s, struct smtp_reply r, struct span head,
-		struct span mailbox, struct span tail)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	if (r.text) {
-		session_say(s, r);
-		return;
-	}
-	MUST(buf_add(b, head) && buf_add(b, mailbox) && buf_add(b, tail));
-	placed(s, before);
-}
-
-static void
-say_no(struct smtp_server *s, struct smtp_reply r)
-{
-	session_say(s, r);
-	if (r.code == 421) {
-		session_void(s, s->state);
-		session_over(s, SMTP_REFUSE_SHUTDOWN);
-	} else if (r.code >= 500) {
-		session_count(s, 1);
-	}
-}
-
-static void
-answer_mail(struct smtp_server *s, struct smtp_reply r)
-{
-	if (!is_yes(r)) {
-		say_no(s, r);
-		return;
-	}
-	s->in_mail = true;
-	s->collected = s->ask.mail.collected;
-	s->body = s->ask.mail.body;
-	s->routed = false;
-	s->recipients = 0;
-	s->size = 0;
-	/* A collected message for nobody is welcome: it goes to Badmail. */
-	s->state = s->collected ? ST_RCPT : ST_MAIL;
-	struct span sender = s->ask.mail.sender.mailbox;
-	say_yes(s, r, SPAN("250 2.1.0 "), sender.n > 0 ? sender : SPAN("<>"),
-			SPAN("....Sender OK\r\n"));
-}
-
-static void
-answer_rcpt(struct smtp_server *s, struct smtp_reply r)
-{
-	/* The host remembers whom it refused to a collected message. */
-	s->recipients += is_yes(r) || s->collected;
-	if (!is_yes(r)) {
-		say_no(s, r);
-		return;
-	}
-	s->state = ST_RCPT;
-	say_yes(s, r, SPAN("250 2.1.5 "), s->ask.path.mailbox, SPAN("\r\n"));
-}
-
-static void
-answer_body(struct smtp_server *s, struct smtp_reply r, size_t n)
-{
-	s->size += n;
-	if (r.code >= 400) {
-		session_fail(s, r);
-		session_void(s, s->state);
-	}
-	if (s->mode == MODE_CHUNK && s->left == 0)
-		session_chunk_done(s);
-}
-
-static void
-answer_commit(struct smtp_server *s, struct smtp_reply r)
-{
-	s->in_mail = false;
-	s->state = ST_READY;
-	if (r.code != 0) {
-		session_say(s,
-				r.text ? r
-				       : (struct smtp_reply){ r.code, "2.6.0",
-							 "Queued mail for delivery" });
-		if (is_yes(r))
-			s->weight = 0;
-		return;
-	}
-	if (!s->tickets) {
-		s->tickets = calloc(s->max_tickets, sizeof(*s->tickets));
-		if (!s->tickets)
-			abort();
-	}
-	*ticket_at(s, s->next++) =
-			(struct ticket){ .reply = BUF_MAX(TICKET_REPLY_MAX) };
-}
-
-void
-smtp_server_answer(struct smtp_server *s, struct smtp_reply r)
-{
-	enum smtp_ask kind = s->ask.kind;
-	size_t n = kind == SMTP_ASK_BODY ? s->ask.bytes.n : 0;
-
-	MUST(r.code != 0 || kind == SMTP_ASK_BODY || kind == SMTP_ASK_COMMIT ||
-			kind == SMTP_ASK_DROP);
-	if (kind == SMTP_ASK_CLOSE)
-		return;
-	/* The question stays readable for the handlers; they may open another. */
-	s->ask.kind = SMTP_ASK_NOTHING;
-	switch (kind) {
-	case SMTP_ASK_MAIL:
-		answer_mail(s, r);
-		break;
-	case SMTP_ASK_RCPT:
-		answer_rcpt(s, r);
-		break;
-	case SMTP_ASK_VRFY:
-		if (is_yes(r))
-			say_yes(s, r,
-					SPAN("252 2.1.5 Cannot VRFY user, but will take message "
-					     "for <"),
-					s->ask.path.mailbox, SPAN(">\r\n"));
-		else
-			say_no(s, r);
-		break;
-	case SMTP_ASK_ROUTE:
-		session_say(s,
-				r.text ? r
-				       : (struct smtp_reply){ r.code, "2.0.0", "OK" });
-		break;
-	case SMTP_ASK_BODY:
-		answer_body(s, r, n);
-		break;
-	case SMTP_ASK_COMMIT:
-		answer_commit(s, r);
-		break;
-	case SMTP_ASK_NOTHING:
-	case SMTP_ASK_DROP:
-	case SMTP_ASK_CLOSE:
-		break;
-	}
-	ask_rest(s);
-}
-
-void
-smtp_server_committed(struct smtp_server *s, uint64_t number, struct smtp_reply r)
-{
-	size_t freed = 0;
-
-	MUST(number >= s->first && number < s->next);
-	struct ticket *t = ticket_at(s, number);
-	MUST(t->reply.n == 0);
-	if (!r.text)
-		r = (struct smtp_reply){ r.code, "2.6.0", "Queued mail for delivery" };
-	if (is_yes(r))
-		s->weight = 0;
-	if (number > s->first) {
-		MUST(smtp_reply_print(&t->reply, r));
-		return;
-	}
-	MUST(smtp_reply_print(&s->out.b, r));
-	for (;;) {
-		t = ticket_at(s, s->first++);
-		MUST(buf_add(&s->out.b,
-				span_first(span_skip(buf_span(&s->held), freed),
-						t->tail)));
-		freed += t->tail;
-		if (s->first == s->next || ticket_at(s, s->first)->reply.n == 0)
-			break;
-		t = ticket_at(s, s->first);
-		MUST(buf_add(&s->out.b, buf_span(&t->reply)));
-		buf_done(&t->reply);
-	}
-	buf_drop(&s->held, freed);
-	ask_rest(s);
 }
 
 /* ---- output, birth and end ---- */
@@ -549,7 +312,7 @@ smtp_server_sent(struct smtp_server *s, size_t n)
 	MUST(n <= sink_left(&s->out));
 	sink_sent(&s->out, n);
 	s->greeted |= n > 0;
-	if (sink_left(&s->out) == 0 && open_tickets(s) == 0)
+	if (sink_left(&s->out) == 0 && session_tickets(s) == 0)
 		s->drain = false;
 }
 
@@ -566,7 +329,7 @@ smtp_server_end(struct smtp_server *s, enum smtp_refusal why)
 	session_say(s, smtp_refuse(why));
 	session_void(s, s->state);
 	session_over(s, why);
-	ask_rest(s);
+	session_ask_rest(s);
 }
 
 static void
@@ -617,7 +380,7 @@ smtp_server_free(struct smtp_server *s)
 	if (!s)
 		return;
 	for (uint64_t i = s->first; i < s->next; i++)
-		buf_done(&ticket_at(s, i)->reply);
+		buf_done(&s->tickets[i % s->max_tickets].reply);
 	free(s->tickets);
 	buf_done(&s->line);
 	buf_done(&s->out.b);
@@ -645,7 +408,7 @@ smtp_server_esmtp(const struct smtp_server *s)
 unsigned
 smtp_server_tickets(const struct smtp_server *s)
 {
-	return open_tickets(s);
+	return session_tickets(s);
 }
 
 bool

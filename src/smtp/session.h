@@ -1,6 +1,6 @@
 /* session: the inside of the receiving engine, shared by its files.
  *
- * server.c moves bytes and answers, command.c knows the verbs, mail.c reads the
+ * server.c moves bytes, answer.c answers in order, command.c knows the verbs, mail.c reads the
  * arguments of MAIL. */
 #ifndef SMTP_SESSION_H
 #define SMTP_SESSION_H
@@ -43,54 +43,64 @@ struct ticket {
 
 struct smtp_server {
 	char hostname[256];
+	char helo[256];
 	char peer[64];
 	uint64_t size_limit;
 	uint32_t max_recipients, max_errors, max_tickets;
-	bool internal;
+	uint32_t weight; /* of errors */
 
 	enum state state;
 	enum mode mode;
-	struct smtp_question ask;
-	bool drop_due; /* the host still holds a void transaction */
 	enum smtp_refusal why;
-	uint32_t weight; /* of errors */
 	unsigned bare_refused; /* messages with bare CR, LF or NUL: event 7011 */
-	bool esmtp;
-	char helo[256];
+	struct smtp_question ask;
 
-	/* The line so far, when it came in pieces. */
+	/* The line so far, when it came in pieces; it may be too long to be kept. */
 	struct buf line;
-	size_t line_n; /* its length, though it may be too long to be kept */
-	bool line_cr; /* its last byte is CR */
+	size_t line_n;
 
-	/* Output. `drain`: what was said last must be taken before more may come in. */
+	/* Output. */
 	struct sink out;
 	struct buf held;
-	bool drain;
-	bool greeted; /* some of the greeting was taken */
 	struct ticket *tickets; /* ring of max_tickets, made at the first */
 	uint64_t first, next; /* numbers of the open ones */
 
 	/* The transaction. */
-	bool in_mail; /* the host knows it */
-	bool collected, routed;
-	enum smtp_body_kind body;
-	uint32_t recipients;
 	uint64_t size; /* octets handed over */
-	struct smtp_scan scan;
-	struct smtp_dots dots;
 	struct buf decoded; /* parts of XCOLLECT, until MAIL is answered */
 	struct buf fail; /* the reply at the end of what is being thrown away */
+	struct smtp_dots dots;
+	struct smtp_scan scan;
+	enum smtp_body_kind body;
+	uint32_t recipients;
 
 	/* BDAT and XROUTE. */
 	uint64_t left; /* octets of the chunk or record to come */
-	bool last;
 	struct buf route; /* when it comes in pieces */
+	bool last;
+
+	bool internal, esmtp;
+	bool greeted; /* some of the greeting was taken */
+	bool line_cr; /* the last byte of the line so far is CR */
+	bool drain; /* what was said last must be taken before more may come in */
+	bool in_mail; /* the host knows the transaction */
+	bool drop_due; /* and must be told that it is void */
+	bool collected, routed;
 };
 
-/* server.c */
+static inline unsigned
+session_tickets(const struct smtp_server *s)
+{
+	return (unsigned)(s->next - s->first);
+}
+
+/* answer.c */
 void session_say(struct smtp_server *s, struct smtp_reply r);
 void session_say_raw(struct smtp_server *s, struct span lines);
+
+/* server.c */
+/* Asks what must be asked though the client said nothing more. */
+void session_ask_rest(struct smtp_server *s);
 /* Refuses a command; too many refusals end the session. */
 void session_refuse(struct smtp_server *s, enum smtp_refusal why);
 void session_count(struct smtp_server *s, uint32_t weight);
