@@ -14,7 +14,7 @@ enum { MAILS_MAX = 4000 };
 struct provider_mail {
 	char uid[32];
 	struct buf data;
-	bool gone;
+	atomic_bool gone;
 };
 
 struct provider {
@@ -23,12 +23,13 @@ struct provider {
 	pthread_t thread;
 	struct provider_mail *mails;
 	size_t n;
-	const char *caps; /* lines with CRLF; NULL: CAPA is refused */
-	bool no_uidl; /* UIDL is refused */
-	const char *verb,
-			*reply; /* a command that begins so gets this reply, "": is cut */
-	long cut_at; /* octets after which the connection is cut; < 0: never */
-	long sent; /* in the last session */
+	_Atomic(const char *) caps; /* lines with CRLF; NULL: CAPA is refused */
+	atomic_bool no_uidl; /* UIDL is refused */
+	_Atomic(const char *)
+			verb; /* a command that begins so gets this reply, "": is cut */
+	_Atomic(const char *) reply;
+	atomic_long cut_at; /* octets after which the connection is cut; < 0: never */
+	atomic_long sent; /* in the last session */
 	atomic_uint sessions, retrieved, out_of_turn; /* commands before their turn */
 };
 
@@ -56,6 +57,7 @@ struct relay_stub {
 };
 
 void relay_stub_open(struct relay_stub *r, const char *state);
+void relay_stub_settle(struct relay_stub *r, const char *account, const char *uid);
 void relay_stub_close(struct relay_stub *r);
 
 #endif

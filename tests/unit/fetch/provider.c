@@ -108,12 +108,14 @@ command(struct talk *t, const char *line)
 	struct provider *p = t->p;
 	size_t number = strlen(line) > 5 ? (size_t)atol(line + 5) : 0;
 
-	if (p->verb && begins(line, p->verb)) {
-		say(t, p->reply);
-		t->dead = t->dead || p->reply[0] == '\0';
-	} else if (begins(line, "CAPA") && p->caps) {
+	const char *verb = p->verb, *reply = p->reply, *caps = p->caps;
+
+	if (verb && begins(line, verb)) {
+		say(t, reply);
+		t->dead = t->dead || reply[0] == '\0';
+	} else if (begins(line, "CAPA") && caps) {
 		say(t, "+OK\r\n");
-		say(t, p->caps);
+		say(t, caps);
 		say(t, ".\r\n");
 	} else if (begins(line, "USER") || begins(line, "PASS")) {
 		say(t, "+OK\r\n");

@@ -8,6 +8,8 @@
 
 #include "peers.h"
 #include "postern/clock.h"
+#include "postern/header.h"
+#include "postern/origin.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
 
@@ -37,6 +39,15 @@ add_recipient(struct part *t, struct span who)
 	text_of(t->recipients + n, sizeof(t->recipients) - n, who);
 }
 
+/* What the relay finds in the header. */
+static struct span
+message_id(struct span data)
+{
+	struct header_field f;
+
+	return header_find(data, SPAN("Message-ID"), &f) ? span_trim(f.body) : SPAN("");
+}
+
 /* As the relay does it: origin and message in one synced transaction. */
 static struct smtp_reply
 commit(struct relay_stub *r, struct store *store, struct part *t,
@@ -53,7 +64,7 @@ commit(struct relay_stub *r, struct store *store, struct part *t,
 		.id = store_new_id(store, clock_wall_ms()),
 		.account = span_of(t->account),
 		.uidl = span_of(t->uid),
-		.message_id = SPAN("<same@nwtraders.test>"),
+		.message_id = message_id(buf_span(&t->body)),
 		.arrived_ms = clock_wall_ms(),
 		.body = span_first(buf_span(&t->body), BODY_BLOB_MAX),
 		.spool_fd = -1,
@@ -179,6 +190,35 @@ converse(struct relay_stub *r, int fd)
 	smtp_server_free(s);
 	buf_done(&t.body);
 	buf_done(&in);
+}
+
+/* QUIT was confirmed: what the relay is told by CTL_SETTLED. */
+void
+relay_stub_settle(struct relay_stub *r, const char *account, const char *uid)
+{
+	struct span uidl = span_of(uid);
+	struct origin_change change = {
+		.job = { .work = STORE_ORIGINS },
+		.act = ORIGIN_ACT_SETTLE,
+		.account = span_of(account),
+		.now_ms = clock_wall_ms(),
+		.uidls = &uidl,
+		.n = 1,
+	};
+	struct err err;
+	struct store *visitor = store_open(r->state,
+			&(struct store_options){ .now_ms = clock_wall_ms() }, NULL,
+			&err);
+	struct list jobs;
+
+	if (!visitor)
+		abort();
+	list_init(&jobs);
+	list_add(&jobs, &change.job.link);
+	store_run(visitor, &jobs);
+	if (change.job.result != STORE_DONE)
+		abort();
+	store_close(visitor);
 }
 
 static void *

@@ -411,6 +411,42 @@ test_kept_messages_stay_and_come_once(void **state)
 	assert_int_equal(provider_left(&w->provider), 3);
 }
 
+/* Deleted there with QUIT confirmed, and listed again: the deletion came undone. */
+static void
+test_message_that_came_back_is_deleted_again(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 2);
+	assert_int_equal(poll_once(w).deleted, 2);
+	relay_stub_settle(&w->relay, "contoso", "uid-00001");
+	w->provider.mails[0].gone = false;
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.collected, 0);
+	assert_int_equal(r.known, 1);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 2);
+}
+
+/* The server gave the unique-id of a deleted message to another one (P02). */
+static void
+test_reused_unique_id_loses_nothing(void **state)
+{
+	struct world *w = *state;
+
+	put_some(w, 1);
+	assert_int_equal(poll_once(w).deleted, 1);
+	relay_stub_settle(&w->relay, "contoso", "uid-00001");
+	provider_put(&w->provider, "uid-00001",
+			SPAN("To: ann@contoso.test\r\nMessage-ID: <other@x.test>\r\n\r\nother\r\n"));
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.collected, 1);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 2);
+}
+
 static void
 test_never_pipelines_unasked(void **state)
 {
@@ -584,6 +620,8 @@ main(void)
 		IN_WORLD(test_unique_ids_refused_for_now),
 		IN_WORLD(test_without_unique_ids_content_tells),
 		IN_WORLD(test_kept_messages_stay_and_come_once),
+		IN_WORLD(test_message_that_came_back_is_deleted_again),
+		IN_WORLD(test_reused_unique_id_loses_nothing),
 		IN_WORLD(test_never_pipelines_unasked),
 		IN_WORLD(test_sessions_end_at_their_limit),
 		IN_WORLD(test_relay_puts_off),
