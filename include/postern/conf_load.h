@@ -19,6 +19,7 @@ enum {
 struct conf_fault {
 	bool warning; /* the configuration may be used all the same */
 	int event; /* 4045 and so on; 0: none */
+	const char *account, *domain; /* whom the event is about, or NULL */
 	const char *file;
 	struct conf_mark mark; /* line 0: about the file as a whole */
 	const char *text; /* one line */

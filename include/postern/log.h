@@ -51,7 +51,7 @@ f_num(const char *name, int64_t num)
 #define FIELDS(...) ((const struct field[]){ __VA_ARGS__, { 0 } })
 
 struct log_options {
-	const char *to; /* "stderr", "syslog", "journald" or a path */
+	const char *to; /* "stderr", "syslog", "journald" or a path; NULL: the journal alone */
 	bool json;
 	unsigned level; /* 0..3 */
 	const char *journal; /* path of events.jsonl, or NULL for none */

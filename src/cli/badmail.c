@@ -443,7 +443,7 @@ cli_badmail_replay(struct cli *c)
 		return CLI_CONFIG;
 
 	struct replay r = { .c = c, .to = to, .dry = dry };
-	if (!cli_log(c->conf, &err))
+	if (!cli_log_quietly(c->conf, &err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
 	r.folder = open_folder(c);
 	r.store = r.folder ? cli_store_open(c) : NULL;

@@ -56,8 +56,11 @@ bool cli_state(struct cli *c);
 int cli_lock(const struct cli *c);
 /* STATE/name, in the arena of the process: never freed before its end. */
 const char *cli_path(const struct cli *c, const char *name);
-/* Opens log and journal for a word that acts (never for those that only look). */
+/* Opens log and journal for the service and `once`. */
 bool cli_log(const struct conf *conf, struct err *err);
+/* The same for a word that changes something: its events go where the service's go,
+ * but not between its own answers on the terminal. */
+bool cli_log_quietly(const struct conf *conf, struct err *err);
 /* The name of whoever types, for events. */
 const char *cli_user(void);
 

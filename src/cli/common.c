@@ -173,8 +173,8 @@ cli_lock(const struct cli *c)
 	return -1;
 }
 
-bool
-cli_log(const struct conf *conf, struct err *err)
+static bool
+log_to(const struct conf *conf, bool terminal, struct err *err)
 {
 	static const char *const sinks[] = {
 		[CONF_LOG_STDERR] = "stderr",
@@ -185,14 +185,29 @@ cli_log(const struct conf *conf, struct err *err)
 
 	if (!buf_addf(&journal, "%s/events.jsonl", conf->server.state))
 		return err_set(err, 0, "the path of the state directory is too long");
-	const struct log_options o = {
+	const struct log_options options = {
 		.to = conf->log.to.kind == CONF_LOG_FILE ? conf->log.to.path
 							 : sinks[conf->log.to.kind],
 		.json = conf->log.format == CONF_LOG_JSON,
 		.level = conf->log.level,
 		.journal = buf_cstr(&journal),
 	};
+	struct log_options o = options;
+	if (!terminal && conf->log.to.kind == CONF_LOG_STDERR)
+		o.to = NULL;
 	return log_open(&o, err);
+}
+
+bool
+cli_log(const struct conf *conf, struct err *err)
+{
+	return log_to(conf, true, err);
+}
+
+bool
+cli_log_quietly(const struct conf *conf, struct err *err)
+{
+	return log_to(conf, false, err);
 }
 
 const char *

@@ -282,13 +282,17 @@ cli_reader_open(struct cli *c, bool *nothing)
 	return r;
 }
 
-/* 4045 and its like are worth an event when the service starts. */
+/* What is doubtful is worth an event when the service starts, where there is one. */
 static void
 log_warnings(const struct conf_faults *faults)
 {
 	for (size_t i = 0; i < faults->n; i++) {
 		const struct conf_fault *f = &faults->list[i];
-		if (f->warning)
+		if (f->event != 0)
+			log_event(f->event,
+					FIELDS(f_str("account", f->account),
+							f_str("domain", f->domain)));
+		else if (f->warning)
 			(void)fprintf(stderr, "postern: %s:%u: warning: %s\n", f->file,
 					f->mark.line, f->text);
 	}

@@ -124,7 +124,7 @@ tell(struct cli *c, const char *action, const char *detail)
 {
 	struct err err = { 0 };
 
-	if (cli_log(c->conf, &err))
+	if (cli_log_quietly(c->conf, &err))
 		log_event(9002,
 				FIELDS(f_str("user", cli_user()),
 						f_str("action", action),

@@ -109,17 +109,20 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		const struct queue_attempt *t = &q->attempts[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
 		struct span to = address_of(q, t->seq);
+		char code[16] = ""; /* nobody spoke SMTP to a folder */
+		if (t->code > 0)
+			(void)snprintf(code, sizeof(code), "%d ", t->code);
 		int event = t->state == QUEUE_DELIVERED	   ? 5003
 				: t->state == QUEUE_QUEUED ? 5002
 							   : 4031;
 		if (buf_addf(&text,
 				    "attempt %" PRIu32 " for " SPAN_FMT " at " SPAN_FMT
-				    ": %s, %d " SPAN_FMT,
+				    ": %s, %s" SPAN_FMT,
 				    t->number, SPAN_ARG(to), SPAN_ARG(t->host),
 				    t->state == QUEUE_QUEUED
 						    ? "deferred"
 						    : queue_state_name(t->state),
-				    t->code, SPAN_ARG(t->reply)))
+				    code, SPAN_ARG(t->reply)))
 			add_step(s, t->at_ms, event, &text);
 	}
 }

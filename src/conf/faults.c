@@ -54,6 +54,8 @@ conf_faults_add(struct conf_faults *f, const struct conf_fault *fault)
 	to->file = same && strcmp(same, file) == 0 ? same : kept(f, file);
 	to->text = kept(f, fault->text);
 	to->hint = fault->hint ? kept(f, fault->hint) : NULL;
+	to->account = fault->account ? kept(f, fault->account) : NULL;
+	to->domain = fault->domain ? kept(f, fault->domain) : NULL;
 }
 
 bool

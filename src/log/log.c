@@ -21,7 +21,7 @@ enum {
 	PATIENCE_MS = 100, /* for a sink that has begun to take a record */
 };
 
-enum sink { SINK_STDERR, SINK_FILE, SINK_SYSLOG, SINK_JOURNALD };
+enum sink { SINK_NONE, SINK_STDERR, SINK_FILE, SINK_SYSLOG, SINK_JOURNALD };
 
 /* The one thing that belongs to the process and not to a thread: everybody
  * speaks into it. `mutex` guards the sinks; level is set before threads start. */
@@ -36,27 +36,24 @@ static struct {
 	bool losing; /* 9008 was said for the present gap */
 } the;
 
-static bool
-sink_of(const char *to, enum sink *out)
+static enum sink
+sink_of(const char *to)
 {
+	if (!to)
+		return SINK_NONE;
 	if (strcmp(to, "stderr") == 0)
-		*out = SINK_STDERR;
-	else if (strcmp(to, "syslog") == 0)
-		*out = SINK_SYSLOG;
-	else if (strcmp(to, "journald") == 0)
-		*out = SINK_JOURNALD;
-	else
-		*out = SINK_FILE;
-	return true;
+		return SINK_STDERR;
+	if (strcmp(to, "syslog") == 0)
+		return SINK_SYSLOG;
+	return strcmp(to, "journald") == 0 ? SINK_JOURNALD : SINK_FILE;
 }
 
 bool
 log_open(const struct log_options *o, struct err *err)
 {
-	enum sink sink = SINK_STDERR;
+	enum sink sink = sink_of(o->to);
 	struct file_log *file = NULL, *journal = NULL;
 
-	(void)sink_of(o->to, &sink);
 	if (sink == SINK_FILE && !(file = file_log_open(o->to, 0640, err)))
 		return false;
 	if (o->journal && !(journal = file_log_open(o->journal, 0640, err))) {
@@ -146,6 +143,8 @@ to_sink(struct buf *line, const struct record *r, struct err *err)
 	const char *text;
 
 	switch (the.sink) {
+	case SINK_NONE:
+		return true;
 	case SINK_STDERR:
 		if (write_patiently(STDERR_FILENO, buf_span(line)))
 			return true;

@@ -6,14 +6,16 @@
 
 enum { EV_DOMAIN_NOT_IN_POLICY = 4045 };
 
+#define HINT "postern policy add DOMAIN, or a line in its policy file"
+
 struct checker {
 	const struct policy_set *set;
 	const struct conf *conf;
 	struct conf_faults *faults;
 };
 
-static void __attribute__((format(printf, 4, 5)))
-warn(const struct checker *c, struct conf_mark mark, int event, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+warn(const struct checker *c, struct conf_mark mark, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
@@ -24,11 +26,10 @@ warn(const struct checker *c, struct conf_mark mark, int event, const char *fmt,
 	conf_faults_add(c->faults,
 			&(struct conf_fault){
 					.warning = true,
-					.event = event,
 					.file = c->conf->path,
 					.mark = mark,
 					.text = text,
-					.hint = "postern policy add DOMAIN, or a line in its policy file",
+					.hint = HINT,
 			});
 }
 
@@ -63,9 +64,24 @@ account_domain(const struct checker *c, const struct conf_account *a,
 
 	if (name.n == 0 || find(c->set, name, star))
 		return;
-	warn(c, a->mark, EV_DOMAIN_NOT_IN_POLICY,
-			"Domain %.*s is served by account %s but is not in the recipient policy; its mail would be refused with 550 5.7.1.",
-			(int)domain.n, domain.p, a->name);
+	char text[600], spelled[300];
+	(void)snprintf(spelled, sizeof(spelled), "%.*s",
+			(int)(domain.n < 299 ? domain.n : 299), domain.p);
+	(void)snprintf(text, sizeof(text),
+			"Domain %s is served by account %s but is not in the recipient policy; "
+			"its mail would be refused with 550 5.7.1.",
+			spelled, a->name);
+	conf_faults_add(c->faults,
+			&(struct conf_fault){
+					.warning = true,
+					.event = EV_DOMAIN_NOT_IN_POLICY,
+					.account = a->name,
+					.domain = spelled,
+					.file = c->conf->path,
+					.mark = a->mark,
+					.text = text,
+					.hint = HINT,
+			});
 }
 
 void
@@ -83,13 +99,13 @@ policy_check_conf(const struct policy_set *set, const struct conf *conf,
 		account_domain(&c, a, domain_of(a->unrouted.address));
 	}
 	if (domain.n > 0 && !policy_find(set, domain))
-		warn(&c, (struct conf_mark){ 0 }, 0,
+		warn(&c, (struct conf_mark){ 0 },
 				"the domain of server.postmaster, %.*s, is in no recipient policy",
 				(int)domain.n, domain.p);
 	for (size_t i = 0; i < conf->delivery.routes.n; i++) {
 		const struct conf_route *route = &conf->delivery.routes.p[i];
 		if (!find(set, span_of(route->domain), route->subdomains))
-			warn(&c, route->mark, 0,
+			warn(&c, route->mark,
 					"there is a route for %s%s, which is in no recipient policy: only clients that may relay reach it",
 					route->subdomains ? "*." : "", route->domain);
 	}

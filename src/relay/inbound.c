@@ -396,7 +396,7 @@ session_new(struct inbound *in, int fd, const struct loop_peer *peer, bool inter
 	list_init(&s->waiting);
 	list_init(&s->dirty);
 	if (internal)
-		(void)snprintf(s->ip, sizeof(s->ip), "internal");
+		(void)snprintf(s->ip, sizeof(s->ip), "127.0.0.1");
 	else
 		net_addr_text(&peer->addr, s->ip);
 	s->may_relay = !internal &&
