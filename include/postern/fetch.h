@@ -60,8 +60,8 @@ struct fetch_options {
  * begins, never kept. NULL with *err set. */
 struct fetch_pool *fetch_pool_new(const struct fetch_options *o, struct err *err)
 		__attribute__((warn_unused_result));
-/* Asks for polls of these accounts, in this order; those which are waiting or
- * under way already are left alone. `idle` is called once afterwards, also when n
+/* Asks for polls of these accounts, in this order; one that is waiting already
+ * is left alone, one that is under way is followed by another. `idle` is called once afterwards, also when n
  * is 0. Any thread. */
 void fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n);
 /* Copies the account's last poll, or the one under way (finished is false). False

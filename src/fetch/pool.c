@@ -20,6 +20,7 @@ struct slot {
 	struct fetch_result result;
 	uint64_t polls;
 	bool any;
+	bool again; /* asked for while its poll was under way */
 	int64_t next_ms;
 	struct fetch_memo memo;
 };
@@ -115,6 +116,15 @@ poll_slot(struct fetch_pool *p, struct slot *slot)
 	slot->polls++;
 }
 
+/* Under the lock. */
+static void
+put(struct fetch_pool *p, struct slot *slot)
+{
+	slot->state = SLOT_WAITING;
+	p->queue[(p->first + p->waiting) % p->n] = slot->account;
+	p->waiting++;
+}
+
 /* Under the lock: the next account that waits, or NULL when there is no work. */
 static struct slot *
 take(struct fetch_pool *p)
@@ -143,6 +153,9 @@ work(void *arg)
 			poll_slot(p, slot);
 			slot->state = SLOT_IDLE;
 			p->polled--;
+			if (slot->again && !atomic_load(&p->ending))
+				put(p, slot);
+			slot->again = false;
 		}
 		if (p->waiting == 0 && p->polled == 0 && p->tell_idle) {
 			p->tell_idle = false;
@@ -215,11 +228,11 @@ fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n)
 		MUST(accounts[i] < p->n);
 		struct slot *slot = &p->slots[accounts[i]];
 
-		if (slot->state != SLOT_IDLE || atomic_load(&p->ending))
+		if (atomic_load(&p->ending))
 			continue;
-		slot->state = SLOT_WAITING;
-		p->queue[(p->first + p->waiting) % p->n] = accounts[i];
-		p->waiting++;
+		if (slot->state == SLOT_IDLE)
+			put(p, slot);
+		slot->again = slot->state == SLOT_POLLED;
 	}
 	p->tell_idle = true;
 	cond_broadcast(p->work);
@@ -247,6 +260,7 @@ fetch_pool_look(struct fetch_pool *p, size_t account, struct fetch_view *out)
 		.result = slot->result,
 		.any = slot->any,
 		.busy = slot->state != SLOT_IDLE,
+		.under_way = slot->state == SLOT_POLLED,
 		.polls = slot->polls,
 		.next_ms = slot->next_ms,
 	};

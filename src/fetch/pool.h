@@ -8,6 +8,7 @@ struct fetch_view {
 	struct fetch_result result;
 	bool any; /* there was a poll */
 	bool busy; /* waits or is under way */
+	bool under_way;
 	uint64_t polls; /* that ended */
 	int64_t next_ms; /* wall: when the account wants the next one; 0: it does not */
 };

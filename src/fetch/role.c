@@ -168,7 +168,8 @@ ask_for(struct role *r, struct asker *a, struct span name)
 		if (name.n > 0 && !span_eq(name, span_of(r->conf->accounts.p[i].name)))
 			continue;
 		fetch_pool_look(r->pool, i, &v);
-		a->since[i] = v.polls;
+		/* A poll under way has its listing already: the next one counts. */
+		a->since[i] = v.polls + (v.under_way ? 1 : 0);
 		r->due_ms[i] = -1;
 		fetch_pool_poll(r->pool, &i, 1);
 		if (name.n > 0)
