@@ -41,6 +41,13 @@ unfit_verdict(const struct smtp_client *c, const struct under_way *u)
 	return c->head_verdict;
 }
 
+/* Did the connection take its last octet? */
+static bool
+all_taken(const struct smtp_client *c, const struct under_way *u)
+{
+	return u->end_out && u->end <= c->taken;
+}
+
 /* What those recipients of the oldest message get who were not told yet. */
 static void
 decide_rest(struct smtp_client *c, const struct under_way *u)
@@ -49,7 +56,7 @@ decide_rest(struct smtp_client *c, const struct under_way *u)
 	if (u->unfit != FIT) {
 		c->head_verdict = unfit_verdict(c, u);
 	} else if (!message_complete(u) && !u->dead) {
-		c->rest_doubt = u->end_out && u->end <= c->taken;
+		c->rest_doubt = all_taken(c, u);
 		c->head_verdict = c->over_verdict;
 	}
 }
@@ -91,7 +98,7 @@ tell_rest(struct smtp_client *c, struct smtp_fact *out)
 		return;
 	}
 	out->kind = SMTP_FACT_MESSAGE;
-	out->changed = u->stuff.changed;
+	out->changed = u->stuff.changed && all_taken(c, u);
 	c->told_verdict = c->head_verdict;
 	out->verdict = &c->told_verdict;
 	forget_head(c);

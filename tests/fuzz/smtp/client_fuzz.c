@@ -44,43 +44,46 @@ struct peer {
 };
 
 static void
-work(struct peer *p)
+note(struct peer *p, const struct smtp_fact *f)
 {
-	struct smtp_fact f;
-
-	for (;;) {
-		while (smtp_client_next(p->client, &f)) {
-			MUST(buf_addf(&p->diary, "%d %ju %zu %d%d%d%d %s\n",
-					(int)f.kind, (uintmax_t)f.mark, f.recipient,
-					f.again, f.in_doubt, f.changed, f.clean,
-					f.verdict ? f.verdict->text : ""));
-			MUST(buf_add(&p->diary, f.said) && buf_add(&p->diary, f.heard));
-			MUST(!p->over);
-			p->over = f.kind == SMTP_FACT_OVER;
-			if (f.kind == SMTP_FACT_RECIPIENT)
-				MUST(!p->told[f.mark][f.recipient]++ &&
-						!p->done[f.mark]);
-			if (f.kind == SMTP_FACT_MESSAGE)
-				MUST(!p->done[f.mark]++);
-		}
-		if (p->sent < MESSAGES && smtp_client_may_send(p->client))
-			smtp_client_send(p->client, &messages[p->sent++]);
-		else if (!smtp_client_wants_body(p->client))
-			return;
-		(void)smtp_client_body(p->client, SPAN(".x\n.\r\n"), true);
-	}
+	MUST(buf_addf(&p->diary, "%d %ju %zu %d%d%d%d %s\n", (int)f->kind,
+			(uintmax_t)f->mark, f->recipient, f->again, f->in_doubt,
+			f->changed, f->clean, f->verdict ? f->verdict->text : ""));
+	MUST(buf_add(&p->diary, f->said) && buf_add(&p->diary, f->heard));
+	MUST(!p->over);
+	p->over = f->kind == SMTP_FACT_OVER;
+	if (f->kind == SMTP_FACT_RECIPIENT)
+		MUST(!p->told[f->mark][f->recipient]++ && !p->done[f->mark]);
+	if (f->kind == SMTP_FACT_MESSAGE)
+		MUST(!p->done[f->mark]++);
 }
 
 static void
-take(struct peer *p)
+take_facts(struct peer *p)
 {
-	struct span out = smtp_client_output(p->client);
+	struct smtp_fact f;
 
-	while (out.n > 0) {
+	while (smtp_client_next(p->client, &f))
+		note(p, &f);
+}
+
+/* All that can be done without the peer. Only between flights, for what is handed over
+ * in the middle of one depends on where it is cut. */
+static void
+work(struct peer *p)
+{
+	for (;;) {
+		take_facts(p);
+
+		struct span out = smtp_client_output(p->client);
 		MUST(buf_add(&p->wrote, out));
 		smtp_client_sent(p->client, out.n);
-		work(p);
-		out = smtp_client_output(p->client);
+		if (p->sent < MESSAGES && smtp_client_may_send(p->client))
+			smtp_client_send(p->client, &messages[p->sent++]);
+		else if (smtp_client_wants_body(p->client))
+			(void)smtp_client_body(p->client, SPAN(".x\n.\r\n"), true);
+		else if (out.n == 0)
+			return;
 	}
 }
 
@@ -104,12 +107,12 @@ hold(struct peer *p, struct span in, unsigned kind, size_t step)
 					p->client, span_first(flight, step));
 
 			flight = span_skip(flight, n);
-			work(p);
+			take_facts(p);
 		}
-		take(p);
+		work(p);
 		if (kind & 8)
 			smtp_client_quit(p->client);
-		take(p);
+		work(p);
 	}
 	smtp_client_lost(p->client, "closed");
 	work(p);
