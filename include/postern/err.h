@@ -20,6 +20,10 @@ bool err_set(struct err *e, int event, const char *fmt, ...)
 bool err_errno(struct err *e, int event, int no, const char *fmt, ...)
 		__attribute__((format(printf, 4, 5)));
 
+/* The words of an errno value, as strerror has them but safe in every thread.
+ * Lives for ever, never NULL. */
+const char *err_words(int no);
+
 enum fate { FATE_DELIVERED, FATE_DEFERRED, FATE_BOUNCED };
 
 struct verdict {

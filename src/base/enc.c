@@ -29,9 +29,13 @@ enc_base64(struct buf *out, struct span bytes)
 				byte_at(bytes, i + 2);
 		*at++ = base64_digits[three >> 18 & 63];
 		*at++ = base64_digits[three >> 12 & 63];
-		*at++ = i + 1 < bytes.n ? base64_digits[three >> 6 & 63] : '=';
-		*at++ = i + 2 < bytes.n ? base64_digits[three & 63] : '=';
+		*at++ = base64_digits[three >> 6 & 63];
+		*at++ = base64_digits[three & 63];
 	}
+	if (bytes.n % 3 != 0)
+		at[-1] = '=';
+	if (bytes.n % 3 == 1)
+		at[-2] = '=';
 	buf_grown(out, n);
 	return true;
 }
@@ -93,17 +97,23 @@ enc_hex(struct buf *out, struct span bytes)
 	return true;
 }
 
+/* How long a sequence its first byte announces; 0: none begins so. */
+static size_t
+utf8_announced(uint32_t lead)
+{
+	if (lead < 0x80)
+		return 1;
+	if (lead < 0xc2 || lead > 0xf4)
+		return 0;
+	return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
 /* Well-formed sequences only: no overlong forms, surrogates, or beyond U+10FFFF. */
 size_t
 utf8_len(struct span s)
 {
 	uint32_t c = byte_at(s, 0);
-	size_t n = c < 0x80	   ? 1
-			: c < 0xc2 ? 0
-			: c < 0xe0 ? 2
-			: c < 0xf0 ? 3
-			: c < 0xf5 ? 4
-				   : 0;
+	size_t n = utf8_announced(c);
 
 	if (n == 0 || n > s.n)
 		return 0;

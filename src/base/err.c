@@ -31,10 +31,16 @@ err_errno(struct err *e, int event, int no, const char *fmt, ...)
 	e->event = event;
 
 	size_t n = strlen(e->text);
-	const char *words = strerrordesc_np(no);
-	(void)snprintf(e->text + n, sizeof(e->text) - n, ": %s",
-			words ? words : "unknown error");
+	(void)snprintf(e->text + n, sizeof(e->text) - n, ": %s", err_words(no));
 	return false;
+}
+
+const char *
+err_words(int no)
+{
+	const char *words = strerrordesc_np(no);
+
+	return words ? words : "unknown error";
 }
 
 struct verdict

@@ -298,6 +298,8 @@ test_err_is_complete(void **state)
 
 	(void)state;
 	assert_false(err_errno(&e, 4055, 2, "open %s", "x"));
+	assert_string_equal(err_words(2), "No such file or directory");
+	assert_string_equal(err_words(-1), "unknown error");
 	assert_string_equal(e.text, "open x: No such file or directory");
 	assert_int_equal(e.event, 4055);
 	assert_false(err_set(NULL, 1, "nobody listens"));
