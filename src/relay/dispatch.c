@@ -24,6 +24,7 @@ enum {
 	BATCH_MEMORY = 64 * 1024 * 1024,
 	BACKOFF_FIRST_MS = 5 * 1000,
 	BACKOFF_MOST_MS = 5 * 60 * 1000,
+	KEEP_BAD_MS = 3600 * 1000, /* without Badmail: looked at so often */
 	REFRESH_MS = 60 * 1000, /* looks at the whole queue at least so often */
 };
 
@@ -279,6 +280,20 @@ to_folder(struct hop *h)
 		local_deliver(h->d->r->local, &leases);
 }
 
+/* No Badmail is wanted, and nothing may disappear: it stays in the queue. */
+static void
+keep_bad(struct hop *h)
+{
+	LIST_EACH (link, &h->ready) {
+		struct lease *l = LIST_ITEM(link, struct lease, link);
+
+		list_del(link);
+		h->n_ready--;
+		settle_badmail(l, false, KEEP_BAD_MS);
+		settle_lease(h->d->r, l);
+	}
+}
+
 static void
 open_sessions(struct hop *h)
 {
@@ -304,7 +319,9 @@ hop_work(struct hop *h)
 
 	if (h->n_ready == 0)
 		return;
-	if (hop_in_folder(h)) {
+	if (h->badmail && !r->conf->badmail.enabled) {
+		keep_bad(h);
+	} else if (hop_in_folder(h)) {
 		to_folder(h);
 	} else if (h->to.kind == NEXTHOP_NONE) {
 		struct smtp_path path;

@@ -415,21 +415,6 @@ task_post(struct local *w, enum task task, struct lease *l)
 }
 
 static void
-badmail_back(struct lease *l, const struct parcel *p)
-{
-	for (size_t i = 0; i < l->m->n; i++) {
-		struct settle_recipient *out = &l->results[i];
-
-		out->attempted =
-				false; /* its last reply stays what the next hop said */
-		out->state = p->deferred ? l->m->recipients[i].state : QUEUE_BADMAIL;
-		out->next_try_ms = clock_wall_ms() + AGAIN_MS;
-		l->open[i] = false;
-	}
-	l->left = 0;
-}
-
-static void
 parcel_back(struct local *w, struct parcel *p)
 {
 	struct lease *l = p->l;
@@ -442,7 +427,7 @@ parcel_back(struct local *w, struct parcel *p)
 	if (p->deferred)
 		log_err(&p->err, l->m->account, (struct span){ NULL, 0 });
 	if (l->hop->badmail) {
-		badmail_back(l, p);
+		settle_badmail(l, !p->deferred, AGAIN_MS);
 		settle_lease(w->r, l);
 		return;
 	}

@@ -498,7 +498,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 		m->job.source = keep(m, buf_span(&source));
 	buf_done(&source);
 	if (m->job.spool_fd < 0)
-		m->job.body = buf_span(&m->head);
+		m->job.body = m->head.n > 0 ? buf_span(&m->head) : SPAN("");
 	m->job.job.result = STORE_FAILED;
 	return SMTP_LATER;
 }
@@ -509,19 +509,12 @@ static void
 say_queued(struct mail *m)
 {
 	char qid[QID_SIZE];
-	int64_t octets = (int64_t)(m->job.spool_fd < 0 ? m->job.body.n
-						       : m->job.spool_size);
 
 	if (!log_wants(1))
 		return;
 	qid_print(m->job.id, qid);
 	struct field id = f_str("id", qid), sender = f_span("sender", m->job.sender);
-	if (m->collected)
-		log_event(2003,
-				FIELDS(f_span("account", m->job.account), id,
-						f_span("uidl", m->job.uidl),
-						f_num("bytes", octets)));
-	else
+	if (!m->collected) /* else the collector says 2003 */
 		log_event(2002,
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",

@@ -96,11 +96,14 @@ lease_over(struct outbound *o, struct lease *l)
 		o->l = NULL;
 	free(l->todo);
 	l->todo = NULL;
-	settle_lease(o->r, l);
+	if (l->left < l->m->n)
+		settle_lease(o->r, l);
+	else
+		dispatch_forget(l); /* nobody was asked */
 }
 
-/* The session is over and freed. Those who have no verdict yet get `why`; with
- * `failed` the hop would not talk to us at all. */
+/* The session is over and freed. Those who have no verdict yet get `why` (NULL: they
+ * stay as they are); with `failed` the hop would not talk to us at all. */
 static void
 session_over(struct outbound *o, const struct verdict *why, bool failed)
 {
@@ -112,13 +115,15 @@ session_over(struct outbound *o, const struct verdict *why, bool failed)
 		struct send *s = LIST_ITEM(link, struct send, link);
 		struct lease *l = s->l;
 
-		settle_all(l, why);
+		if (why)
+			settle_all(l, why);
 		send_free(s);
 		if (--l->sends == 0 && l != o->l)
 			lease_over(o, l);
 	}
 	if (o->l) {
-		settle_all(o->l, why);
+		if (why && !o->stopping)
+			settle_all(o->l, why);
 		lease_over(o, o->l);
 	}
 	if (o->query)
@@ -342,7 +347,7 @@ fact_message(struct outbound *o, const struct smtp_fact *f)
 		else /* it takes not even one: that is no matter of number */
 			settle_verdict(l, s->again[i], f->verdict);
 	send_free(s);
-	if (--l->sends == 0 && l->todo_at == l->todo_n)
+	if (--l->sends == 0 && (l->todo_at == l->todo_n || o->stopping))
 		lease_over(o, l);
 }
 
@@ -648,16 +653,13 @@ outbound_idle_close(struct list *all)
 void
 outbound_stop(struct list *all, bool now)
 {
-	struct verdict v = verdict_make(
-			FATE_DEFERRED, 0, "4.3.2", "the relay is stopping");
-
 	LIST_EACH (link, all) {
 		struct outbound *o = LIST_ITEM(link, struct outbound, link);
 
 		o->stopping = true;
 		if (now || !o->opened)
-			session_over(o, &v, false);
-		else if (!session_work(o))
-			continue;
+			session_over(o, NULL, false);
+		else
+			(void)session_work(o);
 	}
 }

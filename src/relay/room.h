@@ -67,7 +67,7 @@ struct relay {
 	size_t receiving; /* octets in memory of mails that are being received */
 	size_t pending; /* ... and of those that the store has */
 	struct list unsettled; /* leases whose results the store could not take */
-	bool unsettled_told;
+	unsigned unsettled_tries; /* in a row */
 	struct relay_summary sum;
 };
 
@@ -206,6 +206,8 @@ void *lease_room(struct lease *l, size_t n);
 /* One recipient's answer; only the first counts. */
 void settle_verdict(struct lease *l, size_t recipient, const struct verdict *v);
 void settle_all(struct lease *l, const struct verdict *v); /* those without one yet */
+/* Badmail has it, or is to get it later. */
+void settle_badmail(struct lease *l, bool written, int64_t again_ms);
 /* To the store with the answers; recipients without one stay as they are. */
 void settle_lease(struct relay *r, struct lease *l);
 void settle_done(struct relay *r,

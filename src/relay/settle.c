@@ -12,7 +12,10 @@
 #include "postern/log.h"
 #include "postern/qid.h"
 
-enum { TRANSACTION_MAX = 100 }; /* E12: more recipients were split */
+enum {
+	TRANSACTION_MAX = 100, /* E12: more recipients were split */
+	UNSETTLED_MAX = 10, /* failures of the store in a row, a second apart */
+};
 
 /* ---- verdicts ---- */
 
@@ -117,6 +120,21 @@ settle_all(struct lease *l, const struct verdict *v)
 {
 	for (size_t i = 0; i < l->m->n && l->left > 0; i++)
 		settle_verdict(l, i, v);
+}
+
+void
+settle_badmail(struct lease *l, bool written, int64_t again_ms)
+{
+	for (size_t i = 0; i < l->m->n; i++) {
+		struct settle_recipient *out = &l->results[i];
+
+		out->attempted =
+				false; /* its last reply stays what the next hop said */
+		out->state = written ? QUEUE_BADMAIL : l->m->recipients[i].state;
+		out->next_try_ms = clock_wall_ms() + again_ms;
+		l->open[i] = false;
+	}
+	l->left = 0;
 }
 
 /* ---- to the store ---- */
@@ -314,6 +332,10 @@ say_badmail(struct relay *r, struct told *t)
 			if (m->recipients[i].reason.n > 0)
 				reason = m->recipients[i].reason;
 		}
+	if (!written && !r->conf->badmail.enabled)
+		log_event(5005,
+				FIELDS(t->account, t->id, f_str("recipient", "-"),
+						f_str("why", "badmail.enabled is false")));
 	if (!written)
 		return;
 	r->sum.badmail++;
@@ -327,6 +349,22 @@ say_badmail(struct relay *r, struct told *t)
 
 /* ---- back from the store ---- */
 
+/* The verdict is known and must not get lost: it stays leased and comes again. Only
+ * a crash before that repeats the attempt. A full disk is waited for; a store that
+ * fails otherwise is opened anew by a new process. */
+static void
+not_settled(struct relay *r, struct lease *l)
+{
+	const struct store_job *job = &l->job.job;
+
+	if (r->unsettled_tries == 0)
+		log_err(&job->err, l->m->account, (struct span){ NULL, 0 });
+	list_add(&r->unsettled, &l->link);
+	if (r->unsettled_tries > UNSETTLED_MAX &&
+			(r->once || job->result != STORE_FULL))
+		relay_fail(r, &job->err);
+}
+
 void
 settle_done(struct relay *r, struct settlement *job)
 {
@@ -337,15 +375,10 @@ settle_done(struct relay *r, struct settlement *job)
 	t.account = f_span("account", l->m->account);
 	t.id = f_str("id", t.qid);
 	if (job->job.result != STORE_DONE) {
-		/* The verdict is known and must not get lost: it stays leased and comes
-		 * again. Only a crash before that repeats the attempt. */
-		if (!r->unsettled_told)
-			log_err(&job->job.err, l->m->account, span_of(t.qid));
-		r->unsettled_told = true;
-		list_add(&r->unsettled, &l->link);
+		not_settled(r, l);
 		return;
 	}
-	r->unsettled_told = false;
+	r->unsettled_tries = 0;
 	if (l->hop->badmail) {
 		say_badmail(r, &t);
 	} else {
@@ -360,6 +393,7 @@ settle_done(struct relay *r, struct settlement *job)
 void
 settle_tick(struct relay *r)
 {
+	r->unsettled_tries++;
 	LIST_EACH (link, &r->unsettled) {
 		struct lease *l = LIST_ITEM(link, struct lease, link);
 

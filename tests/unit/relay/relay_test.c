@@ -828,6 +828,73 @@ once_ends_when_nothing_is_due(void **state)
 	bench_free(b);
 }
 
+/* The ladder to its end: Badmail with the reason, never a report to the sender. */
+static void
+expires_into_badmail(void **state)
+{
+	struct hop h;
+	char more[300], path[512];
+	struct buf got = BUF_MAX(65536);
+
+	(void)state;
+	hop_open(&h, 10);
+	(void)snprintf(more, sizeof(more),
+			"delivery:\n  retry: [ 1s ]\n  expire: 3s\n  routes:\n"
+			"    contoso.test: { to: \"smtp:127.0.0.1:%u\" }\n",
+			h.port);
+	struct bench *b = bench_new(more);
+	struct client c = connect_tcp(b);
+	greet(&c);
+	say(&c, "MAIL FROM:<a@b.test>\r\nRCPT TO:<later@contoso.test>\r\n");
+	expect(&c, "250 ");
+	expect(&c, "250 ");
+	chunk(&c, ""); /* no octet at all is a message too */
+	expect(&c, "250 2.6.0 ");
+	wait_files(b, "Badmail", ".BDP", 1, path, sizeof(path));
+	read_all(path, &got);
+	assert_true(holds(&got, "expired"));
+	assert_true(holds(&got, "450 4.2.1 try later"));
+	client_close(&c);
+	stop(b);
+	hop_close(&h);
+	assert_in_range(h.transactions, 3, 5); /* at 0, 1, 2 and 3 s */
+	assert_int_equal(h.delivered, 0);
+	buf_done(&got);
+	bench_free(b);
+}
+
+/* badmail.enabled: false loses nothing. */
+static void
+keeps_bad_mail_in_the_queue_without_badmail(void **state)
+{
+	struct bench *b = bench_new("badmail: { enabled: false }\n");
+	struct client f = connect_internal(b);
+	struct arena a = ARENA_MAX(1024 * 1024);
+
+	(void)state;
+	greet(&f);
+	say(&f,
+			"MAIL FROM:<a@b.test> BODY=BINARYMIME "
+			"XCOLLECT=contoso/dTE/pop.isp.test/192.0.2.1/POP3\r\n"
+			"RCPT TO:<eve@x.test>\r\n");
+	expect(&f, "250 ");
+	expect(&f, "550 ");
+	chunk(&f, "A: b\r\n\r\nx\r\n");
+	expect(&f, "250 2.6.0 ");
+	struct queue_message *m = wait_open(b, 1, &a);
+	for (int i = 0; i < 500 && m->recipients[0].next_try_ms < m->arrived_ms + 60000;
+			i++) {
+		(void)poll(NULL, 0, 10);
+		m = wait_open(b, 1, &a);
+	}
+	assert_int_equal(m->recipients[0].state, QUEUE_REFUSED);
+	assert_true(m->recipients[0].next_try_ms > m->arrived_ms + 60000);
+	assert_int_equal(files_in(b, "Badmail", ".BAD", NULL, 0), 0);
+	client_close(&f);
+	arena_done(&a);
+	bench_free(b);
+}
+
 /* A new policy counts as soon as somebody says CTL_WAKE. */
 static void
 takes_new_policies(void **state)
@@ -890,6 +957,8 @@ main(void)
 		cmocka_unit_test(splits_recipients),
 		cmocka_unit_test(puts_off_a_dead_hop_and_serves_the_others),
 		cmocka_unit_test(once_ends_when_nothing_is_due),
+		cmocka_unit_test(expires_into_badmail),
+		cmocka_unit_test(keeps_bad_mail_in_the_queue_without_badmail),
 		cmocka_unit_test(takes_new_policies),
 		cmocka_unit_test(answers_a_client_that_has_closed_its_side),
 	};
