@@ -96,7 +96,7 @@ pop_listing_read_uids(struct pop_listing *l, struct pop_wire *w, struct err *err
 				i >= l->n)
 			return odd(err, "UIDL names another message than LIST", line);
 		rest = span_trim(rest);
-		if (w->cut || !uid_ok(rest)) {
+		if (!uid_ok(rest)) { /* a line that was cut is too long for that, too */
 			l->unnamed++;
 			continue;
 		}

@@ -28,6 +28,7 @@ struct provider {
 	_Atomic(const char *)
 			verb; /* a command that begins so gets this reply, "": is cut */
 	_Atomic(const char *) reply;
+	_Atomic(const char *) greeting;
 	atomic_long cut_at; /* octets after which the connection is cut; < 0: never */
 	atomic_long sent; /* in the last session */
 	atomic_uint sessions, retrieved, out_of_turn; /* commands before their turn */
@@ -53,6 +54,7 @@ struct relay_stub {
 	struct relayed *got; /* durable, in order */
 	size_t n;
 	atomic_size_t had; /* origins that came again */
+	atomic_bool busy; /* MAIL is put off */
 	atomic_size_t put_off; /* > 0: so many commits are done, then 451 */
 };
 

@@ -142,7 +142,7 @@ converse(struct talk *t)
 	for (size_t i = 0; i < t->p->n; i++)
 		if (!t->p->mails[i].gone)
 			t->map[t->n++] = i;
-	say(t, "+OK ready\r\n");
+	say(t, t->p->greeting);
 	while (!t->dead) {
 		char *end = memchr(t->in, '\n', t->have);
 
@@ -199,8 +199,10 @@ provider_open(struct provider *p)
 	struct sockaddr_in at = { .sin_family = AF_INET };
 	socklen_t n = sizeof(at);
 
-	*p = (struct provider){ .caps = "UIDL\r\nPIPELINING\r\nUSER\r\n",
-		.cut_at = -1 };
+	memset(p, 0, sizeof(*p));
+	p->caps = "UIDL\r\nPIPELINING\r\nUSER\r\n";
+	p->greeting = "+OK ready\r\n";
+	p->cut_at = -1;
 	p->mails = calloc(MAILS_MAX, sizeof(*p->mails));
 	p->fd = socket(AF_INET, SOCK_STREAM, 0);
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

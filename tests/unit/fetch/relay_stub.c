@@ -103,6 +103,10 @@ answer(struct relay_stub *r, struct store *store, struct smtp_server *s, struct 
 
 	switch (q->kind) {
 	case SMTP_ASK_MAIL:
+		if (r->busy) {
+			smtp_server_answer(s, smtp_refuse(SMTP_REFUSE_BUSY));
+			return;
+		}
 		*t = (struct part){ .body = t->body };
 		buf_clear(&t->body);
 		text_of(t->account, sizeof(t->account), q->mail.collect.account);

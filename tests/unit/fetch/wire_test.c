@@ -49,7 +49,7 @@ static void
 test_odd_status_lines(void **state)
 {
 	char *line = malloc(HUGE_LINE);
-	struct memory m = { SPAN("+OK\0 x\r\n"), 3 };
+	struct memory m = { SPAN("+OK x\0y\r\n"), 3 };
 	mailstream *s = memory_stream(&m);
 	struct pop_wire w;
 	struct span text;
