@@ -50,8 +50,10 @@ bool cli_conf(struct cli *c);
 /* The same for who prints the faults, warnings too, with others of his own. */
 struct conf_faults;
 bool cli_conf_faults(struct cli *c, struct conf_faults *faults);
-/* The same, and makes the state directory with its folders. */
+/* The same, makes the state directory, and becomes server.user when we are root. */
 bool cli_state(struct cli *c);
+/* The same for who needs root a little longer. */
+bool cli_state_as_root(struct cli *c);
 /* The lock of the state directory; -1 after saying who has it: return CLI_LATER. */
 int cli_lock(const struct cli *c);
 /* STATE/name, in the arena of the process: never freed before its end. */

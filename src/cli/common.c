@@ -13,6 +13,7 @@
 #include "postern/file.h"
 #include "postern/lock.h"
 #include "postern/log.h"
+#include "postern/sandbox.h"
 
 int
 cli_fail(int status, const char *fmt, ...)
@@ -136,15 +137,45 @@ cli_path(const struct cli *c, const char *name)
 	return path ? path : name;
 }
 
+/* Started as root, the state belongs to the user that the service drops to. */
+static bool
+hand_over(const struct cli *c, const char *path, struct err *err)
+{
+	unsigned uid, gid;
+
+	if (geteuid() != 0 || !c->conf->server.user)
+		return true;
+	if (!sandbox_lookup(c->conf->server.user, &uid, &gid, err))
+		return false;
+	return lchown(path, uid, gid) == 0 ||
+			err_errno(err, 0, errno, "cannot give %s to %s", path,
+					c->conf->server.user);
+}
+
 bool
-cli_state(struct cli *c)
+cli_state_as_root(struct cli *c)
 {
 	struct err err = { 0 };
 
 	if (!cli_conf(c))
 		return false;
-	if (!dir_make_path(c->conf->server.state, 0700, &err) ||
-			!dir_make_path(cli_path(c, "run"), 0700, &err)) {
+	const char *state = c->conf->server.state, *run = cli_path(c, "run");
+	if (!dir_make_path(state, 0700, &err) || !hand_over(c, state, &err) ||
+			!dir_make_path(run, 0700, &err) || !hand_over(c, run, &err)) {
+		(void)cli_fail(0, "%s", err.text);
+		return false;
+	}
+	return true;
+}
+
+bool
+cli_state(struct cli *c)
+{
+	struct err err = { 0 };
+
+	if (!cli_state_as_root(c))
+		return false;
+	if (c->conf->server.user && !sandbox_user(c->conf->server.user, &err)) {
 		(void)cli_fail(0, "%s", err.text);
 		return false;
 	}
@@ -163,8 +194,10 @@ cli_lock(const struct cli *c)
 	 * hand: they hold the lock a little longer than the process it names. */
 	for (int i = 0; i < TRIES; i++) {
 		int fd = lock_take(c->conf->server.state, &holder, &err);
-		if (fd >= 0)
+		if (fd >= 0 && hand_over(c, cli_path(c, "lock"), &err))
 			return fd;
+		if (fd >= 0)
+			(void)close(fd);
 		if (holder <= 0 || kill(holder, 0) == 0 || errno != ESRCH)
 			break;
 		(void)nanosleep(&pause, NULL);

@@ -89,7 +89,7 @@ cli_run(struct cli *c)
 		return CLI_USAGE;
 	if (!sandbox_start(&err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (!cli_state(c))
+	if (!cli_state_as_root(c))
 		return CLI_CONFIG;
 
 	int lock = cli_lock(c);

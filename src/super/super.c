@@ -22,7 +22,7 @@
 
 enum {
 	ROLES_MAX = 4,
-	LISTENERS_MAX = 64,
+	LISTENERS_MAX = 64, /* the table has one row more, for the one that fails */
 	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
@@ -41,7 +41,10 @@ struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
-	int listeners[LISTENERS_MAX];
+	struct listener {
+		int fd;
+		char address[128];
+	} listeners[LISTENERS_MAX + 1];
 	size_t listeners_n;
 	struct child children[ROLES_MAX];
 	int signal_fd;
@@ -54,54 +57,71 @@ static void
 close_listeners(struct super *s)
 {
 	for (size_t i = 0; i < s->listeners_n; i++)
-		(void)close(s->listeners[i]);
+		(void)close(s->listeners[i].fd);
 	s->listeners_n = 0;
 }
 
+/* The socket that listens there already: a port below 1024 could not be bound again
+ * once root was given up. */
+static int
+listening(struct listener *old, size_t n, const char *address)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (old[i].fd >= 0 && strcmp(old[i].address, address) == 0) {
+			int fd = old[i].fd;
+			old[i].fd = -1;
+			return fd;
+		}
+	}
+	return -1;
+}
+
+/* Makes the sockets those of the configuration. On failure those that there are now
+ * stay open, whatever they are. */
 static bool
 open_listeners(struct super *s, struct err *err)
 {
 	const struct conf_listens *all = &s->conf->smtp.listen;
+	struct listener old[LISTENERS_MAX + 1];
+	size_t n = s->listeners_n;
+	bool ok = true;
 
-	for (size_t i = 0; i < all->n && i < LISTENERS_MAX; i++) {
+	memcpy(old, s->listeners, sizeof(old));
+	s->listeners_n = 0;
+	for (size_t i = 0; ok && i < all->n && i < LISTENERS_MAX; i++) {
 		const struct conf_host *at = &all->p[i].address;
-		char address[128];
+		struct listener *l = &s->listeners[s->listeners_n];
 		bool v6 = strchr(at->name, ':') != NULL;
-		(void)snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u",
+		(void)snprintf(l->address, sizeof(l->address), v6 ? "[%s]:%u" : "%s:%u",
 				at->name, at->port);
-		int fd = listen_open(address, err);
-		if (fd < 0) {
-			log_event(115,
-					FIELDS(f_str("listen", address),
-							f_str("err", err->text)));
-			return false;
-		}
-		s->listeners[s->listeners_n++] = fd;
+		l->fd = listening(old, n, l->address);
+		if (l->fd < 0)
+			l->fd = listen_open(l->address, err);
+		ok = l->fd >= 0;
+		s->listeners_n += ok ? 1 : 0;
 	}
-	return true;
+	for (size_t i = 0; i < n; i++) {
+		if (old[i].fd >= 0)
+			(void)close(old[i].fd);
+	}
+	return ok;
 }
 
 /* In the child: its own signals, nothing of ours. */
 static _Noreturn void
 become_role(struct super *s, struct child *c, int ready_fd)
 {
-	struct err err = { 0 };
-
 	(void)sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
 	(void)close(s->signal_fd);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	(void)prctl(PR_SET_NAME, c->role->name);
-	if (!sandbox_user(s->conf->server.user, &err)) {
-		log_event(1005,
-				FIELDS(f_str("worker", c->role->name),
-						f_num("seconds", 0),
-						f_str("err", err.text)));
-		exit(78);
-	}
+	int listeners[LISTENERS_MAX];
+	for (size_t i = 0; i < s->listeners_n; i++)
+		listeners[i] = s->listeners[i].fd;
 	const struct super_role_args args = {
 		.conf = s->conf,
 		.state = s->conf->server.state,
-		.listeners = s->listeners,
+		.listeners = listeners,
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
 	};
@@ -249,8 +269,20 @@ stop_roles(struct super *s)
 static bool
 begin(struct super *s, struct err *err)
 {
-	if (!s->o->prepare(s->o->host, s->conf, err) || !open_listeners(s, err))
+	/* Ports below 1024 need root; nothing after them does. */
+	struct err unbound = { 0 };
+	bool bound = open_listeners(s, &unbound);
+	if (!sandbox_user(s->conf->server.user, err) ||
+			!s->o->prepare(s->o->host, s->conf, err))
 		return false;
+	if (!bound) {
+		const char *address = s->listeners[s->listeners_n].address;
+		log_event(115,
+				FIELDS(f_str("listen", address),
+						f_str("err", unbound.text)));
+		*err = unbound;
+		return false;
+	}
 	s->version++;
 	for (size_t i = 0; i < s->o->n; i++) {
 		s->children[i] = (struct child){ .role = &s->o->roles[i],
@@ -277,8 +309,6 @@ reload(struct super *s)
 	s->stopping = true;
 	stop_roles(s);
 	s->stopping = false;
-	close_listeners(s);
-
 	struct conf *old = s->conf;
 	s->conf = next;
 	s->announced = false;
@@ -288,7 +318,6 @@ reload(struct super *s)
 		return;
 	}
 	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
-	close_listeners(s);
 	s->conf = old;
 	s->o->drop(next);
 	if (!begin(s, &err)) {
