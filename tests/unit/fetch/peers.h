@@ -31,7 +31,8 @@ struct provider {
 	_Atomic(const char *) greeting;
 	atomic_long cut_at; /* octets after which the connection is cut; < 0: never */
 	atomic_long sent; /* in the last session */
-	atomic_uint sessions, retrieved, out_of_turn; /* commands before their turn */
+	atomic_uint sessions, retrieved;
+	atomic_uint ahead; /* commands that came before the last one was answered */
 };
 
 void provider_open(struct provider *p);

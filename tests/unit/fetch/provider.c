@@ -153,11 +153,8 @@ converse(struct talk *t)
 			memcpy(line, t->in, n < 500 ? n : 500);
 			t->have -= n;
 			memmove(t->in, t->in + n, t->have);
-			if (t->have > 0 &&
-					!(t->p->caps &&
-							strstr(t->p->caps,
-									"PIPELINING")))
-				t->p->out_of_turn++;
+			if (t->have > 0)
+				t->p->ahead++;
 			line[strcspn(line, "\r\n")] = '\0';
 			command(t, line);
 			continue;

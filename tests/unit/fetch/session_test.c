@@ -94,24 +94,40 @@ on_idle(void *host)
 	atomic_store(&w->idle, true);
 }
 
-static struct fetch_result
-poll_once(struct world *w)
+static struct fetch_pool *
+new_pool(struct world *w)
 {
 	struct fetch_options o = {
 		.conf = &w->conf, .state = w->dir, .idle = on_idle, .host = w
 	};
-	struct fetch_result r = { 0 };
 	struct err err;
-	const size_t first = 0;
 	struct fetch_pool *pool = fetch_pool_new(&o, &err);
 
 	assert_non_null(pool);
+	return pool;
+}
+
+static struct fetch_result
+poll_by(struct world *w, struct fetch_pool *pool)
+{
+	struct fetch_result r = { 0 };
+	const size_t first = 0;
+
 	atomic_store(&w->idle, false);
 	fetch_pool_poll(pool, &first, 1);
 	while (!atomic_load(&w->idle))
 		(void)usleep(200);
 	assert_true(fetch_pool_result(pool, 0, &r));
 	assert_true(r.finished);
+	return r;
+}
+
+static struct fetch_result
+poll_once(struct world *w)
+{
+	struct fetch_pool *pool = new_pool(w);
+	struct fetch_result r = poll_by(w, pool);
+
 	fetch_pool_free(pool);
 	return r;
 }
@@ -139,14 +155,13 @@ put_some(struct world *w, int n)
 }
 
 static bool
-logged(struct world *w, int id)
+logged(struct world *w, const char *word)
 {
-	char line[4096], word[32];
+	char line[4096];
 	FILE *f = fopen(w->journal, "r");
 	bool found = false;
 
 	assert_non_null(f);
-	(void)snprintf(word, sizeof(word), " event=%d", id);
 	while (!found && fgets(line, sizeof(line), f))
 		found = strstr(line, word) != NULL;
 	(void)fclose(f);
@@ -183,7 +198,8 @@ test_collects_and_deletes(void **state)
 		assert_true(span_eq(buf_span(&w->relay.got[i].data),
 				buf_span(&w->provider.mails[i].data)));
 	}
-	assert_true(logged(w, 4001) && logged(w, 2003) && logged(w, 4022));
+	assert_true(logged(w, "event=4001") && logged(w, "event=2003") &&
+			logged(w, "event=4022"));
 	r = poll_once(w);
 	assert_int_equal(r.listed, 0);
 	assert_false(r.failed);
@@ -293,7 +309,7 @@ test_one_message_is_not_to_be_had(void **state)
 	assert_int_equal(r.collected, 4);
 	assert_int_equal(r.failures, 1);
 	assert_int_equal(provider_left(&w->provider), 1);
-	assert_true(logged(w, 4011));
+	assert_true(logged(w, "event=4011"));
 }
 
 static void
@@ -342,7 +358,7 @@ test_quit_unconfirmed(void **state)
 	struct fetch_result r = poll_once(w);
 	assert_int_equal(r.error.event, 4015);
 	assert_int_equal(r.deleted, 0);
-	assert_true(logged(w, 4015));
+	assert_true(logged(w, "event=4015"));
 	w->provider.verb = NULL;
 	w->provider.retrieved = 0;
 	r = poll_once(w);
@@ -391,7 +407,7 @@ test_without_unique_ids_content_tells(void **state)
 	struct fetch_result r = poll_once(w);
 	assert_int_equal(r.collected, 3);
 	assert_int_equal(provider_left(&w->provider), 3);
-	assert_true(logged(w, 4008));
+	assert_true(logged(w, "event=4008"));
 	r = poll_once(w);
 	assert_int_equal(r.collected, 0);
 	assert_int_equal(r.known, 3);
@@ -428,7 +444,7 @@ test_nonsense_to_dele(void **state)
 	assert_int_equal(r.error.event, 4005);
 	assert_int_equal(r.deleted, 0);
 	assert_int_equal(provider_left(&w->provider), 3);
-	assert_true(logged(w, 4015));
+	assert_true(logged(w, "event=4015"));
 }
 
 static void
@@ -482,25 +498,79 @@ static void
 test_account_is_suspended_before_the_provider_locks_it(void **state)
 {
 	struct world *w = *state;
-	struct fetch_options o = {
-		.conf = &w->conf, .state = w->dir, .idle = on_idle, .host = w
-	};
-	const size_t first = 0;
-	struct err err;
-	struct fetch_pool *pool = fetch_pool_new(&o, &err);
+	struct fetch_pool *pool = new_pool(w);
 
-	assert_non_null(pool);
 	w->provider.verb = "PASS";
 	w->provider.reply = "-ERR [AUTH] no\r\n";
 	for (int i = 0; i < 5; i++) {
-		assert_false(logged(w, 4019));
-		atomic_store(&w->idle, false);
-		fetch_pool_poll(pool, &first, 1);
-		while (!atomic_load(&w->idle))
-			(void)usleep(200);
+		assert_false(logged(w, "event=4019"));
+		(void)poll_by(w, pool);
 	}
-	assert_true(logged(w, 4019));
+	assert_true(logged(w, "event=4019"));
 	fetch_pool_free(pool);
+}
+
+/* A server whose answers were out of step is asked one by one from then on. */
+static void
+test_out_of_step_is_remembered(void **state)
+{
+	struct world *w = *state;
+	struct fetch_pool *pool = new_pool(w);
+
+	put_some(w, 20);
+	w->provider.verb = "RETR 5";
+	w->provider.reply = "what?\r\n";
+	assert_true(poll_by(w, pool).failed);
+	assert_true(w->provider.ahead > 0);
+	w->provider.verb = NULL;
+	w->provider.ahead = 0;
+	struct fetch_result r = poll_by(w, pool);
+	assert_false(r.failed);
+	assert_int_equal(w->provider.ahead, 0);
+	check_all_here_once(w, 20);
+	fetch_pool_free(pool);
+}
+
+static void
+test_endless_capabilities(void **state)
+{
+	struct world *w = *state;
+	static char reply[1024] =
+			"+OK\r\n"; /* the server may still read it afterwards */
+	size_t n = strlen(reply);
+
+	for (int i = 0; i < 101; i++)
+		n += (size_t)snprintf(reply + n, sizeof(reply) - n, "X-%d\r\n", i);
+	(void)snprintf(reply + n, sizeof(reply) - n, ".\r\n");
+	w->provider.verb = "CAPA";
+	w->provider.reply = reply;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.error.event, 4005);
+}
+
+/* The connection ends inside a large message; those before it count. */
+static void
+test_cut_in_a_large_message(void **state)
+{
+	struct world *w = *state;
+	struct buf text = BUF_MAX(4 * 1024 * 1024);
+
+	assert_true(buf_add(&text, SPAN("To: ann@contoso.test\r\n\r\n")));
+	for (int i = 0; i < 5000; i++)
+		assert_true(buf_addf(&text, "%098d\r\n", i));
+	put_some(w, 50);
+	provider_put(&w->provider, "large", buf_span(&text));
+	w->provider.cut_at = 300000;
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.error.event, 4005);
+	assert_int_equal(r.collected, 50);
+	assert_int_equal(r.failures, 1);
+	assert_true(logged(w, "event=4013"));
+	w->provider.cut_at = -1;
+	assert_int_equal(poll_once(w).collected, 1);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 51);
+	buf_done(&text);
 }
 
 /* Deleted there with QUIT confirmed, and listed again: the deletion came undone. */
@@ -550,7 +620,7 @@ test_never_pipelines_unasked(void **state)
 		w->provider.caps = caps[i];
 		struct fetch_result r = poll_once(w);
 		assert_int_equal(r.collected, 50);
-		assert_int_equal(w->provider.out_of_turn, 0);
+		assert_int_equal(w->provider.ahead, 0);
 	}
 }
 
@@ -597,7 +667,9 @@ test_refused_recipient_is_told_at_once(void **state)
 	assert_false(r.failed);
 	assert_int_equal(r.collected, 1);
 	assert_int_equal(r.refused, 1);
-	assert_true(logged(w, 4032) && logged(w, 4022));
+	assert_true(logged(w, "event=4032") && logged(w, "event=4022"));
+	assert_true(logged(w, "NDR Status Code: 504") &&
+			logged(w, "<C>: RCPT TO:<bob@"));
 	assert_int_equal(provider_left(&w->provider), 0);
 	check_all_here_once(w, 1);
 }
@@ -618,7 +690,7 @@ test_too_large_is_left(void **state)
 	assert_int_equal(r.skipped, 1);
 	assert_int_equal(r.collected, 1);
 	assert_int_equal(provider_left(&w->provider), 1);
-	assert_true(logged(w, 4010));
+	assert_true(logged(w, "event=4010"));
 	buf_done(&text);
 }
 
@@ -716,6 +788,9 @@ main(void)
 		IN_WORLD(test_greetings),
 		IN_WORLD(test_relay_refuses_a_large_message_early),
 		IN_WORLD(test_account_is_suspended_before_the_provider_locks_it),
+		IN_WORLD(test_out_of_step_is_remembered),
+		IN_WORLD(test_endless_capabilities),
+		IN_WORLD(test_cut_in_a_large_message),
 		IN_WORLD(test_message_that_came_back_is_deleted_again),
 		IN_WORLD(test_reused_unique_id_loses_nothing),
 		IN_WORLD(test_never_pipelines_unasked),
