@@ -150,10 +150,3 @@ journal_close(struct journal *j)
 	free(j->older);
 	free(j);
 }
-
-bool
-journal_print(struct buf *out, const struct journal_entry *e)
-{
-	return record_text_of(out, e->time_ms, e->severity, e->level, e->id, e->account,
-			e->trace, e->text);
-}

@@ -63,16 +63,17 @@ add_value(struct buf *out, struct span value)
 }
 
 bool
-record_text_of(struct buf *out, int64_t time_ms, char severity, unsigned level, int id,
-		struct span account, struct span trace, struct span words)
+journal_print(struct buf *out, const struct journal_entry *e)
 {
 	char when[DATE_ISO_SIZE];
+	struct span words = e->text;
 	bool first = true;
 
-	date_iso(time_ms, when);
-	if (!buf_addf(out, "%s %c%u event=%d account=", when, severity, level, id) ||
-			!add_value(out, account) || !buf_add(out, SPAN(" id=")) ||
-			!add_value(out, trace) || !buf_addc(out, ' '))
+	date_iso(e->time_ms, when);
+	if (!buf_addf(out, "%s %c%u event=%d account=", when, e->severity, e->level,
+			    e->id) ||
+			!add_value(out, e->account) || !buf_add(out, SPAN(" id=")) ||
+			!add_value(out, e->trace) || !buf_addc(out, ' '))
 		return false;
 	while (words.n > 0) {
 		struct span line = span_until(&words, '\n');
@@ -97,7 +98,15 @@ text_of(const struct field *fields, const char *name)
 bool
 record_text(struct buf *out, const struct record *r)
 {
-	return record_text_of(out, r->time_ms, r->severity, r->level, r->event->id,
-			text_of(r->fields, "account"), text_of(r->fields, "id"),
-			r->words);
+	const struct journal_entry e = {
+		.time_ms = r->time_ms,
+		.id = r->event->id,
+		.severity = r->severity,
+		.level = r->level,
+		.text = r->words,
+		.account = text_of(r->fields, "account"),
+		.trace = text_of(r->fields, "id"),
+	};
+
+	return journal_print(out, &e);
 }

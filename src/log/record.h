@@ -4,6 +4,7 @@
 
 #include "postern/buf.h"
 #include "postern/event.h"
+#include "postern/journal.h"
 #include "postern/log.h"
 
 enum {
@@ -22,8 +23,5 @@ struct record {
 bool record_json(struct buf *out, const struct record *r); /* with the LF */
 /* TIME LEVEL event=ID account=A id=T WORDS; further lines indented by two spaces. */
 bool record_text(struct buf *out, const struct record *r);
-/* The parts of the text form, for those who have no fields any more. */
-bool record_text_of(struct buf *out, int64_t time_ms, char severity, unsigned level,
-		int id, struct span account, struct span trace, struct span words);
 
 #endif
