@@ -7,7 +7,9 @@ enum { WORD_MAX = 40 };
 static char
 folded(char c)
 {
-	return c == '-' ? '_' : ascii_lower(c);
+	if (c == '-')
+		c = '_';
+	return ascii_lower(c);
 }
 
 /* Changes, insertions, losses and swaps of neighbours between a and b

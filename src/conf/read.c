@@ -158,6 +158,14 @@ row_find(const struct section *s, struct span name)
 	return NULL;
 }
 
+static void
+path_down(struct buf *path, const char *word)
+{
+	bool fits = buf_addf(path, "%s%s", path->n > 0 ? "." : "", word);
+
+	MUST(fits);
+}
+
 /* Where else in the file a key of that name would be known: "delivery.expire".
  * Goes down the table, not the input. */
 static bool
@@ -166,18 +174,13 @@ elsewhere(const struct section *s, struct span name, struct buf *path)
 	size_t was = path->n;
 
 	for (const struct row *row = s->rows; row->name; row++) {
-		bool fits = buf_addf(path, "%s%s", was > 0 ? "." : "", row->name);
-		MUST(fits);
+		path_down(path, row->name);
 		if (span_eq(name, span_of(row->name)))
 			return true;
-		if (row->section) {
-			if (row->kind == ROW_MAP) {
-				fits = buf_addf(path, ".%s", row->section->key_word);
-				MUST(fits);
-			}
-			if (elsewhere(row->section, name, path))
-				return true;
-		}
+		if (row->section && row->kind == ROW_MAP)
+			path_down(path, row->section->key_word);
+		if (row->section && elsewhere(row->section, name, path))
+			return true;
 		path->n = was;
 	}
 	return false;

@@ -163,6 +163,7 @@ read_envelope(struct reader *r, const struct row *row, const struct node *n,
 		if (!scalar_text(r, n, 255, "auto, strict, none, or a header field",
 				    &s))
 			return false;
+		MUST(n); /* it has a text */
 		if (span_eq(s, SPAN("strict")))
 			e.mode = CONF_ENVELOPE_STRICT;
 		else if (span_eq(s, SPAN("none")))

@@ -58,14 +58,11 @@ mark_at(struct span text, size_t at)
 }
 
 bool
-node_is_null(const struct node *n)
+scalar_is_null(const struct node *n)
 {
-	if (!n)
-		return true;
-	if (n->kind != NODE_SCALAR || n->quoted)
-		return false;
-	return n->text.n == 0 || span_eq(n->text, SPAN("~")) ||
-			span_eq_nocase(n->text, SPAN("null"));
+	return !n->quoted &&
+			(n->text.n == 0 || span_eq(n->text, SPAN("~")) ||
+					span_eq_nocase(n->text, SPAN("null")));
 }
 
 /* libyaml would read these too, but an editor that writes them is better told. */
@@ -123,6 +120,7 @@ node_put(struct builder *b, struct node *n)
 	}
 	struct node *parent = b->open[b->depth - 1];
 	struct node **key = &b->key[b->depth - 1];
+	MUST(parent);
 	if (parent->kind == NODE_MAP && *key) {
 		(*key)->value = n;
 		*key = NULL;
@@ -394,8 +392,10 @@ tree_read(struct span text, const char *file, struct arena *arena,
 	if (!bytes_ok(text, file, faults))
 		return;
 	out->cut = false;
+	if (text.n == 0)
+		return;
 	bool kept = buf_add(&work, text);
-	MUST(kept);
+	MUST(kept && work.p);
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		if (scan(work.p, work.n, &b, &out->cut))
 			break;

@@ -34,6 +34,14 @@ enum {
 /* Reads text; nodes live in the arena, faults say what was wrong. */
 void tree_read(struct span text, const char *file, struct arena *arena,
 		struct conf_faults *faults, struct tree *out);
-bool node_is_null(const struct node *n); /* NULL, an empty value, ~ or null */
+/* A value that is not one: an empty scalar, ~ or null. */
+bool scalar_is_null(const struct node *n);
+
+/* The same of any node; NULL: the text was cut off before the value. */
+static inline bool
+node_is_null(const struct node *n)
+{
+	return !n || (n->kind == NODE_SCALAR && scalar_is_null(n));
+}
 
 #endif

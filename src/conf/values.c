@@ -256,47 +256,58 @@ hop_path(struct span path, const char *dir, struct arena *a, struct conf_hop *ou
 	return true;
 }
 
+static bool
+hop_host(struct span host, struct arena *a, struct conf_hop *out, const char **why)
+{
+	bool lmtp = out->kind == CONF_HOP_LMTP;
+
+	if (!conf_host_parse(host, a, &out->host, why))
+		return no(why,
+				lmtp ? "lmtp:HOST:PORT or lmtp:/SOCKET"
+				     : "smtp:HOST[:PORT]");
+	if (out->host.port == 0 && lmtp)
+		return no(why, "lmtp:HOST:PORT (LMTP has no port of its own) or lmtp:/SOCKET");
+	if (out->host.port == 0)
+		out->host.port = 25;
+	return true;
+}
+
 bool
 conf_hop_parse(struct span text, const char *dir, struct arena *a, struct conf_hop *out,
 		const char **why)
 {
-	static const char expected[] =
-			"smtp:HOST[:PORT], lmtp:HOST:PORT, lmtp:/SOCKET, "
-			"maildir:/PATH/%d/%u, drop, drop:/DIR, mx or etrn";
+	enum takes { NOTHING, PATH, HOST };
+	static const struct {
+		struct span begins; /* the word, with its colon when more follows */
+		enum conf_hop_kind kind;
+		enum takes takes;
+	} hops[] = {
+		{ { SPAN_INIT("drop") }, CONF_HOP_DROP, NOTHING },
+		{ { SPAN_INIT("mx") }, CONF_HOP_MX, NOTHING },
+		{ { SPAN_INIT("etrn") }, CONF_HOP_ETRN, NOTHING },
+		{ { SPAN_INIT("drop:") }, CONF_HOP_DROP, PATH },
+		{ { SPAN_INIT("maildir:") }, CONF_HOP_MAILDIR, PATH },
+		{ { SPAN_INIT("lmtp:/") }, CONF_HOP_LMTP_UNIX, PATH },
+		{ { SPAN_INIT("lmtp:") }, CONF_HOP_LMTP, HOST },
+		{ { SPAN_INIT("smtp:") }, CONF_HOP_SMTP, HOST },
+	};
 	struct conf_hop hop = { .kind = CONF_HOP_DROP };
-	struct span value = text, word = span_until(&value, ':');
+	size_t colon = span_find(text, ':');
+	struct span value = span_skip(text, colon < text.n ? colon + 1 : text.n);
 
-	if (word.n == text.n) { /* no colon */
-		if (span_eq(word, SPAN("drop")))
-			hop.kind = CONF_HOP_DROP;
-		else if (span_eq(word, SPAN("mx")))
-			hop.kind = CONF_HOP_MX;
-		else if (span_eq(word, SPAN("etrn")))
-			hop.kind = CONF_HOP_ETRN;
-		else
-			return no(why, expected);
-	} else if (span_eq(word, SPAN("drop")) || span_eq(word, SPAN("maildir")) ||
-			(span_eq(word, SPAN("lmtp")) &&
-					span_starts(value, SPAN("/")))) {
-		hop.kind = word.p[0] == 'd'	   ? CONF_HOP_DROP
-				: word.p[0] == 'm' ? CONF_HOP_MAILDIR
-						   : CONF_HOP_LMTP_UNIX;
-		if (!hop_path(value, dir, a, &hop, why))
+	for (size_t i = 0; i < sizeof(hops) / sizeof(hops[0]); i++) {
+		if (hops[i].takes == NOTHING ? !span_eq(text, hops[i].begins)
+					     : !span_starts(text, hops[i].begins))
+			continue;
+		hop.kind = hops[i].kind;
+		if ((hops[i].takes == PATH && !hop_path(value, dir, a, &hop, why)) ||
+				(hops[i].takes == HOST &&
+						!hop_host(value, a, &hop, why)))
 			return false;
-	} else if (span_eq(word, SPAN("smtp")) || span_eq(word, SPAN("lmtp"))) {
-		hop.kind = word.p[0] == 's' ? CONF_HOP_SMTP : CONF_HOP_LMTP;
-		if (!conf_host_parse(value, a, &hop.host, why))
-			return no(why,
-					word.p[0] == 's'
-							? "smtp:HOST[:PORT]"
-							: "lmtp:HOST:PORT or lmtp:/SOCKET");
-		if (hop.host.port == 0 && hop.kind == CONF_HOP_LMTP)
-			return no(why, "lmtp:HOST:PORT (LMTP has no port of its own) or lmtp:/SOCKET");
-		if (hop.host.port == 0)
-			hop.host.port = 25;
-	} else {
-		return no(why, expected);
+		*out = hop;
+		return true;
 	}
-	*out = hop;
-	return true;
+	return no(why,
+			"smtp:HOST[:PORT], lmtp:HOST:PORT, lmtp:/SOCKET, "
+			"maildir:/PATH/%d/%u, drop, drop:/DIR, mx or etrn");
 }
