@@ -12,16 +12,7 @@
 #include "postern/origin.h"
 #include "tell.h"
 
-enum {
-	CONNECT_MS = 15000,
-	GREETING_MS = 30000,
-	IDLE_MS = 120000,
-	SESSION_MS = 30 * 60 * 1000,
-	GREETING_QUOTA = 4096,
-	LOGON_QUOTA = 64 * 1024,
-	CAPA_LINES = 100,
-	PROGRESS_OCTETS = 1024 * 1024,
-};
+enum { SESSION_MS = 30 * 60 * 1000, QUIT_QUOTA = 64 * 1024 };
 
 const char *
 pop_stage_name(enum pop_stage stage)
@@ -94,205 +85,6 @@ pop_progress(struct pop_session *s)
 	if (s->low.dial)
 		dial_set_deadline(s->low.dial, clock_mono_ms() + SESSION_MS);
 	s->moved = 0;
-}
-
-/* ---- connecting ---- */
-
-static void
-log_tls(struct pop_session *s)
-{
-	struct tls_facts facts;
-
-	if (log_wants(3) && dial_tls_facts(s->low.dial, &facts))
-		log_event(8001,
-				FIELDS(f_span("account", s->poll->name),
-						f_str("host",
-								s->poll->account->server
-										.name),
-						f_str("version", facts.version),
-						f_str("cipher", facts.cipher)));
-}
-
-/* What a failed handshake is about: 8004 the certificate, 8005 the pin, 8002. */
-static bool
-tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
-{
-	bool pinned = s->poll->account->tls_pin && !s->poll->account->tls_ca;
-	int event = why != DIAL_CERTIFICATE ? 8002 : pinned ? 8005 : 8004;
-
-	if (why != DIAL_CERTIFICATE && why != DIAL_TLS)
-		event = 4002;
-	return pop_fail(s, event, "%s", err->text);
-}
-
-static bool
-dial_server(struct pop_session *s)
-{
-	const struct conf_account *a = s->poll->account;
-	struct dial_to to = {
-		.host = a->server.name,
-		.port = (uint16_t)a->server.port,
-		.tls = a->tls == CONF_TLS_IMPLICIT ? s->poll->tls : NULL,
-		.connect_ms = CONNECT_MS,
-		.idle_ms = GREETING_MS,
-		.deadline_ms = clock_mono_ms() + SESSION_MS,
-		.cancel = s->poll->cancel,
-		.dns = &s->poll->setup->dns,
-	};
-	enum dial_end why;
-	struct err err = { 0 };
-
-	if (a->tls != CONF_TLS_NONE && !s->poll->tls)
-		return pop_fail(s, 8002, "%s", s->poll->tls_error.text);
-	s->low.dial = s->poll->connected;
-	s->poll->connected = NULL;
-	if (!s->low.dial)
-		s->low.dial = dial_open(&to, &why, &err);
-	if (!s->low.dial)
-		return tls_failed(s, why, &err);
-	net_addr_text(dial_peer(s->low.dial), s->ip);
-	return true;
-}
-
-static bool
-connect_server(struct pop_session *s)
-{
-	mailstream *stream;
-
-	if (!dial_server(s))
-		return false;
-	stream = pop_low_stream(&s->low);
-	if (!stream)
-		abort();
-	pop_init(&s->wire, stream);
-	s->low.quota = GREETING_QUOTA;
-	s->stage = POP_AT_GREETING;
-
-	int rc = mailpop3_connect(s->pop, stream);
-	if (rc != MAILPOP3_NO_ERROR) {
-		if (s->low.greedy || dial_why(s->low.dial) != DIAL_OK)
-			return pop_fail(s, 4002, "no greeting: %s",
-					pop_low_error(&s->low));
-		return pop_fail(s, 4002, "the server greets with: %s",
-				s->pop->pop3_response ? s->pop->pop3_response
-						      : "nonsense");
-	}
-	/* Nobody asked for anything yet (P09). */
-	if (pop_early(&s->wire))
-		return pop_fail(s, 4005, "the server speaks before it is asked");
-	dial_set_idle(s->low.dial, IDLE_MS);
-	log_tls(s);
-	return true;
-}
-
-static void
-read_capability(struct pop_caps *caps, struct span line)
-{
-	struct span word = span_word(&line);
-
-	if (span_eq_nocase(word, SPAN("PIPELINING")))
-		caps->pipelining = true;
-	else if (span_eq_nocase(word, SPAN("UIDL")))
-		caps->uidl = true;
-	else if (span_eq_nocase(word, SPAN("STLS")))
-		caps->stls = true;
-	else if (span_eq_nocase(word, SPAN("USER")))
-		caps->user = true;
-	else if (span_eq_nocase(word, SPAN("SASL")))
-		while ((word = span_word(&line)).n > 0)
-			if (span_eq_nocase(word, SPAN("PLAIN")))
-				caps->sasl_plain = true;
-}
-
-static bool
-ask_capabilities(struct pop_session *s)
-{
-	struct span line;
-	unsigned lines = 0;
-	bool lost;
-
-	s->stage = POP_AT_CAPA;
-	s->caps = (struct pop_caps){ 0 };
-	s->low.quota = LOGON_QUOTA;
-	if (!pop_command(s, "CAPA\r\n") || !pop_flush(s))
-		return false;
-	switch (pop_status(&s->wire, &line)) {
-	case POP_OK:
-		break;
-	case POP_ERR: /* RFC 1939 knows no CAPA */
-		return true;
-	case POP_ODD:
-		return pop_odd(s, line);
-	case POP_LOST:
-		return pop_lost(s);
-	}
-	while (pop_item(&s->wire, &line, &lost)) {
-		if (++lines > CAPA_LINES || s->wire.cut)
-			return pop_fail(s, 4005,
-					"the list of capabilities is too long");
-		read_capability(&s->caps, line);
-	}
-	if (lost)
-		return pop_lost(s);
-	s->caps.heard = true;
-	return true;
-}
-
-static bool
-start_tls(struct pop_session *s)
-{
-	const struct conf_account *a = s->poll->account;
-	struct err err = { 0 };
-
-	s->stage = POP_AT_STLS;
-	if (s->caps.heard && !s->caps.stls)
-		return pop_fail(s, 8003, "the server does not offer STLS");
-	pop_sync(&s->wire);
-	/* Refuses by itself when plain bytes follow the answer (CVE-2020-15953). */
-	int rc = mailpop3_stls(s->pop);
-	if (rc == MAILPOP3_ERROR_STLS_NOT_SUPPORTED)
-		return pop_fail(s, 8003, "the server refuses STLS: -ERR %s",
-				s->pop->pop3_response ? s->pop->pop3_response : "");
-	if (rc == MAILPOP3_ERROR_SSL || pop_early(&s->wire))
-		return pop_fail(s, 8002, "the server speaks in clear behind STLS");
-	if (rc != MAILPOP3_NO_ERROR)
-		return pop_lost(s);
-	if (!dial_starttls(s->low.dial, s->poll->tls, a->server.name, &err))
-		return tls_failed(s, dial_why(s->low.dial), &err);
-	/* Whatever was learnt in clear is forgotten (RFC 2595 section 4). */
-	free(s->pop->pop3_timestamp);
-	s->pop->pop3_timestamp = NULL;
-	s->wire.framed = false;
-	log_tls(s);
-	return ask_capabilities(s);
-}
-
-static bool
-log_on(struct pop_session *s)
-{
-	if (!ask_capabilities(s))
-		return false;
-	if (s->poll->account->tls == CONF_TLS_STARTTLS && !start_tls(s))
-		return false;
-	s->stage = POP_AT_LOGON;
-	s->low.quota = LOGON_QUOTA;
-	pop_sync(&s->wire);
-	if (!pop_logon(s))
-		return false;
-	if (pop_early(&s->wire))
-		return pop_fail(s, 4005, "the server speaks before it is asked");
-	/* Some tell it only to those who have logged on (RFC 2449 section 5). */
-	if (s->caps.heard && !s->caps.pipelining) {
-		struct pop_caps before = s->caps;
-
-		if (!ask_capabilities(s))
-			return false;
-		s->caps.heard = true;
-		s->caps.uidl |= before.uidl;
-	}
-	if (clock_wall_ms() < s->poll->memo->alone_until_ms)
-		s->caps.pipelining = false;
-	return true;
 }
 
 /* ---- the listing ---- */
@@ -590,7 +382,7 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 
 	crash_point("fetch: before QUIT");
 	s->stage = POP_AT_QUIT;
-	s->low.quota = LOGON_QUOTA;
+	s->low.quota = QUIT_QUOTA;
 	if (pop_command(s, "QUIT\r\n") && pop_flush(s))
 		answer = pop_status(&s->wire, &text);
 	if (answer == POP_OK) {
@@ -632,7 +424,7 @@ run(struct pop_session *s, bool *more)
 	bool first = !*more;
 
 	*more = false;
-	if (!connect_server(s) || !log_on(s) || !read_listing(s))
+	if (!pop_open(s) || !read_listing(s))
 		return false;
 	if (s->poll->look_only) {
 		s->poll->result.listed = s->listing.n;

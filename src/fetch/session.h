@@ -75,6 +75,8 @@ bool pop_flush(struct pop_session *s);
 /* Something was achieved: the session's deadline begins anew. */
 void pop_progress(struct pop_session *s);
 
+/* open.c: connects, greets, starts TLS, logs on. */
+bool pop_open(struct pop_session *s);
 /* auth.c: from AUTHORIZATION to TRANSACTION. */
 bool pop_logon(struct pop_session *s);
 /* May this text be sent as an argument (P12)? */
