@@ -130,7 +130,9 @@ remember(struct fetch_poll *p)
 		m->refusals = 0;
 		return;
 	}
-	m->failures++;
+	/* Where the relay or the disk is to blame, the provider need not be spared. */
+	if (p->result.error.event != 4024 && p->result.error.event < 9000)
+		m->failures++;
 	if (p->result.error.event == 4003)
 		m->refusals++;
 }

@@ -44,6 +44,7 @@ struct fetch_pool {
 	size_t *queue; /* accounts that wait, oldest first; a ring of n */
 	size_t first, waiting, polled;
 	bool tell_idle, stop, scheduled;
+	void (*ended)(void *host);
 	struct context *contexts; /* at most n */
 	size_t n_contexts;
 	struct thread *workers[WORKERS_MAX];
@@ -156,6 +157,11 @@ work(void *arg)
 			if (slot->again && !atomic_load(&p->ending))
 				put(p, slot);
 			slot->again = false;
+			if (p->ended) {
+				mutex_unlock(p->lock);
+				p->ended(p->o.host);
+				mutex_lock(p->lock);
+			}
 		}
 		if (p->waiting == 0 && p->polled == 0 && p->tell_idle) {
 			p->tell_idle = false;
@@ -215,9 +221,10 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 }
 
 void
-fetch_pool_schedule(struct fetch_pool *p)
+fetch_pool_schedule(struct fetch_pool *p, void (*ended)(void *host))
 {
 	p->scheduled = true;
+	p->ended = ended;
 }
 
 void

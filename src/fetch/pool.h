@@ -13,8 +13,9 @@ struct fetch_view {
 	int64_t next_ms; /* wall: when the account wants the next one; 0: it does not */
 };
 
-/* Polls come again by themselves, so their events tell when. */
-void fetch_pool_schedule(struct fetch_pool *p);
+/* Polls come again by themselves, so their events tell when. `ended` is called on a
+ * worker's thread whenever one is over and its view is final. Before the first poll. */
+void fetch_pool_schedule(struct fetch_pool *p, void (*ended)(void *host));
 void fetch_pool_look(struct fetch_pool *p, size_t account, struct fetch_view *out);
 /* Polls that wait are forgotten, those under way end in order, soon. */
 void fetch_pool_end(struct fetch_pool *p);

@@ -330,18 +330,9 @@ on_signal(void *host, int signo)
 	loop_timer_set(r->pulse, 0);
 }
 
-/* From workers: only a bell. */
+/* On a worker's thread: only a bell. */
 static void
-progress(void *host, const struct fetch_result *result)
-{
-	struct role *r = host;
-
-	(void)result;
-	loop_wake(r->wake);
-}
-
-static void
-idle(void *host)
+ended(void *host)
 {
 	struct role *r = host;
 
@@ -355,8 +346,6 @@ open_role(struct role *r, const struct fetch_role *o, struct err *err)
 	const struct fetch_options pool = {
 		.conf = o->conf,
 		.state = o->state,
-		.progress = progress,
-		.idle = idle,
 		.host = r,
 	};
 	size_t n = o->conf->accounts.n;
@@ -380,7 +369,7 @@ open_role(struct role *r, const struct fetch_role *o, struct err *err)
 	r->pool = r->ctl ? fetch_pool_new(&pool, err) : NULL;
 	if (!r->pool)
 		return false;
-	fetch_pool_schedule(r->pool);
+	fetch_pool_schedule(r->pool, ended);
 	for (size_t i = 0; i < n; i++)
 		r->due_ms[i] = clock_mono_ms() + 1 + (i ? jitter(FIRST_MS) : 0);
 	return true;
