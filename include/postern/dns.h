@@ -46,11 +46,16 @@ struct dns_query *dns_lookup(struct dns *d, const char *host, uint16_t port,
 		void *hosting);
 void dns_cancel(struct dns_query *q); /* it will not be answered */
 
-/* The same for a thread that may block, until the monotonic moment or until
- * cancel_fd (< 0: none) becomes readable. *n is the room in addrs, and then how
+struct dns_question {
+	const char *host;
+	uint16_t port; /* for the addresses found */
+	int64_t deadline_ms; /* monotonic */
+	int cancel_fd; /* no longer wanted when it becomes readable; < 0: none */
+};
+
+/* The same for a thread that may block. *n is the room in addrs, and then how
  * many were found. */
-enum dns_answer dns_wait(const struct dns_setup *setup, const char *host, uint16_t port,
-		int64_t deadline_ms, int cancel_fd, struct net_addr *addrs, size_t *n,
-		struct err *err);
+enum dns_answer dns_wait(const struct dns_setup *setup, const struct dns_question *q,
+		struct net_addr *addrs, size_t *n, struct err *err);
 
 #endif

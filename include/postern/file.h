@@ -14,6 +14,8 @@
 
 /* For AUTO(fd_done): closes *fd unless it is negative, and makes it -1. */
 void fd_done(int *fd);
+/* The descriptor, which AUTO(fd_done) then no longer closes. */
+int fd_take(int *fd);
 /* All of it, through short writes and interruptions. false: errno says why. */
 bool fd_write_all(int fd, struct span bytes) __attribute__((warn_unused_result));
 /* The parts in order, in as few calls as can be. */

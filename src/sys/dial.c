@@ -72,7 +72,7 @@ dial_broke(struct dial *d, int no)
 	return dial_end(d,
 			no == EMFILE || no == ENOBUFS || no == ENOMEM ? DIAL_SYSTEM
 								      : DIAL_RESET,
-			strerror(no));
+			err_words(no));
 }
 
 static bool
@@ -195,7 +195,8 @@ dial_resolve(const struct dial_to *to, int64_t until, struct net_addr *addrs, si
 	}
 
 	int bell = to->cancel ? to->cancel->fd : -1;
-	switch (dns_wait(to->dns, to->host, to->port, until, bell, addrs, n, err)) {
+	const struct dns_question q = { to->host, to->port, until, bell };
+	switch (dns_wait(to->dns, &q, addrs, n, err)) {
 	case DNS_FOUND:
 		return DIAL_OK;
 	case DNS_NO_NAME:

@@ -250,89 +250,116 @@ dns_wait_moved(struct dns_ask *ask)
 	(void)ask;
 }
 
+/* What c-ares waits for. */
+struct dns_polled {
+	struct pollfd fds[DNS_CHANNELS * ARES_GETSOCK_MAXNUM + 1]; /* one to cancel */
+	int owner[DNS_CHANNELS * ARES_GETSOCK_MAXNUM];
+	nfds_t n;
+};
+
+static void
+dns_poll_add(struct dns_polled *p, const struct dns_channels *c, int channel)
+{
+	ares_socket_t socks[ARES_GETSOCK_MAXNUM];
+	unsigned bits = (unsigned)ares_getsock(
+			c->at[channel], socks, ARES_GETSOCK_MAXNUM);
+
+	for (int k = 0; k < ARES_GETSOCK_MAXNUM; k++) {
+		/* c-ares' own macros shift into the sign. */
+		unsigned in = bits >> k & 1,
+			 out = bits >> (k + ARES_GETSOCK_MAXNUM) & 1;
+		short events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
+
+		if (!events)
+			continue;
+		p->owner[p->n] = channel;
+		p->fds[p->n++] = (struct pollfd){ .fd = socks[k], .events = events };
+	}
+}
+
+/* The sooner of left_ms and what the channel itself wants to wait at most. */
+static int64_t
+dns_patience(ares_channel channel, int64_t left_ms)
+{
+	struct timeval tv;
+
+	if (!ares_timeout(channel, NULL, &tv))
+		return left_ms;
+	int64_t ms = (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
+	return ms < left_ms ? ms : left_ms;
+}
+
 /* One wait for c-ares' sockets. false: cancelled. */
 static bool
 dns_wait_round(const struct dns_channels *c, int64_t left_ms, int cancel_fd)
 {
-	struct pollfd fds[DNS_CHANNELS * ARES_GETSOCK_MAXNUM + 1];
-	int owner[DNS_CHANNELS * ARES_GETSOCK_MAXNUM + 1];
-	nfds_t n = 0;
+	struct dns_polled p = { .n = 0 };
 
 	for (int i = 0; i < DNS_CHANNELS; i++) {
-		ares_socket_t socks[ARES_GETSOCK_MAXNUM];
-		unsigned bits = (unsigned)ares_getsock(
-				c->at[i], socks, ARES_GETSOCK_MAXNUM);
-		struct timeval tv;
-
-		for (int k = 0; k < ARES_GETSOCK_MAXNUM; k++) {
-			/* c-ares' own macros shift into the sign. */
-			unsigned in = bits >> k & 1,
-				 out = bits >> (k + ARES_GETSOCK_MAXNUM) & 1;
-			short events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
-
-			if (!events)
-				continue;
-			owner[n] = i;
-			fds[n++] = (struct pollfd){ .fd = socks[k], .events = events };
-		}
-		if (ares_timeout(c->at[i], NULL, &tv)) {
-			int64_t ms = (int64_t)tv.tv_sec * 1000 +
-					(tv.tv_usec + 999) / 1000;
-			left_ms = ms < left_ms ? ms : left_ms;
-		}
+		dns_poll_add(&p, c, i);
+		left_ms = dns_patience(c->at[i], left_ms);
 	}
-	nfds_t sockets = n;
-	fds[n++] = (struct pollfd){ .fd = cancel_fd, .events = POLLIN };
-	int ready = poll(fds, n, left_ms > 60000 ? 60000 : (int)left_ms);
-	if (ready > 0 && fds[sockets].revents)
+	p.fds[p.n] = (struct pollfd){ .fd = cancel_fd, .events = POLLIN };
+	int ready = poll(p.fds, p.n + 1, left_ms > 60000 ? 60000 : (int)left_ms);
+	if (ready > 0 && p.fds[p.n].revents)
 		return false;
-	for (nfds_t k = 0; k < sockets && ready > 0; k++)
-		if (fds[k].revents)
-			ares_process_fd(c->at[owner[k]],
-					fds[k].revents & ~POLLOUT ? fds[k].fd
-								  : ARES_SOCKET_BAD,
-					fds[k].revents & POLLOUT ? fds[k].fd
-								 : ARES_SOCKET_BAD);
+	for (nfds_t k = 0; k < p.n && ready > 0; k++) {
+		const struct pollfd *at = &p.fds[k];
+		if (at->revents)
+			ares_process_fd(c->at[p.owner[k]],
+					at->revents & ~POLLOUT ? at->fd
+							       : ARES_SOCKET_BAD,
+					at->revents & POLLOUT ? at->fd
+							      : ARES_SOCKET_BAD);
+	}
 	for (int i = 0; i < DNS_CHANNELS; i++)
 		ares_process_fd(c->at[i], ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	return true;
 }
 
+/* Until all legs are done, the deadline, or a call to stop. */
+static void
+dns_wait_legs(const struct dns_ask *ask, const struct dns_question *q)
+{
+	int64_t until = q->deadline_ms;
+	bool graced = false;
+
+	while (ask->open > 0) {
+		int64_t now = clock_mono_ms();
+
+		if (!graced && dns_ask_found(ask)) {
+			graced = true;
+			until = now + DNS_GRACE_MS < until ? now + DNS_GRACE_MS : until;
+		}
+		if (now >= until ||
+				!dns_wait_round(ask->channels, until - now,
+						q->cancel_fd))
+			return;
+	}
+}
+
 enum dns_answer
-dns_wait(const struct dns_setup *setup, const char *host, uint16_t port,
-		int64_t deadline_ms, int cancel_fd, struct net_addr *addrs, size_t *n,
-		struct err *err)
+dns_wait(const struct dns_setup *setup, const struct dns_question *q,
+		struct net_addr *addrs, size_t *n, struct err *err)
 {
 	struct dns_channels channels;
-	struct dns_ask ask = { .port = port, .moved = dns_wait_moved };
+	struct dns_ask ask = { .port = q->port, .moved = dns_wait_moved };
 	size_t max = *n;
 
 	*n = 0;
-	if (strlen(host) >= sizeof(ask.name)) {
-		(void)err_set(err, 0, "the name %.100s... is too long", host);
+	if (strlen(q->host) >= sizeof(ask.name)) {
+		(void)err_set(err, 0, "the name %.100s... is too long", q->host);
 		return DNS_NO_NAME;
 	}
-	(void)snprintf(ask.name, sizeof(ask.name), "%s", host);
+	(void)snprintf(ask.name, sizeof(ask.name), "%s", q->host);
 	if (dns_ask_known(&ask)) /* without opening anything */
 		return dns_ask_result(&ask, addrs, max, n, err);
 	if (!dns_channels_open(&channels, setup, NULL, NULL, err))
 		return DNS_TEMPORARY;
 	ask.channels = &channels;
-	bool known = dns_ask_known(&ask);
-	if (!known)
+	if (!dns_ask_known(&ask)) { /* a hosts file of the setup knows more */
 		dns_ask_start(&ask);
-
-	int64_t until = deadline_ms;
-	bool graced = false;
-	while (!known && ask.open > 0) {
-		int64_t now = clock_mono_ms();
-
-		if (!graced && dns_ask_found(&ask)) {
-			graced = true;
-			until = now + DNS_GRACE_MS < until ? now + DNS_GRACE_MS : until;
-		}
-		if (now >= until || !dns_wait_round(&channels, until - now, cancel_fd))
-			break;
+		dns_wait_legs(&ask, q);
 	}
 	enum dns_answer answer = dns_ask_result(&ask, addrs, max, n, err);
 	dns_channels_close(&channels);

@@ -21,6 +21,15 @@ fd_done(int *fd)
 	*fd = -1;
 }
 
+int
+fd_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 bool
 fd_write_all(int fd, struct span bytes)
 {
@@ -187,6 +196,28 @@ file_checked(int fd, const char *name, int flags, struct stat *st, struct err *e
 	return true;
 }
 
+/* One read behind out. > 0; 0: the end; -1: errno says why, EFBIG that there is
+ * more than out may hold. */
+static ssize_t
+file_read_piece(int fd, size_t piece, struct buf *out)
+{
+	size_t left = out->max - out->n;
+	size_t room = left == 0 ? 1 : piece < left ? piece : left;
+	char one, *at = left > 0 ? buf_room(out, room) : &one;
+	ssize_t got;
+
+	do
+		got = read(fd, at, room);
+	while (got < 0 && errno == EINTR);
+	if (got > 0 && left == 0) {
+		errno = EFBIG;
+		return -1;
+	}
+	if (got > 0)
+		buf_grown(out, (size_t)got);
+	return got;
+}
+
 bool
 file_read(int dir, const char *name, int flags, struct buf *out, struct err *err)
 {
@@ -207,29 +238,15 @@ file_read(int dir, const char *name, int flags, struct buf *out, struct err *err
 	/* One more than it should have, to see the end in the same read. */
 	size_t piece = st.st_size > 0 && st.st_size < 1 << 20 ? (size_t)st.st_size + 1
 							      : 4096;
-	for (;;) {
-		size_t left = out->max - out->n;
-		char one,
-				*at = left > 0
-				? buf_room(out, piece < left ? piece : left)
-				: &one;
-		size_t room = left == 0 ? 1 : piece < left ? piece : left;
-		ssize_t got = read(fd, at, room);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got == 0)
-			return true;
-		if (got < 0 || left == 0) {
-			int no = errno;
-
-			out->n = before;
-			return got < 0 ? err_errno(err, 0, no, "cannot read %s", name)
-				       : err_set(err, 0, "%s is too large", name);
-		}
-		buf_grown(out, (size_t)got);
+	ssize_t got;
+	while ((got = file_read_piece(fd, piece, out)) > 0)
 		piece = 64 * 1024;
-	}
+	if (got == 0)
+		return true;
+	int no = errno;
+	out->n = before;
+	return no == EFBIG ? err_set(err, 0, "%s is too large", name)
+			   : err_errno(err, 0, no, "cannot read %s", name);
 }
 
 bool
@@ -305,7 +322,8 @@ file_glob(const char *pattern, struct file_names *out, struct err *err)
 {
 	glob_t g;
 	size_t cap = 0;
-	int rc = glob(pattern, 0, NULL, &g);
+	/* Unsafe only with GLOB_TILDE, for the sake of getpwnam. */
+	int rc = glob(pattern, 0, NULL, &g); /* NOLINT(concurrency-mt-unsafe) */
 
 	*out = (struct file_names){ 0 };
 	if (rc == GLOB_NOMATCH)

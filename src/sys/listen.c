@@ -107,7 +107,7 @@ listen_socket(const struct net_addr *a, int *no)
 int
 listen_open(const char *address, struct err *err)
 {
-	struct net_addr a;
+	struct net_addr a = { 0 };
 	int no = 0;
 
 	if (!listen_parse(address, &a, err))

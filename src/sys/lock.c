@@ -71,9 +71,7 @@ lock_take(const char *dir, pid_t *holder, struct err *err)
 		(void)err_errno(err, 0, errno, "cannot write %s/lock", dir);
 		return -1;
 	}
-	int kept = fd;
-	fd = -1;
-	return kept;
+	return fd_take(&fd);
 }
 
 pid_t

@@ -96,7 +96,6 @@ secret_place(const struct secret *s)
 	switch (s->kind) {
 	case SECRET_FILE:
 	case SECRET_CREDENTIAL:
-		return s->text;
 	case SECRET_ENV:
 		return s->text;
 	case SECRET_COMMAND:

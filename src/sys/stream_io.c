@@ -87,27 +87,29 @@ stream_begin_tls(struct stream *s)
 	return stream_handshake(s);
 }
 
-/* One read. > 0; 0: not now; -1: the end, *why. */
 static ssize_t
-stream_get(struct stream *s, char *p, size_t n, enum stream_end *why)
+stream_get_plain(struct stream *s, char *p, size_t n, enum stream_end *why)
+{
+	ssize_t rc;
+
+	do
+		rc = recv(s->fd, p, n, 0);
+	while (rc < 0 && errno == EINTR);
+	if (rc > 0)
+		return rc;
+	if (rc < 0 && errno == EAGAIN)
+		return 0;
+	*why = rc == 0 ? STREAM_EOF : STREAM_RESET;
+	if (rc < 0)
+		(void)err_set(&s->said, 0, "%s", err_words(errno));
+	return -1;
+}
+
+static ssize_t
+stream_get_tls(struct stream *s, char *p, size_t n, enum stream_end *why)
 {
 	size_t got = 0;
 
-	if (!s->io) {
-		ssize_t rc;
-
-		do
-			rc = recv(s->fd, p, n, 0);
-		while (rc < 0 && errno == EINTR);
-		if (rc > 0)
-			return rc;
-		if (rc < 0 && errno == EAGAIN)
-			return 0;
-		*why = rc == 0 ? STREAM_EOF : STREAM_RESET;
-		if (rc < 0)
-			(void)err_set(&s->said, 0, "%s", strerror(errno));
-		return -1;
-	}
 	/* A record is 16 KiB at most: several for one call of the host. */
 	while (got < n) {
 		size_t more;
@@ -128,6 +130,13 @@ stream_get(struct stream *s, char *p, size_t n, enum stream_end *why)
 		return -1;
 	}
 	return (ssize_t)got;
+}
+
+/* One read. > 0; 0: not now; -1: the end, *why. */
+static ssize_t
+stream_get(struct stream *s, char *p, size_t n, enum stream_end *why)
+{
+	return s->io ? stream_get_tls(s, p, n, why) : stream_get_plain(s, p, n, why);
 }
 
 /* Hands bytes to the host. false: the stream is gone. */
@@ -257,6 +266,41 @@ stream_output_over(struct stream *s, const char *words)
 	(void)err_set(&s->said, 0, "%s", words);
 }
 
+/* One write. > 0; 0: not now, or never again. */
+static size_t
+stream_put_plain(struct stream *s, struct span bytes)
+{
+	ssize_t rc;
+
+	do
+		rc = send(s->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+	while (rc < 0 && errno == EINTR);
+	if (rc >= 0)
+		return (size_t)rc;
+	if (errno == EAGAIN)
+		(void)event_add(s->writable, NULL);
+	else
+		stream_output_over(s, err_words(errno));
+	return 0;
+}
+
+static size_t
+stream_put_tls(struct stream *s, struct span bytes)
+{
+	size_t put = 0;
+	enum tls_step step = tls_io_write(s->io, bytes.p, bytes.n, &put);
+
+	if (step == TLS_OK)
+		return put;
+	if (step == TLS_WANT_READ)
+		(void)event_add(s->readable, NULL);
+	else if (step == TLS_WANT_WRITE)
+		(void)event_add(s->writable, NULL);
+	else
+		stream_output_over(s, tls_io_words(s->io));
+	return 0;
+}
+
 size_t
 stream_put_now(struct stream *s, struct span bytes)
 {
@@ -264,36 +308,11 @@ stream_put_now(struct stream *s, struct span bytes)
 
 	while (put < bytes.n && !s->cannot_write) {
 		struct span rest = span_skip(bytes, put);
-		size_t some = 0;
+		size_t some = s->io ? stream_put_tls(s, rest)
+				    : stream_put_plain(s, rest);
 
-		if (s->io) {
-			enum tls_step step = tls_io_write(s->io, rest.p, rest.n, &some);
-
-			if (step == TLS_WANT_READ)
-				(void)event_add(s->readable, NULL);
-			if (step == TLS_WANT_WRITE)
-				(void)event_add(s->writable, NULL);
-			if (step == TLS_WANT_READ || step == TLS_WANT_WRITE)
-				break;
-			if (step != TLS_OK) {
-				stream_output_over(s, tls_io_words(s->io));
-				break;
-			}
-		} else {
-			ssize_t rc = send(s->fd, rest.p, rest.n, MSG_NOSIGNAL);
-
-			if (rc < 0 && errno == EINTR)
-				continue;
-			if (rc < 0 && errno == EAGAIN) {
-				(void)event_add(s->writable, NULL);
-				break;
-			}
-			if (rc < 0) {
-				stream_output_over(s, strerror(errno));
-				break;
-			}
-			some = (size_t)rc;
-		}
+		if (some == 0)
+			break;
 		put += some;
 		s->out_bytes += some;
 	}

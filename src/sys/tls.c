@@ -260,9 +260,9 @@ tls_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 	};
 
 	(void)ssl;
-	(void)out;
-	(void)out_n;
 	(void)arg;
+	*out = NULL; /* none is ever chosen */
+	*out_n = 0;
 	for (unsigned at = 0; at < in_n && at + 1u + in[at] <= in_n; at += 1u + in[at])
 		for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 			if (span_eq(foreign[i],

@@ -311,7 +311,7 @@ tls_io_step(struct tls_io *io, int rc, int no)
 		io->broken = true;
 		(void)err_set(&io->said, 0, "%s",
 				io->eof ? "the connection was cut inside TLS"
-					: strerror(no));
+					: err_words(no));
 		return TLS_CUT;
 	default:
 		return tls_io_failed(io);

@@ -175,8 +175,8 @@ ask(const char *name, char first[NET_TEXT_SIZE], size_t *n)
 	struct err err = { 0 };
 
 	*n = DNS_ADDRS_MAX;
-	enum dns_answer a = dns_wait(
-			&setup, name, 25, clock_mono_ms() + 5000, -1, addrs, n, &err);
+	const struct dns_question q = { name, 25, clock_mono_ms() + 5000, -1 };
+	enum dns_answer a = dns_wait(&setup, &q, addrs, n, &err);
 	first[0] = '\0';
 	if (a == DNS_FOUND) {
 		net_addr_text(&addrs[0], first);
@@ -238,21 +238,27 @@ test_waiting_has_an_end(void **state)
 	int bell = eventfd(1, EFD_CLOEXEC);
 
 	(void)state;
-	assert_int_equal(dns_wait(&setup, "mute.test", 25, began + 200, -1, addrs, &n,
-					 NULL),
+	assert_int_equal(dns_wait(&setup,
+					 &(struct dns_question){ "mute.test", 25,
+							 began + 200, -1 },
+					 addrs, &n, NULL),
 			DNS_TEMPORARY);
 	assert_in_range(clock_mono_ms() - began, 190, 1500);
 	/* One family found: the other gets a moment, not all its time. */
 	began = clock_mono_ms();
 	n = 2;
-	assert_int_equal(dns_wait(&setup, "slow6.test", 25, began + 9000, -1, addrs, &n,
-					 NULL),
+	assert_int_equal(dns_wait(&setup,
+					 &(struct dns_question){ "slow6.test", 25,
+							 began + 9000, -1 },
+					 addrs, &n, NULL),
 			DNS_FOUND);
 	assert_in_range(clock_mono_ms() - began, 0, 2000);
 	began = clock_mono_ms();
 	n = 2;
-	assert_int_equal(dns_wait(&setup, "mute.test", 25, began + 5000, bell, addrs,
-					 &n, NULL),
+	assert_int_equal(dns_wait(&setup,
+					 &(struct dns_question){ "mute.test", 25,
+							 began + 5000, bell },
+					 addrs, &n, NULL),
 			DNS_TEMPORARY);
 	assert_in_range(clock_mono_ms() - began, 0, 1000);
 	(void)close(bell);
