@@ -77,17 +77,22 @@ maildir_expand(struct span pattern, struct span address, struct buf *out,
 				return err_set(err, 0, "the maildir path is too long");
 			continue;
 		}
-		c = i + 1 < pattern.n ? pattern.p[++i] : '\0';
-		if (c == 'd')
+		switch (++i < pattern.n ? pattern.p[i] : '\0') {
+		case 'd':
 			ok = maildir_add_part(out, domain, err);
-		else if (c == 'u')
+			break;
+		case 'u':
 			ok = maildir_add_part(out, local, err);
-		else if (c == '%')
+			break;
+		case '%':
 			ok = buf_addc(out, '%') ||
 					err_set(err, 0, "the maildir path is too long");
-		else
+			break;
+		default:
 			ok = err_set(err, 0,
 					"only %%d, %%u and %%%% have a meaning in a maildir path");
+			break;
+		}
 		if (!ok)
 			return false;
 	}
