@@ -16,7 +16,8 @@ read_header(const char *path, struct buf *out, struct err *err)
 {
 	bool input = strcmp(path, "-") == 0;
 	AUTO(fd_done)
-	int fd = input ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	int fd = input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+		       : open(path, O_RDONLY | O_CLOEXEC);
 	struct header_end end = { 0 };
 
 	if (fd < 0)
