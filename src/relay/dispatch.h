@@ -1,4 +1,4 @@
-/* A next hop, for the files that work through its mail. */
+/* dispatch and its next hops, for the files that work through their mail. */
 #ifndef RELAY_DISPATCH_H
 #define RELAY_DISPATCH_H
 
@@ -8,6 +8,21 @@
 struct batch {
 	struct arena arena;
 	size_t refs;
+};
+
+struct dispatch {
+	struct relay *r;
+	struct map by_key; /* hop key -> struct hop */
+	struct list hops;
+	struct list sessions; /* of outbound.c, all hops */
+	struct hop *nudged; /* last; mail mostly comes for one hop */
+	size_t leases; /* of all hops */
+	size_t sessions_n;
+	struct loop_timer *look; /* soon: hops that want attention */
+	bool stale; /* a hop was emptied: its later mail is unknown */
+	bool stopping;
+	int64_t refreshed_ms; /* monotonic */
+	struct retry retry;
 };
 
 struct hop {
@@ -30,5 +45,16 @@ struct hop {
 	int64_t shut_until_ms; /* monotonic */
 	struct verdict last; /* why it is shut */
 };
+
+/* hop.c */
+struct hop *hop_new(struct dispatch *d, struct span key);
+void hop_free(struct hop *h);
+void hop_wake(struct hop *h, int64_t at_ms); /* something is due then, if not before */
+void hop_look(struct hop *h); /* loads what is due and has it worked on */
+bool hop_held(const struct hop *h); /* nothing is to be done for now */
+/* It would not talk to us: what was taken for it is put off, and it is left alone
+ * for a while (5008). */
+void hop_failed(struct hop *h, const struct verdict *why);
+void lease_free(struct lease *l);
 
 #endif

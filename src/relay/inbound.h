@@ -1,10 +1,25 @@
-/* A session, for the files that deal with those who are connected. */
+/* Listeners and sessions, for the files that deal with those who are connected. */
 #ifndef RELAY_INBOUND_H
 #define RELAY_INBOUND_H
 
 #include "postern/net.h"
 #include "postern/stream.h"
 #include "room.h"
+
+enum { INBOUND_LISTENERS = 64 };
+
+struct inbound {
+	struct relay *r;
+	struct loop_listen *listeners[INBOUND_LISTENERS];
+	size_t listeners_n;
+	struct loop_listen *socket; /* run/relay.sock */
+	struct list sessions;
+	struct list dirty; /* the store answered them */
+	size_t n, n_internal;
+	bool full; /* too much waits for the store: nobody is read */
+	bool stopping;
+	bool too_many_told;
+};
 
 struct session {
 	struct list link;
@@ -27,5 +42,16 @@ struct session {
 	int64_t stamp_ms; /* monotonic: something useful happened */
 	uint64_t moved; /* octets of bodies since then */
 };
+
+/* session.c */
+struct session *session_new(struct inbound *in, int fd, const struct loop_peer *peer,
+		bool internal);
+void session_free(struct session *s);
+/* Answers what is asked and says what is to be said. False: it is over, and must
+ * not be touched any more. */
+bool session_settle(struct session *s);
+void session_resume(struct session *s); /* reads on, if nothing else forbids it */
+void session_end(struct session *s, enum smtp_refusal why);
+void session_tick(struct session *s, int64_t now);
 
 #endif

@@ -1,474 +1,16 @@
-/* outbound: sessions with next hops over SMTP and LMTP.
- *
- * A session takes leases of its hop, one after the other, splits them into
- * transactions of at most 100 recipients (E12), feeds them to the sending engine
- * and passes its verdicts on. It owns itself: it frees itself when it is over. */
+/* outbound: connections to next hops, for SMTP and LMTP. What is said on them is in
+ * sending.c. A session owns itself: it frees itself when it is over. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
-
-#include "postern/body.h"
-#include "postern/log.h"
-#include "postern/smtp_client.h"
-#include "postern/stream.h"
+#include "outbound.h"
 
 enum {
-	TRANSACTION_MAX = 100,
 	WINDOW = 4, /* messages in flight: one connection, no waiting between them */
-	LINGER_MS = 2000, /* without mail, before QUIT: more may come */
 	CONNECT_MS = 30 * 1000,
 	OUT_MAX = 1024 * 1024,
-	OUT_ENOUGH = 512 * 1024, /* no more of a body while so much is on the way */
-	GOODBYE_MS = 5 * 1000, /* for the answer to QUIT */
 };
-
-/* One transaction: some recipients of a lease. */
-struct send {
-	struct list link;
-	struct lease *l;
-	size_t *index; /* place in the lease's message, one per recipient */
-	struct span *addresses;
-	size_t n;
-	size_t answered; /* recipients with a verdict */
-	size_t *again; /* refused for their number only */
-	size_t again_n;
-};
-
-struct outbound {
-	struct list link;
-	struct relay *r;
-	struct hop *h;
-	struct dns_query *query;
-	struct stream *stream;
-	struct smtp_client *engine;
-	struct loop_timer *timer; /* the peer's patience, or our own */
-	struct list sends; /* under way, the oldest first */
-	struct lease *l; /* of which more transactions are to be sent */
-	size_t leases; /* not settled yet, l too */
-	struct send *feeding;
-	struct body *body; /* of l, read anew for each transaction */
-	struct span piece; /* of the body, not yet taken by the engine */
-	uint64_t body_left; /* octets not yet read */
-	size_t most; /* recipients of one transaction: what the peer takes */
-	bool opened, works, stopping, quitting, lingering, ended;
-	char host[300]; /* who it is, for people */
-};
-
-static bool session_work(struct outbound *o);
-
-/* ---- the end ---- */
-
-static void
-send_free(struct send *s)
-{
-	list_del(&s->link);
-	free(s->index);
-	free(s->addresses);
-	free(s->again);
-	free(s);
-}
-
-static void
-body_end(struct outbound *o)
-{
-	body_close(o->body);
-	o->body = NULL;
-	o->feeding = NULL;
-	o->piece = (struct span){ NULL, 0 };
-}
-
-static void
-busy(struct outbound *o, bool more)
-{
-	if (more && o->leases++ == 0)
-		o->h->busy++;
-	else if (!more && --o->leases == 0)
-		o->h->busy--;
-}
-
-static void
-lease_over(struct outbound *o, struct lease *l)
-{
-	busy(o, false);
-	if (o->l == l)
-		o->l = NULL;
-	free(l->todo);
-	l->todo = NULL;
-	if (l->left < l->m->n)
-		settle_lease(o->r, l);
-	else
-		dispatch_forget(l); /* nobody was asked */
-}
-
-/* The session is over and freed. Those who have no verdict yet get `why` (NULL: they
- * stay as they are); with `failed` the hop would not talk to us at all. */
-static void
-session_over(struct outbound *o, const struct verdict *why, bool failed)
-{
-	struct hop *h = o->h;
-	struct relay *r = o->r;
-
-	body_end(o);
-	LIST_EACH (link, &o->sends) {
-		struct send *s = LIST_ITEM(link, struct send, link);
-		struct lease *l = s->l;
-
-		if (why)
-			settle_all(l, why);
-		send_free(s);
-		if (--l->sends == 0 && l != o->l)
-			lease_over(o, l);
-	}
-	if (o->l) {
-		if (why && !o->stopping)
-			settle_all(o->l, why);
-		lease_over(o, o->l);
-	}
-	if (o->query)
-		dns_cancel(o->query);
-	list_del(&o->link);
-	stream_free(o->stream);
-	smtp_client_free(o->engine);
-	loop_timer_free(o->timer);
-	free(o);
-	dispatch_session_gone(h, failed ? why : NULL);
-	jobs_flush(r->jobs);
-}
-
-static void
-never_came_about(struct outbound *o, int event, const char *words)
-{
-	struct verdict v = verdict_make(FATE_DEFERRED, 0,
-			event == 2006 ? "4.4.3" : "4.4.1", "connect to %s: %s", o->host,
-			words);
-
-	log_event(event, FIELDS(f_str("host", o->host), f_str("err", words)));
-	session_over(o, &v, true);
-}
-
-/* ---- what is sent ---- */
-
-/* The recipients of a lease that are still to be asked. */
-static void
-lease_begin(struct outbound *o, struct lease *l)
-{
-	size_t n = strlen(o->host);
-	char *host = lease_room(l, n + 1);
-
-	if (host) {
-		memcpy(host, o->host, n);
-		l->host = (struct span){ host, n };
-	}
-	l->todo = calloc(l->m->n, sizeof(*l->todo));
-	if (!l->todo)
-		abort();
-	for (size_t i = 0; i < l->m->n; i++)
-		if (l->open[i])
-			l->todo[l->todo_n++] = i;
-	l->attempted = true;
-	o->l = l;
-	busy(o, true);
-}
-
-static struct send *
-send_new(struct outbound *o, struct lease *l)
-{
-	struct send *s = calloc(1, sizeof(*s));
-	size_t n = l->todo_n - l->todo_at;
-
-	if (n > o->most)
-		n = o->most;
-	if (s) {
-		s->index = calloc(n, sizeof(*s->index));
-		s->addresses = calloc(n, sizeof(*s->addresses));
-		s->again = calloc(n, sizeof(*s->again));
-	}
-	if (!s || !s->index || !s->addresses || !s->again)
-		abort();
-	s->l = l;
-	s->n = n;
-	for (size_t i = 0; i < n; i++) {
-		s->index[i] = l->todo[l->todo_at++];
-		s->addresses[i] = l->m->recipients[s->index[i]].address;
-	}
-	list_add(&o->sends, &s->link);
-	l->sends++;
-	l->parts++;
-	return s;
-}
-
-/* Opens the body of the next transaction, taking a lease when there is none. False:
- * nothing to send. */
-static bool
-next_body(struct outbound *o)
-{
-	struct err err = { 0 };
-
-	for (;;) {
-		if (!o->l) {
-			struct lease *l = o->stopping ? NULL : dispatch_take(o->h);
-
-			if (!l)
-				return false;
-			lease_begin(o, l);
-		}
-		struct lease *l = o->l;
-		if (l->todo_at == l->todo_n) { /* answers to come may ask for more */
-			return false;
-		}
-		o->body = body_open(o->r->reader, l->m->id, &err);
-		if (o->body)
-			return true;
-		if (err.event == 0) { /* settled by somebody else in the meantime */
-			o->l = NULL;
-			busy(o, false);
-			free(l->todo);
-			dispatch_forget(l);
-			continue;
-		}
-		log_err(&err, l->m->account, (struct span){ NULL, 0 });
-		struct verdict v =
-				verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", err.text);
-		settle_all(l, &v);
-		lease_over(o, l);
-	}
-}
-
-static bool
-send_next(struct outbound *o)
-{
-	if (o->stopping && (!o->l || o->l->sends == 0))
-		return false;
-	if (!next_body(o))
-		return false;
-
-	struct lease *l = o->l;
-	struct send *s = send_new(o, l);
-	const bool bare = l->m->flags & MESSAGE_BARE;
-	const struct smtp_client_out out = {
-		.mark = (uint64_t)(uintptr_t)s,
-		.sender = l->m->sender,
-		.recipients = s->addresses,
-		.n = s->n,
-		.size = body_size(o->body),
-		.eight_bit = l->m->flags & MESSAGE_8BIT,
-		.bare = bare,
-		.nul = bare,
-	};
-	o->feeding = s;
-	o->body_left = out.size;
-	o->piece = (struct span){ NULL, 0 };
-	smtp_client_send(o->engine, &out);
-	/* When all its recipients are on the way and none can come back, the next
-	 * message may follow; a message in several transactions goes alone. */
-	if (l->todo_at == l->todo_n && s->n == l->m->n && s->n == 1)
-		o->l = NULL;
-	return true;
-}
-
-/* Some of the body to the engine; true when any of it moved. */
-static bool
-feed_body(struct outbound *o)
-{
-	struct err err = { 0 };
-	bool moved = false;
-
-	while (o->body && smtp_client_wants_body(o->engine) &&
-			stream_pending(o->stream) + smtp_client_output(o->engine).n <
-					OUT_ENOUGH) {
-		if (o->piece.n == 0 && o->body_left > 0) {
-			if (!body_next(o->body, &o->piece, &err) || o->piece.n == 0) {
-				log_err(&err, o->feeding->l->m->account,
-						(struct span){ NULL, 0 });
-				smtp_client_abandon(o->engine,
-						"the message cannot be read");
-				body_end(o);
-				return true;
-			}
-			o->body_left -= o->piece.n;
-		}
-		size_t n = smtp_client_body(o->engine, o->piece, o->body_left == 0);
-		o->piece = span_skip(o->piece, n);
-		if (n > 0)
-			moved = true;
-		if (smtp_client_body_done(o->engine))
-			break;
-		if (n == 0)
-			break;
-	}
-	if (o->body && smtp_client_body_done(o->engine)) {
-		body_end(o);
-		moved = true;
-	}
-	return moved;
-}
-
-/* ---- what the engine tells ---- */
-
-static void
-fact_recipient(const struct smtp_fact *f)
-{
-	struct send *s = (struct send *)(uintptr_t)f->mark;
-	size_t i = s->index[f->recipient];
-
-	if (f->again) {
-		s->again[s->again_n++] = i;
-		return;
-	}
-	s->answered++;
-	if (!f->in_doubt) {
-		settle_verdict(s->l, i, f->verdict);
-		return;
-	}
-
-	/* C04: all was sent and no reply came. */
-	struct verdict v = verdict_make(f->verdict->fate, f->verdict->code,
-			f->verdict->esc, "%s (in doubt: it may have been delivered)",
-			f->verdict->text);
-	settle_verdict(s->l, i, &v);
-}
-
-static void
-fact_message(struct outbound *o, const struct smtp_fact *f)
-{
-	struct send *s = (struct send *)(uintptr_t)f->mark;
-	struct lease *l = s->l;
-
-	l->changed |= f->changed;
-	if (o->feeding == s)
-		body_end(o);
-	if (s->again_n > 0 && s->answered > 0 && s->answered < o->most)
-		o->most = s->answered; /* what it takes at a time (E12) */
-	for (size_t i = 0; i < s->again_n; i++)
-		if (s->answered > 0) /* goes at once, in another transaction */
-			l->todo[--l->todo_at] = s->again[i];
-		else /* it takes not even one: that is no matter of number */
-			settle_verdict(l, s->again[i], f->verdict);
-	send_free(s);
-	if (--l->sends == 0 && (l->todo_at == l->todo_n || o->stopping))
-		lease_over(o, l);
-}
-
-static void
-fact_greeted(struct outbound *o, struct span heard)
-{
-	char own[300];
-
-	/* C12, E10 (e): it is us. Not by name alone: two services may share a machine. */
-	(void)snprintf(own, sizeof(own), "220 %s Postern ESMTP ",
-			o->r->conf->server.hostname);
-	if (span_starts_nocase(heard, span_of(own)))
-		smtp_client_lost(o->engine,
-				"cannot connect to self: the next hop is this relay");
-}
-
-/* False when the session is over and gone. */
-static bool
-facts(struct outbound *o, bool *any)
-{
-	struct smtp_fact f;
-
-	while (smtp_client_next(o->engine, &f)) {
-		*any = true;
-		switch (f.kind) {
-		case SMTP_FACT_GREETED:
-			fact_greeted(o, f.heard);
-			break;
-		case SMTP_FACT_CAPS:
-			o->works = true;
-			dispatch_session_works(o->h);
-			break;
-		case SMTP_FACT_RECIPIENT:
-			fact_recipient(&f);
-			break;
-		case SMTP_FACT_MESSAGE:
-			fact_message(o, &f);
-			break;
-		case SMTP_FACT_EXCHANGE:
-			break;
-		case SMTP_FACT_OVER: {
-			struct verdict v = *f.verdict;
-
-			if (!o->works &&
-					v.fate != FATE_DEFERRED) /* a greeting of 554 */
-				v.fate = FATE_DEFERRED;
-			if (!o->works && !o->stopping) {
-				never_came_about(o, 3010, v.text);
-				return false;
-			}
-			session_over(o, &v, false);
-			return false;
-		}
-		}
-	}
-	return true;
-}
-
-static bool
-flush(struct outbound *o)
-{
-	struct span out = smtp_client_output(o->engine);
-	bool any = false;
-
-	while (out.n > 0 && o->stream && stream_write(o->stream, out)) {
-		smtp_client_sent(o->engine, out.n);
-		any = true;
-		out = smtp_client_output(o->engine);
-	}
-	return any;
-}
-
-static void
-set_patience(struct outbound *o)
-{
-	bool idle = o->leases == 0 && smtp_client_under_way(o->engine) == 0;
-
-	if (o->ended)
-		return;
-	if (idle && o->works && !o->quitting) {
-		if (o->stopping) {
-			o->quitting = true;
-			smtp_client_quit(o->engine);
-			(void)flush(o);
-			loop_timer_set(o->timer, GOODBYE_MS);
-		} else if (!o->lingering) {
-			o->lingering = true;
-			loop_timer_set(o->timer, LINGER_MS);
-		}
-		return;
-	}
-	o->lingering = false;
-	unsigned s = smtp_client_patience_s(o->engine);
-	if (o->quitting)
-		loop_timer_set(o->timer, GOODBYE_MS);
-	else if (s > 0)
-		loop_timer_set(o->timer, (int64_t)s * 1000);
-	else
-		loop_timer_cancel(o->timer);
-}
-
-/* Everything that can be done now. False: the session is gone. */
-static bool
-session_work(struct outbound *o)
-{
-	bool any = true;
-
-	while (any) {
-		any = false;
-		if (!facts(o, &any))
-			return false;
-		if (!o->quitting && smtp_client_may_send(o->engine) && send_next(o))
-			any = true;
-		if (feed_body(o))
-			any = true;
-		if (flush(o))
-			any = true;
-	}
-	set_patience(o);
-	return true;
-}
 
 /* ---- the stream ---- */
 
@@ -478,7 +20,7 @@ opened(void *host)
 	struct outbound *o = host;
 
 	o->opened = true;
-	(void)session_work(o);
+	(void)outbound_work(o);
 }
 
 static size_t
@@ -491,7 +33,7 @@ bytes(void *host, struct span in)
 		size_t n = smtp_client_feed(o->engine, span_skip(in, used));
 
 		used += n;
-		if (!session_work(o))
+		if (!outbound_work(o))
 			return in.n;
 		if (n == 0)
 			break;
@@ -503,7 +45,7 @@ bytes(void *host, struct span in)
 static void
 drained(void *host)
 {
-	(void)session_work(host);
+	(void)outbound_work(host);
 }
 
 static void
@@ -514,14 +56,14 @@ closed(void *host, enum stream_end why, const char *words)
 
 	o->ended = true;
 	if (!o->opened) {
-		never_came_about(o, 3010,
+		outbound_failed(o, 3010,
 				words && *words ? words : stream_end_name(why));
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "%s",
 			words && *words ? words : stream_end_name(why));
 	smtp_client_lost(o->engine, text);
-	(void)session_work(o);
+	(void)outbound_work(o);
 }
 
 static const struct stream_calls calls = {
@@ -539,11 +81,11 @@ timed_out(void *host)
 	if (o->lingering) {
 		o->lingering = false;
 		o->stopping = true; /* nothing came: goodbye */
-		set_patience(o);
+		outbound_patience(o);
 		return;
 	}
 	smtp_client_lost(o->engine, "timed out");
-	(void)session_work(o);
+	(void)outbound_work(o);
 }
 
 /* ---- the beginning ---- */
@@ -565,7 +107,7 @@ answered(void *host, enum dns_answer answer, const struct net_addr *addrs, size_
 	if (answer == DNS_FOUND && n > 0)
 		connect_to(o, addrs, n);
 	else
-		never_came_about(o, 2006, words);
+		outbound_failed(o, 2006, words);
 }
 
 /* An address or a socket path: no name service. Given from the loop, as answers
@@ -592,7 +134,7 @@ start(void *host)
 		o->query = dns_lookup(
 				o->r->dns, to->host, (uint16_t)to->port, answered, o);
 	if (!o->query)
-		never_came_about(o, 3010, "no usable address");
+		outbound_failed(o, 3010, "no usable address");
 }
 
 void
@@ -605,7 +147,7 @@ outbound_open(struct relay *r, struct hop *h, struct list *all)
 		abort();
 	o->r = r;
 	o->h = h;
-	o->most = TRANSACTION_MAX;
+	o->most = OUTBOUND_RECIPIENTS;
 	list_init(&o->sends);
 	list_add(all, &o->link);
 	if (to->kind == NEXTHOP_LMTP_UNIX)
@@ -634,7 +176,7 @@ outbound_poke(struct list *all, const struct hop *h)
 		if (h->n_ready == 0)
 			break;
 		if (o->h == h && o->lingering)
-			(void)session_work(o);
+			(void)outbound_work(o);
 	}
 }
 
@@ -646,7 +188,7 @@ outbound_idle_close(struct list *all)
 
 		o->stopping = true;
 		if (o->lingering || (o->opened && o->leases == 0 && o->works))
-			set_patience(o);
+			outbound_patience(o);
 	}
 }
 
@@ -658,8 +200,8 @@ outbound_stop(struct list *all, bool now)
 
 		o->stopping = true;
 		if (now || !o->opened)
-			session_over(o, NULL, false);
+			outbound_over(o, NULL, false);
 		else
-			(void)session_work(o);
+			(void)outbound_work(o);
 	}
 }
