@@ -148,7 +148,7 @@ put_some(struct world *w, int n)
 		char text[200];
 
 		(void)snprintf(text, sizeof(text),
-				"To: ann@contoso.test\r\nMessage-ID: <%zu@x.test>\r\n\r\nnumber %zu\r\n.\r\n",
+				"To: ann@contoso.test\r\nMessage-ID: <%zu@x.test>\r\n\r\nThe number %zu\r\n.\r\n",
 				w->put, w->put);
 		put(w, text);
 	}
