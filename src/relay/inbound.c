@@ -89,7 +89,7 @@ refused(void *host, int no)
 		return;
 	in->too_many_told = true;
 	log_event(7013,
-			FIELDS(f_str("client", "-"), f_str("limit", strerror(no)),
+			FIELDS(f_str("client", "-"), f_str("limit", err_words(no)),
 					f_num("max", (int64_t)in->n)));
 }
 

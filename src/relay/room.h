@@ -226,10 +226,10 @@ void outbound_idle_close(struct list *all); /* those without mail say QUIT */
 
 /* ---- local.c: the folder thread ---- */
 struct local *local_new(struct relay *r, struct err *err);
-void local_free(struct local *l); /* ends the thread after what it has in hand */
-void local_deliver(struct local *l, struct list *leases); /* they come back settled */
-bool local_quiet(const struct local *l);
-void local_tick(struct local *l);
+void local_free(struct local *w); /* ends the thread after what it has in hand */
+void local_deliver(struct local *w, struct list *leases); /* they come back settled */
+bool local_quiet(const struct local *w);
+void local_tick(struct local *w);
 
 /* ---- control.c ---- */
 struct control *control_new(struct relay *r, struct err *err);

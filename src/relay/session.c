@@ -7,6 +7,7 @@
 
 #include "postern/clock.h"
 #include "postern/log.h"
+#include "postern/must.h"
 
 enum {
 	ABOUT_TO_END_MS = 200, /* a transaction that takes longer is not waited for */
@@ -158,8 +159,9 @@ ask_commit(struct session *s, const struct smtp_commit *commit)
 	struct relay *r = s->in->r;
 	struct mail *m = s->mail;
 	struct mail_client client = client_of(s);
-	struct smtp_reply reply = mail_whole(r, m, commit, &client);
 
+	MUST(m); /* the engine commits only what SMTP_ASK_MAIL began */
+	struct smtp_reply reply = mail_whole(r, m, commit, &client);
 	s->mail = NULL;
 	s->messages++;
 	if (reply.code != 0) {
