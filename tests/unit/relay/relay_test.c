@@ -87,7 +87,7 @@ run(void *arg)
 }
 
 static void
-open_relay(struct bench *b, bool once)
+open_relay_as(struct bench *b, bool once, bool hold)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -103,6 +103,7 @@ open_relay(struct bench *b, bool once)
 					     .listeners = &b->listener,
 					     .listeners_n = 1,
 					     .once = once,
+					     .hold = hold,
 					     .ready_fd = -1 },
 			&b->err);
 	if (!b->relay)
@@ -111,6 +112,12 @@ open_relay(struct bench *b, bool once)
 		(void)close(b->listener);
 	b->thread = thread_start("relay", 1024 * 1024, run, b, &b->err);
 	assert_non_null(b->thread);
+}
+
+static void
+open_relay(struct bench *b, bool once)
+{
+	open_relay_as(b, once, false);
 }
 
 static struct bench *
@@ -895,6 +902,38 @@ keeps_bad_mail_in_the_queue_without_badmail(void **state)
 	bench_free(b);
 }
 
+/* More than a window holds, found on disk at the start. */
+static void
+works_through_a_long_queue(void **state)
+{
+	enum { MANY = 700 };
+	struct bench *b = bench_make("");
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+
+	(void)state;
+	open_relay_as(b, true, true);
+	struct client f = connect_internal(b);
+	greet(&f);
+	for (int i = 0; i < MANY; i++) {
+		say(&f, "MAIL FROM:<a@b.test>\r\nRCPT TO:<ann@contoso.test>\r\n");
+		chunk(&f, "A: b\r\n\r\nx\r\n");
+	}
+	for (int i = 0; i < 3 * MANY; i++)
+		expect(&f, "250 ");
+	client_close(&f);
+	relay_fetched(b->relay);
+	thread_join(b->thread);
+	assert_true(b->ok);
+	relay_free(b->relay);
+	b->relay = NULL;
+	assert_int_equal(files_in(b, "Drop", ".eml", NULL, 0), 0);
+	open_relay(b, false);
+	wait_files(b, "Drop", ".eml", MANY, NULL, 0);
+	(void)wait_open(b, 0, &a);
+	arena_done(&a);
+	bench_free(b);
+}
+
 /* A new policy counts as soon as somebody says CTL_WAKE. */
 static void
 takes_new_policies(void **state)
@@ -959,6 +998,7 @@ main(void)
 		cmocka_unit_test(once_ends_when_nothing_is_due),
 		cmocka_unit_test(expires_into_badmail),
 		cmocka_unit_test(keeps_bad_mail_in_the_queue_without_badmail),
+		cmocka_unit_test(works_through_a_long_queue),
 		cmocka_unit_test(takes_new_policies),
 		cmocka_unit_test(answers_a_client_that_has_closed_its_side),
 	};
