@@ -173,7 +173,7 @@ static bool
 next_entry(DIR *d, uint64_t *id, char name[QID_SIZE])
 {
 	const struct dirent *de;
-	while ((de = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): d is ours alone */
+	while ((de = readdir(d))) {
 		if (!qid_parse(span_of(de->d_name), id))
 			continue;
 		qid_print(*id, name);
