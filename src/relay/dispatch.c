@@ -12,6 +12,7 @@
 
 enum {
 	REFRESH_MS = 60 * 1000, /* looks at the whole queue at least so often */
+	FRUITLESS_MAX = 10, /* sessions that broke, before the hop is left alone */
 	HOPS_MEMORY = 16 * 1024 * 1024,
 };
 
@@ -277,23 +278,32 @@ dispatch_settled(struct lease *l)
 void
 dispatch_session_works(struct hop *h)
 {
-	if (h->failures > 0)
-		log_event(5008,
-				FIELDS(f_span("host", h->key), f_str("state", "open"),
-						f_str("why", "it answers again")));
-	h->works = true;
-	h->failures = 0;
-	h->shut_until_ms = 0;
+	/* One that greets us and then always hangs up has to do more than greet. */
+	if (h->fruitless < FRUITLESS_MAX)
+		hop_works(h);
 	look_soon(h->d);
 }
 
 void
-dispatch_session_gone(struct hop *h, const struct verdict *failed)
+dispatch_session_answers(struct hop *h)
+{
+	if (h->fruitless == 0)
+		return;
+	h->fruitless = 0;
+	hop_works(h);
+	look_soon(h->d);
+}
+
+void
+dispatch_session_gone(struct hop *h, enum session_end end, const struct verdict *why)
 {
 	h->sessions--;
 	h->d->sessions_n--;
-	if (failed)
-		hop_failed(h, failed);
+	if (end == SESSION_BROKE)
+		h->fruitless++;
+	if (end == SESSION_FAILED ||
+			(end == SESSION_BROKE && h->fruitless >= FRUITLESS_MAX))
+		hop_failed(h, why);
 	look_soon(h->d);
 	relay_look_done(h->d->r);
 }

@@ -42,6 +42,7 @@ struct hop {
 	unsigned busy; /* of them, those with a message */
 	bool works; /* it has greeted us */
 	unsigned failures; /* connections in a row that came to nothing */
+	unsigned fruitless; /* sessions in a row that broke before any message was answered */
 	int64_t shut_until_ms; /* monotonic */
 	struct verdict last; /* why it is shut */
 };
@@ -55,6 +56,7 @@ bool hop_held(const struct hop *h); /* nothing is to be done for now */
 /* It would not talk to us: what was taken for it is put off, and it is left alone
  * for a while (5008). */
 void hop_failed(struct hop *h, const struct verdict *why);
+void hop_works(struct hop *h); /* it talks to us (again) */
 void lease_free(struct lease *l);
 
 #endif

@@ -398,10 +398,8 @@ hop_look(struct hop *h)
 
 /* ---- its health ---- */
 
-/* The next hop would not talk to us: what was taken for it is put off, and it is
- * left alone for a while (5008). */
-void
-hop_failed(struct hop *h, const struct verdict *why)
+static void
+hop_shut(struct hop *h, const struct verdict *why)
 {
 	int64_t wait = BACKOFF_FIRST_MS;
 
@@ -416,6 +414,27 @@ hop_failed(struct hop *h, const struct verdict *why)
 	h->shut_until_ms = loop_now_ms(h->d->r->loop) + wait;
 	h->works = false;
 	h->last = *why;
+}
+
+/* What was taken for it is put off, and it is left alone for a while (5008). */
+void
+hop_failed(struct hop *h, const struct verdict *why)
+{
+	/* Connections that fail together are one failure. */
+	if (h->shut_until_ms <= loop_now_ms(h->d->r->loop))
+		hop_shut(h, why);
 	if (!h->d->stopping)
 		settle_ready(h, why);
+}
+
+void
+hop_works(struct hop *h)
+{
+	if (h->failures > 0)
+		log_event(5008,
+				FIELDS(f_span("host", h->key), f_str("state", "open"),
+						f_str("why", "it answers again")));
+	h->works = true;
+	h->failures = 0;
+	h->shut_until_ms = 0;
 }

@@ -37,6 +37,7 @@ struct outbound {
 	struct span piece; /* of the body, not yet taken by the engine */
 	uint64_t body_left; /* octets not yet read */
 	size_t most; /* recipients of one transaction: what the peer takes */
+	bool tried, answered; /* a message was sent; got its reply */
 	bool opened, works, stopping, quitting, lingering, ended;
 	char host[300]; /* who it is, for people */
 };
@@ -47,7 +48,7 @@ struct outbound {
 bool outbound_work(struct outbound *o);
 void outbound_patience(struct outbound *o); /* sets the timer for what is waited for */
 /* The session is over and freed. Those who have no verdict yet get `why` (NULL: they
- * stay as they are); with `failed` the hop would not talk to us at all. */
+ * stay as they are); `failed`: the hop would not talk to us at all. */
 void outbound_over(struct outbound *o, const struct verdict *why, bool failed);
 /* It never got so far as to be greeted; the event is 3010 or 2006. */
 void outbound_failed(struct outbound *o, int event, const char *words);

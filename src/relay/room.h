@@ -197,8 +197,17 @@ struct lease *dispatch_take(struct hop *h);
 void dispatch_forget(struct lease *l); /* its message is not there any more */
 void dispatch_settled(struct lease *l); /* the store has the results */
 void dispatch_session_works(struct hop *h); /* greeted: more may be opened */
-/* failed: NULL, or why the hop would not talk to us. */
-void dispatch_session_gone(struct hop *h, const struct verdict *failed);
+void dispatch_session_answers(struct hop *h); /* a message got its reply */
+
+enum session_end {
+	SESSION_DONE, /* it served its purpose, or we ended it */
+	SESSION_BROKE, /* it ended before any message was answered */
+	SESSION_FAILED, /* the hop would not talk to us */
+};
+
+/* why: for all but SESSION_DONE. */
+void dispatch_session_gone(
+		struct hop *h, enum session_end end, const struct verdict *why);
 /* Memory that lives as long as the lease; NULL past the batch's limit. */
 void *lease_room(struct lease *l, size_t n);
 

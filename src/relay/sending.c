@@ -68,6 +68,10 @@ outbound_over(struct outbound *o, const struct verdict *why, bool failed)
 {
 	struct hop *h = o->h;
 	struct relay *r = o->r;
+	enum session_end end = failed ? SESSION_FAILED
+			: why && o->tried && !o->answered && !o->stopping
+			? SESSION_BROKE
+			: SESSION_DONE;
 
 	body_end(o);
 	LIST_EACH (link, &o->sends) {
@@ -92,7 +96,7 @@ outbound_over(struct outbound *o, const struct verdict *why, bool failed)
 	smtp_client_free(o->engine);
 	loop_timer_free(o->timer);
 	free(o);
-	dispatch_session_gone(h, failed ? why : NULL);
+	dispatch_session_gone(h, end, why);
 	jobs_flush(r->jobs);
 }
 
@@ -219,6 +223,7 @@ send_next(struct outbound *o)
 	o->feeding = s;
 	o->body_left = out.size;
 	o->piece = (struct span){ NULL, 0 };
+	o->tried = true;
 	smtp_client_send(o->engine, &out);
 	/* When all its recipients are on the way and none can come back, the next
 	 * message may follow; a message in several transactions goes alone. */
@@ -295,6 +300,10 @@ fact_message(struct outbound *o, const struct smtp_fact *f)
 	struct send *s = (struct send *)(uintptr_t)f->mark;
 	struct lease *l = s->l;
 
+	if (f->verdict->code != 0 && !f->in_doubt) {
+		o->answered = true;
+		dispatch_session_answers(o->h);
+	}
 	l->changed |= f->changed;
 	if (o->feeding == s)
 		body_end(o);

@@ -609,7 +609,7 @@ struct hop {
 	struct thread *thread;
 	unsigned takes; /* recipients of a transaction, then 452 */
 	unsigned transactions, delivered, connections;
-	bool stopping;
+	bool hangs_up; /* at every MAIL */
 };
 
 static void
@@ -627,6 +627,8 @@ hop_session(struct hop *h, int fd)
 		} else if (span_starts(line, SPAN("MAIL"))) {
 			rcpt = 0;
 			h->transactions++;
+			if (h->hangs_up)
+				break;
 			say(&c, "250 2.1.0 ok\r\n");
 		} else if (span_starts(line, SPAN("RCPT TO:<bad"))) {
 			say(&c, "550 5.1.1 no such user\r\n");
@@ -788,6 +790,43 @@ puts_off_a_dead_hop_and_serves_the_others(void **state)
 		(void)poll(NULL, 0, 20);
 	}
 	client_close(&c);
+	arena_done(&a);
+	bench_free(b);
+}
+
+/* C11: one that greets and then always hangs up is not tried message by message. */
+static void
+leaves_a_hop_alone_that_always_hangs_up(void **state)
+{
+	struct hop h;
+	char more[300];
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+
+	(void)state;
+	hop_open(&h, 10);
+	h.hangs_up = true;
+	(void)snprintf(more, sizeof(more),
+			"delivery:\n  connections_per_host: 1\n  retry: [ 1s ]\n  routes:\n"
+			"    contoso.test: { to: \"smtp:127.0.0.1:%u\" }\n",
+			h.port);
+	struct bench *b = bench_new(more);
+	struct client c = connect_tcp(b);
+	greet(&c);
+	for (int i = 0; i < 30; i++) {
+		say(&c, "MAIL FROM:<a@b.test>\r\nRCPT TO:<ann@contoso.test>\r\n");
+		expect(&c, "250 ");
+		expect(&c, "250 ");
+		chunk(&c, "Subject: s\r\n\r\nx\r\n");
+		expect(&c, "250 2.6.0 ");
+	}
+	(void)poll(NULL, 0, 3000);
+	assert_in_range(h.connections, 10, 12);
+	h.hangs_up = false;
+	(void)wait_open(b, 0, &a); /* 5 s after it was shut */
+	client_close(&c);
+	stop(b);
+	hop_close(&h);
+	assert_int_equal(h.delivered, 30);
 	arena_done(&a);
 	bench_free(b);
 }
@@ -995,6 +1034,7 @@ main(void)
 		cmocka_unit_test(spools_large_bodies),
 		cmocka_unit_test(splits_recipients),
 		cmocka_unit_test(puts_off_a_dead_hop_and_serves_the_others),
+		cmocka_unit_test(leaves_a_hop_alone_that_always_hangs_up),
 		cmocka_unit_test(once_ends_when_nothing_is_due),
 		cmocka_unit_test(expires_into_badmail),
 		cmocka_unit_test(keeps_bad_mail_in_the_queue_without_badmail),
