@@ -6,6 +6,8 @@
 
 #include "outbound.h"
 
+#include "postern/log.h"
+
 enum {
 	WINDOW = 4, /* messages in flight: one connection, no waiting between them */
 	CONNECT_MS = 30 * 1000,
@@ -160,6 +162,7 @@ outbound_open(struct relay *r, struct hop *h, struct list *all)
 			.hostname = span_of(r->conf->server.hostname),
 			.lmtp = to->kind != NEXTHOP_SMTP,
 			.window = WINDOW,
+			.transcript = log_wants(1),
 	});
 	o->timer = loop_timer_new(r->loop, start, o);
 	loop_timer_set(o->timer, 0);

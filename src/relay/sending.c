@@ -332,6 +332,17 @@ fact_greeted(struct outbound *o, struct span heard)
 				"cannot connect to self: the next hop is this relay");
 }
 
+/* The client asked for these only when somebody wants to see 7004. */
+static void
+say_exchange(const struct outbound *o, const struct smtp_fact *f)
+{
+	if (f->heard.n > 0 && f->heard.p[0] >= '4')
+		log_event(7004,
+				FIELDS(f_str("host", o->host),
+						f_span("command", f->said),
+						f_span("reply", f->heard)));
+}
+
 /* False when the session is over and gone. */
 static bool
 facts(struct outbound *o, bool *any)
@@ -355,6 +366,7 @@ facts(struct outbound *o, bool *any)
 			fact_message(o, &f);
 			break;
 		case SMTP_FACT_EXCHANGE:
+			say_exchange(o, &f);
 			break;
 		case SMTP_FACT_OVER: {
 			struct verdict v = *f.verdict;
