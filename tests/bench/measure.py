@@ -143,7 +143,9 @@ def new_postern(route=None):
 
 def machine():
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    disk = subprocess.run(["stat", "-f", "-c", "%T", "/tmp"], capture_output=True, text=True).stdout.strip()
+    disk = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", "/tmp"], capture_output=True, text=True).stdout.strip()
+    if disk == "ext4" and not os.path.isdir("/proc/fs/jbd2"):
+        disk += " without a journal"
     return f"{os.cpu_count()} x {cpu}, Linux {os.uname().release}, /tmp on {disk}"
 
 

@@ -274,7 +274,7 @@ def bench_idle(_):
             for _ in range(12)][1:]
     print("## `once` on an empty mailbox\n")
     print(f"CPU {spread([r[1] * 1000 for r in runs], '{:.1f}')} ms, wall {spread([r[0] * 1000 for r in runs], '{:.1f}')} ms, "
-          f"{max(r[2] for r in runs):.0f} MB at most, {len(runs)} runs.\n", flush=True)
+          f"{len(runs)} runs.\n", flush=True)
     pt.close()
     server.stop()
 
@@ -289,7 +289,9 @@ def main():
     a = a.parse_args()
     print("# Measured\n")
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}. Medians of {a.repeat} runs, range in brackets.")
-    print("; ".join(versions()) + ".\n", flush=True)
+    print("; ".join(versions()) + ".")
+    print("Command: `POSTERN=BUILD/src/cli/postern python3 tests/bench/run.py`, BUILD made with `-Dbuildtype=release`. "
+          "Postern collects in one session (max_per_session raised), as the others do.\n", flush=True)
     for name in a.only.split(","):
         log(name)
         BENCHES[name](a.repeat)
