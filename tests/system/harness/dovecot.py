@@ -150,7 +150,8 @@ service lmtp {{
     def start(self):
         out = open(self.dir / "out", "wb")
         self.proc = subprocess.Popen([PROGRAM, "-F", "-c", self.dir / "dovecot.conf"],
-                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     preexec_fn=net.end_with_us)
         try:
             net.wait_banner(self.port, b"+OK", 20, self.proc)
         except AssertionError as e:

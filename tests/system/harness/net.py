@@ -1,9 +1,11 @@
-"""Ports, short directories, waiting."""
+"""Ports, short directories, waiting, processes that end with us."""
 import contextlib
+import ctypes
 import itertools
 import os
 import random
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -25,6 +27,14 @@ def free_port(host="127.0.0.1"):
                 s.bind((host, port))
                 return port
     raise RuntimeError("no free port")
+
+
+_libc = ctypes.CDLL(None)
+
+
+def end_with_us():
+    """For preexec_fn: the child gets SIGTERM when the tests themselves are killed."""
+    _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def short_dir(prefix="pt-"):

@@ -191,6 +191,7 @@ class Postern:
         self.notify.bind(str(notify))
         self.proc = subprocess.Popen(self.command("run"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.PIPE, cwd=self.dir, start_new_session=True,
+                                     preexec_fn=net.end_with_us,
                                      env={**os.environ, "NOTIFY_SOCKET": str(notify)})
         self.reader = threading.Thread(target=self._read_log, args=(self.proc,), daemon=True)
         self.reader.start()

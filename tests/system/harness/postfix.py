@@ -81,7 +81,8 @@ postlog   unix-dgram n - n - 1 postlogd
         conf = self.dir / "conf"
         subprocess.run(["/usr/sbin/postfix", "-c", conf, "check"], check=True, capture_output=True)
         out = open(self.dir / "out", "wb")
-        self.proc = subprocess.Popen([MASTER, "-c", conf, "-d"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        self.proc = subprocess.Popen([MASTER, "-c", conf, "-d"], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     preexec_fn=net.end_with_us)
         net.wait_banner(self.port, b"220", 20, self.proc)
         return self
 
