@@ -31,7 +31,8 @@ int dir_make(int dir, const char *name, mode_t mode, struct err *err);
 int dir_open(int dir, const char *name, struct err *err);
 /* What was created, renamed or removed in it survives a power cut. */
 bool dir_sync(int dir, struct err *err);
-/* The same as mkdir -p, without opening. New ones get the mode. */
+/* The same as mkdir -p, without opening. New ones get the mode and survive a power
+ * cut. */
 bool dir_make_path(const char *path, mode_t mode, struct err *err);
 
 enum {

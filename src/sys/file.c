@@ -143,6 +143,23 @@ dir_sync(int dir, struct err *err)
 	return true;
 }
 
+/* A directory that is new must survive a power cut before anything in it is said
+ * to: its name is synced, in the one above it. */
+static bool
+dir_sync_above(const char *path, struct err *err)
+{
+	char above[PATH_MAX];
+	struct span name = span_of(path);
+	size_t slash = span_rfind(name, '/');
+	const char *where = slash == name.n ? "." : slash == 0 ? "/" : above;
+
+	(void)snprintf(above, sizeof(above), "%.*s", (int)slash, path);
+	AUTO(fd_done) int fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, 0, errno, "cannot open the directory %s", where);
+	return dir_sync(fd, err);
+}
+
 bool
 dir_make_path(const char *path, mode_t mode, struct err *err)
 {
@@ -160,6 +177,8 @@ dir_make_path(const char *path, mode_t mode, struct err *err)
 			if (chmod(part, mode) != 0)
 				return err_errno(err, 0, errno,
 						"cannot set the mode of %s", part);
+			if (!dir_sync_above(part, err))
+				return false;
 		} else if (errno != EEXIST && errno != EISDIR && errno != EROFS &&
 				errno != EACCES) {
 			return err_errno(err, 0, errno, "cannot make the directory %s",
