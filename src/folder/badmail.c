@@ -76,23 +76,14 @@ badmail_name(uint64_t qid, const char *ext, const char *end, char out[BADMAIL_NA
 struct badmail *
 badmail_open(const char *path, uint64_t keep_s, uint64_t max_bytes, struct err *err)
 {
-	struct stat st;
-	bool fresh = stat(path, &st) != 0;
+	struct batch batch = { 0 };
 
-	if (!dir_make_path(path, 0700, err))
+	if (!batch_open(&batch, path, err))
 		return NULL;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		(void)err_errno(err, 0, errno, "cannot open the folder %s", path);
-		fd_done(&fd);
-		return NULL;
-	}
 	struct badmail *b = calloc(1, sizeof(*b));
 	if (!b)
 		abort();
-	b->batch.dir = b->batch.home = fd;
-	b->batch.dev = st.st_dev;
-	b->batch.fresh = fresh;
+	b->batch = batch;
 	b->keep_s = keep_s;
 	b->max_bytes = max_bytes;
 	return b;

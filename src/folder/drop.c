@@ -36,24 +36,15 @@ struct drop {
 struct drop *
 drop_open(const char *path, struct err *err)
 {
-	struct stat st;
-	bool fresh = stat(path, &st) != 0;
+	struct batch batch = { 0 };
 
-	if (!dir_make_path(path, 0700, err))
+	if (!batch_open(&batch, path, err))
 		return NULL;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		(void)err_errno(err, 0, errno, "cannot open the folder %s", path);
-		fd_done(&fd);
-		return NULL;
-	}
 	struct drop *d = calloc(1, sizeof(*d));
 	if (!d)
 		abort();
-	d->batch.dir = d->batch.home = fd;
-	d->batch.dev = st.st_dev;
-	d->batch.fresh = fresh;
-	batch_sweep(fd, false, LEFT_OVER_S);
+	d->batch = batch;
+	batch_sweep(batch.dir, false, LEFT_OVER_S);
 	return d;
 }
 

@@ -95,6 +95,22 @@ letter_copy(int to, const struct letter_body *body, uint64_t skip, struct err *e
 			to, body->fd, body->fd_at + skip, body->fd_size - skip, err);
 }
 
+bool
+batch_open(struct batch *b, const char *path, struct err *err)
+{
+	struct stat st;
+
+	b->dir = b->home = -1;
+	if (!dir_make_path(path, 0700, err))
+		return false;
+	AUTO(fd_done) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return err_errno(err, 0, errno, "cannot open the folder %s", path);
+	b->dev = st.st_dev;
+	b->dir = b->home = fd_take(&fd);
+	return true;
+}
+
 int
 batch_create(const struct batch *b, const char *tmp, struct err *err)
 {

@@ -23,11 +23,14 @@ struct batch {
 	} * files;
 	size_t n, cap;
 	bool renamed; /* home is to be synced */
-	bool fresh; /* directories above it are new */
+	bool fresh; /* home itself is new in its maildir */
 };
 
 enum { BATCH_FEW = 3 }; /* more than that are synced by syncfs */
 
+/* Makes the directory unless it is there, and opens it for an empty batch: as dir and
+ * as home. False: dir is -1. */
+bool batch_open(struct batch *b, const char *path, struct err *err);
 /* Creates the file to be written, empty, mode 0600; -1 and *err. An old one of
  * that name is gone. */
 int batch_create(const struct batch *b, const char *tmp, struct err *err);

@@ -145,16 +145,9 @@ maildir_free(struct maildir *m)
 static bool
 maildir_open_dirs(struct mailbox_dir *box, struct err *err)
 {
-	struct stat st;
-	bool fresh = stat(box->path, &st) != 0;
-
-	if (!dir_make_path(box->path, 0700, err))
+	if (!batch_open(&box->batch, box->path, err))
 		return false;
-	box->batch.dir = open(box->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (box->batch.dir < 0 || fstat(box->batch.dir, &st) != 0)
-		return err_errno(err, 0, errno, "cannot open %s", box->path);
-	box->batch.dev = st.st_dev;
-	box->batch.fresh = fresh || faccessat(box->batch.dir, "new", F_OK, 0) != 0 ||
+	box->batch.fresh = faccessat(box->batch.dir, "new", F_OK, 0) != 0 ||
 			faccessat(box->batch.dir, "cur", F_OK, 0) != 0;
 	box->batch.home = dir_make(box->batch.dir, "new", 0700, err);
 	box->cur = box->batch.home < 0 ? -1
