@@ -38,8 +38,10 @@ check_online(struct cli *c)
 		if (ok)
 			(void)printf("%s: logged on, %llu messages wait there\n",
 					a->name, (unsigned long long)r.listed);
-		else
-			(void)printf("%s: %s\n", a->name, r.error.text);
+		else {
+			(void)printf("%s: ", a->name);
+			cli_print_lines(stdout, span_of(r.error.text));
+		}
 	}
 	return fine ? CLI_DONE : CLI_FAILED;
 }
@@ -47,10 +49,12 @@ check_online(struct cli *c)
 static json_t *
 fault_json(const struct conf_fault *f)
 {
-	return json_pack("{s:s,s:i,s:i,s:s,s:s,s:o}", "file", f->file, "line",
-			(int)f->mark.line, "column", (int)f->mark.column, "severity",
-			f->warning ? "warning" : "error", "text", f->text, "hint",
-			f->hint ? json_string(f->hint) : json_null());
+	return json_pack("{s:o,s:i,s:i,s:s,s:o,s:o}", "file",
+			cli_json_span(span_of(f->file)), "line", (int)f->mark.line,
+			"column", (int)f->mark.column, "severity",
+			f->warning ? "warning" : "error", "text",
+			cli_json_span(span_of(f->text)), "hint",
+			f->hint ? cli_json_span(span_of(f->hint)) : json_null());
 }
 
 static void

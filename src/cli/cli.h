@@ -81,6 +81,9 @@ int cli_print_json(json_t *j);
 /* Bytes from outside for a terminal: tamed, cut at `width` columns (0: whole). */
 void cli_print_span(FILE *f, struct span s, size_t width);
 
+/* The same for texts of several lines; a line end is put behind the last. */
+void cli_print_lines(FILE *f, struct span s);
+
 /* A table: cells are collected, columns get as wide as they need. */
 struct cli_table {
 	size_t columns;

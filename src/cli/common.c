@@ -20,12 +20,15 @@ cli_fail(int status, const char *fmt, ...)
 {
 	va_list ap;
 
+	char text[2048];
+
 	(void)fflush(stdout);
 	(void)fputs("postern: ", stderr);
 	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	(void)fputc('\n', stderr);
+	/* It may name what somebody outside has said. */
+	cli_print_lines(stderr, span_of(text));
 	return status;
 }
 

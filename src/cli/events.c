@@ -15,9 +15,8 @@ static void
 print_shape(const struct journal_entry *e)
 {
 	(void)printf("EVENT ID: %d\n", e->id);
-	(void)fwrite(e->text.p, 1, e->text.n, stdout);
-	(void)fputs(e->text.n > 0 && e->text.p[e->text.n - 1] == '\n' ? "\n" : "\n\n",
-			stdout);
+	cli_print_lines(stdout, e->text);
+	(void)putchar('\n');
 }
 
 static void
@@ -32,7 +31,7 @@ print_entry(const struct cli *c, const struct journal_filter *f,
 	} else if (f->id != 0) {
 		print_shape(e);
 	} else if (journal_print(&line, e)) {
-		(void)fwrite(line.p, 1, line.n, stdout);
+		cli_print_lines(stdout, buf_span(&line));
 	}
 }
 

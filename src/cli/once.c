@@ -146,7 +146,8 @@ print_json(struct once *o, const struct relay_summary *sum)
 						(json_int_t)r.known, "deleted",
 						(json_int_t)r.deleted, "error",
 						polled && r.failed
-								? json_string(r.error.text)
+								? cli_json_span(span_of(
+										  r.error.text))
 								: json_null()));
 	}
 	return cli_print_json(json_pack("{s:o,s:I,s:I,s:I,s:I}", "accounts", list,

@@ -73,6 +73,18 @@ cli_print_span(FILE *f, struct span s, size_t width)
 }
 
 void
+cli_print_lines(FILE *f, struct span s)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(1024 * 1024);
+
+	if (!enc_lines(&text, s))
+		(void)!buf_add(&text, SPAN("..."));
+	(void)fwrite(text.p ? text.p : "", 1, text.n, f);
+	if (!text.p || text.n == 0 || text.p[text.n - 1] != '\n')
+		(void)fputc('\n', f);
+}
+
+void
 cli_table_init(struct cli_table *t, const char *const *titles, size_t columns)
 {
 	*t = (struct cli_table){ .columns = columns,

@@ -167,8 +167,6 @@ to_sink(struct buf *line, const struct record *r, struct err *err)
 	return false;
 }
 
-static void emit(const struct record *r);
-
 /* Says once per gap that something was lost; the count goes on. */
 static void
 count_lost(const struct err *err)
