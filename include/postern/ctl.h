@@ -22,9 +22,11 @@ enum ctl_kind {
 	CTL_WAKE, /* to relay: queue or policies were changed in the store. -> OK */
 	CTL_SETTLED, /* to relay: span account, u64 n, n times span uidl: the provider
 	                confirmed QUIT. -> OK when it is in the store */
-	CTL_LISTED, /* to relay: span account, u64 listed, u64 more (1: frames follow),
-	               u64 n, n times span uidl of a complete listing. -> OK */
-	CTL_POLLED, /* to relay: span account, span result as JSON: for `accounts`. -> OK */
+	CTL_LISTED, /* to relay: span account, u64 continued (1: of the same listing as the
+	               frame before), and of a complete listing three times u64 n, n times
+	               span uidl: those it lacks, those that are back, those to forget. -> OK */
+	CTL_POLLED, /* to relay: span account, span result as JSON, u64 (1: the memory is
+	               new) span memory, span session: for `accounts`. -> OK */
 	CTL_POLL, /* to fetch: u64 n, n times span account; none: all. -> PROGRESS..., OK */
 	CTL_PROGRESS, /* from fetch: span account, span words, u64 listed, u64 collected,
 	                 u64 octets, u64 finished, u64 failed */

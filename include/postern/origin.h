@@ -9,6 +9,8 @@
  *	settled    and was deleted at the provider       -
  *	absent     (either, beside it) a complete        ORIGIN_BACK when listed again
  *	           listing did not name it
+ *	adopted    seen there, never collected: never    -
+ *	           deleted either (ORIGIN_ACT_ADOPT)
  *	gone       -                                     ORIGIN_FORGET: absent from two complete listings
  *	                                                 and for ORIGIN_KEEP_MS (E14); the store checks both
  *
@@ -26,37 +28,26 @@ enum origin_state {
 	ORIGIN_NEW, /* unknown here */
 	ORIGIN_COMMITTED,
 	ORIGIN_SETTLED,
+	ORIGIN_ADOPTED,
 };
 
-struct origin_listed {
-	struct span uidl; /* in: as the server named it */
-	uint32_t number; /* in: the caller's, carried along */
-	enum origin_state state; /* out */
-	uint64_t id; /* out: queue id, unless new */
-	int64_t committed_ms; /* out: for `keep` */
+struct origin_row {
+	struct span uidl; /* valid until the next call */
+	enum origin_state state;
+	uint64_t id; /* queue id; 0 for an adopted one */
+	int64_t committed_ms; /* or adopted then: for `keep` */
+	uint64_t print; /* as submitted with it; 0: none */
+	bool absent; /* the last complete listing did not name it */
+	int64_t absent_ms; /* ... since then */
 };
 
-/* What a complete listing changes; see STORE_ORIGINS. */
-struct origin_changes {
-	struct span *absent, *back, *forget;
-	size_t n_absent, n_back, n_forget;
-	uint64_t known; /* origins of the account in the store */
-	uint64_t unlisted; /* those of them that this listing does not name */
-};
-
-struct origin_listing {
-	struct span account;
-	struct origin_listed *listed; /* sorted by UIDL (octets) afterwards */
-	size_t n;
-	int64_t now_ms;
-};
-
-/* Fills the out fields of a listing; one pass over the account's origins beside
- * the sorted listing, so a million of each is a matter of a second. Equal UIDLs
- * get equal answers. changes: NULL when the listing is not complete, else filled,
- * its spans in the arena. */
-bool origin_match(struct reader *r, const struct origin_listing *listing,
-		struct origin_changes *changes, struct arena *a, struct err *e);
+/* All origins of an account in the order of their UIDLs (octets), so that a listing
+ * sorted the same way is matched in one pass, whatever its size. One walk at a time
+ * for each reader; nothing else may be asked of it in between. */
+void origin_walk(struct reader *r, struct span account);
+/* False at the end and when reading failed; origin_walk_end tells which. */
+bool origin_walk_next(struct reader *r, struct origin_row *out);
+bool origin_walk_end(struct reader *r, struct err *e);
 
 /* One origin; *out is ORIGIN_NEW when it is unknown. id may be NULL. */
 bool origin_look(struct reader *r, struct span account, struct span uidl,
@@ -67,6 +58,9 @@ enum origin_act {
 	ORIGIN_ACT_LISTED, /* a complete listing was read; its uidls are those that it lacks */
 	ORIGIN_ACT_BACK, /* absent before, listed now */
 	ORIGIN_ACT_FORGET,
+	/* Seen at the provider, and to be left alone: a settled one becomes adopted, a
+	 * committed one stays what it is. */
+	ORIGIN_ACT_ADOPT,
 };
 
 /* The job for STORE_ORIGINS. UIDLs that do not fit the act are passed over. A
@@ -93,8 +87,30 @@ struct poll_result {
 	struct span text; /* "ok" or the error's words */
 	uint64_t listed, collected, deleted, skipped, failed, octets;
 	uint64_t waiting; /* messages left at the provider */
+	uint64_t waiting_octets;
+	struct span says; /* what the server tells of quota, expiry, delays; may be empty */
+	int64_t success_ms; /* out: end of the last poll that went well; 0: none */
+	/* In: the collector's memory of the account, kept as it is; p NULL: as it was, n 0:
+	 * nothing is to be remembered. */
+	struct span memo;
+	struct span session; /* in: what was said, for poll_sessions; empty: nothing */
 };
 
+enum { POLL_MEMO_MAX = 256 * 1024, POLL_SESSION_MAX = 64 * 1024 };
+
+/* One POP3 session with what was submitted to the relay in it; no secrets, no content. */
+struct poll_session {
+	int64_t started_ms;
+	bool ok;
+	struct span text; /* lines with LF */
+};
+
+/* The collector's memory of an account; empty when there is none. */
+bool poll_memo(struct reader *r, struct span account, struct arena *a, struct span *out,
+		struct err *e);
+/* The last few sessions of an account, oldest first; failed ones are kept longer. */
+bool poll_sessions(struct reader *r, struct span account, struct arena *a,
+		struct poll_session **out, size_t *n, struct err *e);
 /* The last poll of every account, by name. */
 bool poll_results(struct reader *r, struct arena *a, struct poll_result **out,
 		size_t *n, struct err *e);

@@ -68,6 +68,7 @@ struct smtp_collect {
 	struct span ip; /* its address as text */
 	bool tls; /* POP3S */
 	struct span badmail; /* reason; empty: none */
+	uint64_t print; /* of its header fields (origin.h); 0: none */
 };
 
 struct smtp_mail {

@@ -172,6 +172,7 @@ struct submission {
 	uint64_t id; /* from store_new_id; unchanged by the store */
 	uint64_t had; /* STORE_HAD: the queue id under which it was committed */
 	struct span account, uidl; /* the origin; account empty: it has none */
+	uint64_t print; /* kept with the origin: see origin.h; 0: none */
 	struct span source; /* "pop.isp.test [192.0.2.1]" or the client, for trace */
 	struct span sender; /* empty: null sender */
 	struct span message_id; /* with its <>; may be empty */

@@ -14,6 +14,7 @@ void
 pop_listing_done(struct pop_listing *l)
 {
 	free(l->items);
+	free(l->order);
 	buf_done(&l->uids);
 	pop_listing_init(l);
 }
@@ -37,6 +38,8 @@ push(struct pop_listing *l, uint64_t octets)
 		l->items = items;
 	}
 	l->items[l->n++] = (struct pop_listed){ .octets = octets };
+	if (__builtin_add_overflow(l->octets, octets, &l->octets))
+		l->octets = UINT64_MAX;
 }
 
 static bool
@@ -120,26 +123,66 @@ pop_listing_no_uids(struct pop_listing *l)
 	l->unnamed = l->n;
 }
 
-void
-pop_listing_find_twins(struct pop_listing *l, const uint64_t seed[2])
+static int
+by_uid(const void *a, const void *b, void *arg)
 {
-	struct map seen;
+	const struct pop_listing *l = arg;
+	uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
+	int order = span_cmp(pop_listing_uid(l, i), pop_listing_uid(l, k));
 
-	map_init(&seen, seed[0], seed[1]);
-	/* Twice: the first of a pair is only known as one when the second was seen. */
-	for (size_t i = 0; i < l->n; i++) {
-		struct pop_listed *first = l->items[i].uid_n
-				? map_put(&seen, pop_listing_uid(l, i), &l->items[i])
-				: NULL;
-		if (first)
-			map_put(&seen, pop_listing_uid(l, i), l);
-	}
-	for (size_t i = 0; i < l->n; i++) {
-		if (l->items[i].uid_n && map_get(&seen, pop_listing_uid(l, i)) == l) {
-			l->items[i].uid_n = 0;
-			l->unnamed++;
-			l->twins++;
+	return order ? order : (i > k) - (i < k);
+}
+
+static bool
+same_uid(const struct pop_listing *l, size_t i, size_t k)
+{
+	return span_eq(pop_listing_uid(l, l->order[i]),
+			pop_listing_uid(l, l->order[k]));
+}
+
+void
+pop_listing_sort(struct pop_listing *l)
+{
+	size_t n = 0, kept = 0, end;
+
+	free(l->order);
+	l->order = malloc((l->n + 1) * sizeof(*l->order));
+	if (!l->order)
+		abort();
+	for (size_t i = 0; i < l->n; i++)
+		if (l->items[i].uid_n > 0)
+			l->order[n++] = (uint32_t)i;
+	qsort_r(l->order, n, sizeof(*l->order), by_uid, l);
+	for (size_t i = 0; i < n; i = end) {
+		for (end = i + 1; end < n && same_uid(l, i, end); end++)
+			;
+		if (end == i + 1) {
+			l->order[kept++] = l->order[i];
+			continue;
 		}
+		for (size_t k = i; k < end; k++)
+			l->items[l->order[k]].uid_n = 0;
+		l->unnamed += end - i;
+		l->twins += end - i;
 	}
-	map_done(&seen);
+	l->named = kept;
+}
+
+size_t
+pop_listing_find(const struct pop_listing *l, struct span uid)
+{
+	size_t low = 0, high = l->named;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = span_cmp(pop_listing_uid(l, l->order[middle]), uid);
+
+		if (order == 0)
+			return l->order[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return l->n;
 }

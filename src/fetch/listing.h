@@ -9,7 +9,6 @@
 
 #include "postern/buf.h"
 #include "postern/err.h"
-#include "postern/map.h"
 #include "wire.h"
 
 enum { LISTING_MESSAGES = 1000000, LISTING_UID = 255 };
@@ -27,6 +26,9 @@ struct pop_listing {
 	struct buf uids;
 	size_t unnamed; /* messages without a usable unique-id */
 	size_t twins; /* of these, because another one has the same */
+	uint64_t octets; /* of all messages */
+	uint32_t *order; /* after pop_listing_sort: places of the named ones, by unique-id */
+	size_t named;
 };
 
 void pop_listing_init(struct pop_listing *l);
@@ -40,7 +42,9 @@ bool pop_listing_read_sizes(struct pop_listing *l, struct pop_wire *w, struct er
 bool pop_listing_read_uids(struct pop_listing *l, struct pop_wire *w, struct err *err);
 /* UIDL is not to be had: every message is told by its content. */
 void pop_listing_no_uids(struct pop_listing *l);
-/* Takes the ids that more than one message has. `seed` is unguessable. */
-void pop_listing_find_twins(struct pop_listing *l, const uint64_t seed[2]);
+/* Fills `order`; an id that more than one message has names none of them. */
+void pop_listing_sort(struct pop_listing *l);
+/* The place of the message with that unique-id, or n. After pop_listing_sort. */
+size_t pop_listing_find(const struct pop_listing *l, struct span uid);
 
 #endif

@@ -3,13 +3,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/num.h"
+
 enum { HOUR_MS = 3600 * 1000 };
+
+static uint64_t
+digest(struct span text)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+	for (size_t i = 0; i < text.n; i++)
+		h = (h ^ (unsigned char)text.p[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
 
 void
 fetch_memo_init(struct fetch_memo *m, const uint64_t seed[2])
 {
 	*m = (struct fetch_memo){ 0 };
 	map_init(&m->messages, seed[0], seed[1]);
+	m->kept = digest(SPAN(""));
 }
 
 void
@@ -49,6 +62,100 @@ fetch_memo_forget(struct fetch_memo *m, struct span uid)
 {
 	if (fetch_memo_find(m, uid))
 		free(map_del(&m->messages, uid));
+}
+
+/* ---- as text: a line for each fact, "KEY VALUE..." ---- */
+
+static bool
+put_number(struct buf *out, const char *key, uint64_t n)
+{
+	return n == 0 || buf_addf(out, "%s %llu\n", key, (unsigned long long)n);
+}
+
+static bool
+put_message(struct buf *out, const struct memo_message *m)
+{
+	return buf_addf(out, "message %.*s %u %u %d %d %d %llu\n", (int)m->uid_n,
+			m->uid, m->attempts, m->crashes, m->told, m->aside, m->verified,
+			(unsigned long long)m->octets);
+}
+
+bool
+fetch_memo_print(struct fetch_memo *m, struct buf *out)
+{
+	size_t at = 0;
+
+	bool ok = put_number(out, "failures", m->failures) &&
+			put_number(out, "refusals", m->refusals) &&
+			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
+			put_number(out, "check", m->check) &&
+			put_number(out, "proven", m->proven) &&
+			put_number(out, "caps", m->caps) &&
+			put_number(out, "held", m->held);
+	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
+		size_t before = out->n;
+
+		ok = put_message(out, slot->value);
+		if (!ok)
+			out->n = before;
+	}
+	m->printed = digest(buf_span(out));
+	return m->printed != m->kept;
+}
+
+void
+fetch_memo_kept(struct fetch_memo *m)
+{
+	m->kept = m->printed;
+}
+
+static uint64_t
+get_number(struct span *line, uint64_t max)
+{
+	uint64_t n;
+
+	return num_u64(span_word(line), max, &n) ? n : 0;
+}
+
+static void
+read_message(struct fetch_memo *m, struct span line)
+{
+	struct memo_message *msg = fetch_memo_get(m, span_word(&line));
+
+	if (!msg)
+		return;
+	msg->attempts = (unsigned)get_number(&line, 1000);
+	msg->crashes = (unsigned)get_number(&line, 1000);
+	msg->told = get_number(&line, 1);
+	msg->aside = get_number(&line, 1);
+	msg->verified = get_number(&line, 1);
+	msg->octets = get_number(&line, INT64_MAX);
+}
+
+void
+fetch_memo_read(struct fetch_memo *m, struct span text)
+{
+	m->kept = digest(text);
+	while (text.n > 0) {
+		struct span line = span_until(&text, '\n'), key = span_word(&line);
+
+		if (span_eq(key, SPAN("failures")))
+			m->failures = (unsigned)get_number(&line, 1000000);
+		else if (span_eq(key, SPAN("refusals")))
+			m->refusals = (unsigned)get_number(&line, 1000000);
+		else if (span_eq(key, SPAN("alone")))
+			m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("check")))
+			m->check = (unsigned)get_number(&line, 0xffff);
+		else if (span_eq(key, SPAN("proven")))
+			m->proven = get_number(&line, 1);
+		else if (span_eq(key, SPAN("caps")))
+			m->caps = (unsigned)get_number(&line, 0xff);
+		else if (span_eq(key, SPAN("held")))
+			m->held = get_number(&line, 1);
+		else if (span_eq(key, SPAN("message")))
+			read_message(m, line);
+	}
 }
 
 int64_t

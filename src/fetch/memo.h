@@ -1,31 +1,55 @@
-/* memo: what is remembered of an account from poll to poll, in memory only.
+/* memo: what is remembered of an account from poll to poll.
  *
- * Touched by one poll at a time (the pool sees to that). A restart forgets all
- * of it, which costs no more than one more attempt. */
+ * Touched by one poll at a time (the pool sees to that). Between polls it lives in
+ * memory and, as text, in the store: it outlives a restart. Losing it costs no more
+ * than one more attempt; nothing in it decides what may be deleted. */
 #ifndef FETCH_MEMO_H
 #define FETCH_MEMO_H
 
 #include <stdint.h>
 
+#include "postern/buf.h"
 #include "postern/map.h"
 
 enum {
 	MEMO_ATTEMPTS = 5, /* RETRs of one message before it is set aside (4012) */
+	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
 	MEMO_REFUSALS = 5, /* refused logons before the account is suspended (4019) */
 };
 
 struct memo_message {
 	unsigned attempts; /* that failed */
+	unsigned crashes; /* of these, when the process ended */
 	bool told; /* 4010 was logged */
+	bool aside; /* 4012 was logged */
+	bool verified; /* its unique-id was another message's; this one is collected */
+	uint64_t octets; /* what it was seen to have, where LIST said less; 0: not seen */
 	size_t uid_n;
 	char uid[];
+};
+
+/* What CAPA told, RFC 2449. */
+enum memo_caps {
+	MEMO_PIPELINING = 1,
+	MEMO_UIDL = 2,
+	MEMO_TOP = 4,
+	MEMO_USER = 8,
 };
 
 struct fetch_memo {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since the last good one */
 	int64_t alone_until_ms; /* wall: no pipelining, its answers were out of step */
+	/* Digest of server, user and password of the last good session: 16 bits, enough
+	 * to see that one changed, and nothing to guess a password by. */
+	unsigned check;
+	bool proven; /* a session with these went well, and `caps` are its */
+	unsigned caps; /* enum memo_caps */
+	bool held; /* 4009 was logged */
+	bool loaded; /* what the store has was read */
+	uint64_t kept; /* digest of what the store has */
+	uint64_t printed; /* ... of what fetch_memo_print gave last */
 	struct map messages;
 };
 
@@ -36,6 +60,14 @@ struct memo_message *fetch_memo_find(const struct fetch_memo *m, struct span uid
 /* The same, made when it is new; NULL when too much is remembered already. */
 struct memo_message *fetch_memo_get(struct fetch_memo *m, struct span uid);
 void fetch_memo_forget(struct fetch_memo *m, struct span uid);
+
+/* The memo as text, as much of it as fits; false: as the store has it already. Empty
+ * when there is nothing to remember. */
+bool fetch_memo_print(struct fetch_memo *m, struct buf *out);
+/* What was printed last is in the store now. */
+void fetch_memo_kept(struct fetch_memo *m);
+/* Reads such a text back; lines it does not know are passed over. */
+void fetch_memo_read(struct fetch_memo *m, struct span text);
 
 /* How long to wait after so many failures in a row: the interval, doubled with
  * each, up to an hour (or the interval, when that is longer). */

@@ -95,7 +95,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 	struct fetch_result *r = &s->poll->result;
 	bool had = strstr(v->text, "already have it") != NULL;
 
-	s->durable[f->index] = s->poll->account->keep_s == 0;
+	s->messages[f->index].durable = s->poll->account->keep_s == 0;
 	s->fresh++;
 	if (had) {
 		r->known++;
@@ -216,7 +216,7 @@ look_for_key(struct reading *r)
 	int64_t committed_ms =
 			(int64_t)(id >> 16); /* queue ids begin with their time */
 	r->drop = true;
-	s->durable[r->i] = keep_s == 0 ||
+	s->messages[r->i].durable = keep_s == 0 ||
 			(keep_s > 0 && clock_wall_ms() - committed_ms >= keep_s * 1000);
 	return true;
 }
@@ -233,7 +233,7 @@ name_it(struct reading *r)
 		if (!same)
 			return look_for_key(r);
 		r->drop = true;
-		s->durable[r->i] = s->poll->account->keep_s >= 0;
+		s->messages[r->i].durable = s->poll->account->keep_s >= 0;
 		return true;
 	}
 	return pop_listing_uid(&s->listing, r->i).n > 0 || look_for_key(r);

@@ -82,6 +82,7 @@ connect_server(struct pop_session *s)
 	if (!stream)
 		abort();
 	pop_init(&s->wire, stream);
+	s->wire.ring = &s->poll->ring;
 	s->low.quota = GREETING_QUOTA;
 	s->stage = POP_AT_GREETING;
 

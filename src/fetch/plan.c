@@ -11,19 +11,22 @@ pop_plan_expired(const struct pop_rules *rules, int64_t committed_ms)
 static enum pop_fate
 one(const struct pop_rules *rules, const struct pop_message *m, size_t taken)
 {
-	if (m->known == POP_COMMITTED)
-		return pop_plan_expired(rules, m->committed_ms) ? POP_DELETE
-								: POP_LEAVE;
+	if (m->known == POP_ADOPTED)
+		return POP_LEAVE;
+	if (m->known == POP_COMMITTED && !m->changed)
+		return pop_plan_expired(rules, (int64_t)m->committed_s * 1000)
+				? POP_DELETE
+				: POP_LEAVE;
 	if (m->aside)
 		return POP_ASIDE;
 	if (rules->max_size > 0 && m->octets > rules->max_size)
-		return POP_OVERSIZE;
+		return rules->notice && !m->told ? POP_NOTICE : POP_OVERSIZE;
 	/* Where nothing is deleted a nameless message comes again in the next
 	 * session, so a limit would never let those behind it come. */
 	bool limited = rules->max_per_session > 0 && (m->named || rules->keep_ms == 0);
 	if (limited && taken >= rules->max_per_session)
 		return POP_LATER;
-	return m->known == POP_SETTLED ? POP_VERIFY : POP_RETRIEVE;
+	return m->known == POP_UNKNOWN ? POP_RETRIEVE : POP_VERIFY;
 }
 
 void
@@ -39,11 +42,12 @@ pop_plan_make(const struct pop_rules *rules, struct pop_message *messages, size_
 			[POP_VERIFY] = &out->verify,
 			[POP_DELETE] = &out->delete,
 			[POP_OVERSIZE] = &out->oversize,
+			[POP_NOTICE] = &out->notice,
 			[POP_ASIDE] = &out->aside,
 			[POP_LATER] = &out->later,
 		};
 
-		m->fate = one(rules, m, out->retrieve + out->verify);
+		m->fate = (uint8_t)one(rules, m, out->retrieve + out->verify);
 		*count[m->fate] += 1;
 		out->fresh += m->known == POP_UNKNOWN ? 1 : 0;
 	}

@@ -18,31 +18,38 @@ enum pop_fate {
 	POP_VERIFY,
 	POP_DELETE, /* durable here: delete without RETR (P07) */
 	POP_OVERSIZE, /* larger than max_size: left, event 4010 */
+	POP_NOTICE, /* the same, and its recipients are to be told */
 	POP_ASIDE, /* failed too often, or not long enough ago */
 	POP_LATER, /* would be retrieved, but max_per_session is reached */
 };
 
-enum pop_known { POP_UNKNOWN, POP_COMMITTED, POP_SETTLED };
+enum pop_standing { POP_UNKNOWN, POP_COMMITTED, POP_SETTLED, POP_ADOPTED };
 
+/* Small, since a maildrop may hold a million. */
 struct pop_message {
 	uint64_t octets; /* as LIST says */
-	bool named; /* has a unique-id; else it is known by its content only */
-	bool aside;
-	enum pop_known known;
-	int64_t committed_ms; /* unless unknown */
-	uint64_t id; /* queue id, unless unknown */
-	enum pop_fate fate; /* out */
+	uint64_t id; /* queue id, unless unknown or adopted */
+	uint32_t committed_s; /* unless unknown; seconds of the epoch */
+	uint8_t known; /* enum pop_standing */
+	uint8_t fate; /* out: enum pop_fate */
+	bool named : 1; /* has a unique-id; else it is known by its content only */
+	bool aside : 1;
+	bool told : 1; /* its recipients have had their notice of its size */
+	/* Committed under this unique-id, but of another size then: maybe another one. */
+	bool changed : 1;
+	bool durable : 1; /* here for good, and may be deleted there */
 };
 
 struct pop_rules {
 	int64_t keep_ms; /* 0: delete once durable; < 0: keep for ever */
 	uint64_t max_size; /* 0: no limit */
+	bool notice; /* recipients of larger ones are told */
 	uint64_t max_per_session; /* messages retrieved; 0: no limit */
 	int64_t now_ms;
 };
 
 struct pop_plan {
-	size_t retrieve, verify, delete, leave, oversize, aside, later;
+	size_t retrieve, verify, delete, leave, oversize, notice, aside, later;
 	size_t fresh; /* unknown, whatever becomes of them */
 };
 

@@ -8,6 +8,7 @@
 #include "postern/date.h"
 #include "postern/event.h"
 #include "postern/log.h"
+#include "postern/origin.h"
 #include "session.h"
 #include "tell.h"
 
@@ -211,6 +212,23 @@ say_failure(struct fetch_poll *p)
 
 /* ---- carrying it out ---- */
 
+/* What an earlier process remembered. */
+static bool
+remember_again(struct fetch_poll *p, struct err *err)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(POLL_MEMO_MAX + 4096);
+	struct span text;
+
+	if (p->memo->loaded)
+		return true;
+	if (p->reader && !poll_memo(p->reader, p->name, &a, &text, err))
+		return false;
+	p->memo->loaded = true;
+	if (p->reader)
+		fetch_memo_read(p->memo, text);
+	return true;
+}
+
 static bool
 prepare(struct fetch_poll *p)
 {
@@ -224,7 +242,8 @@ prepare(struct fetch_poll *p)
 	if ((p->reader ? routing_domains_load(p->reader, &names, &policy, &err)
 		       : err.event == 0) &&
 			routing_init(&p->routing, p->setup->conf, p->account, &policy,
-					&err))
+					&err) &&
+			remember_again(p, &err))
 		return true;
 	p->result.error = err;
 	if (err.event == 0)
@@ -239,6 +258,8 @@ fetch_poll_run(struct fetch_poll *p)
 	bool more = false, ok;
 
 	p->name = span_of(p->account->name);
+	p->says = BUF_MAX(512);
+	ring_init(&p->ring, began);
 	p->started_ms = clock_wall_ms();
 	if (!p->look_only)
 		log_event(4000,
@@ -267,6 +288,8 @@ fetch_poll_run(struct fetch_poll *p)
 		say_success(p);
 	if (!p->look_only)
 		tell_polled(p, clock_wall_ms());
+	ring_done(&p->ring);
+	buf_done(&p->says);
 	p->result.finished = true;
 	fetch_poll_publish(p);
 }

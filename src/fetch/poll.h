@@ -12,6 +12,7 @@
 #include "postern/fetch.h"
 #include "postern/routing.h"
 #include "postern/store.h"
+#include "ring.h"
 
 /* What every poll of a pool uses; read only. */
 struct fetch_setup {
@@ -44,6 +45,9 @@ struct fetch_poll {
 	int64_t started_ms; /* wall */
 	int64_t next_ms; /* wall: the next poll is due then; 0: not known, or suspended */
 	uint64_t waiting; /* messages at the provider when the last session ended */
+	uint64_t waiting_octets; /* ... and their size as LIST tells */
+	struct buf says; /* what the server tells of expiry, delays, quota */
+	struct ring ring; /* what was said */
 	const char *stage; /* where the session was when it failed */
 };
 

@@ -198,7 +198,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	if (!order || !*deleted)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
-		if (s->durable[i])
+		if (s->messages[i].durable)
 			order[w.n++] = i;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");

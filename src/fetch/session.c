@@ -65,11 +65,41 @@ pop_refused(struct pop_session *s, int event, struct span text)
 	return pop_fail(s, event, "-ERR " SPAN_FMT, SPAN_ARG(span_first(text, 200)));
 }
 
+/* A command as it may be shown: what is not known to be harmless is not shown. */
+static struct span
+shown(struct span line)
+{
+	static const struct {
+		struct span verb, instead;
+	} rows[] = {
+		{ { SPAN_INIT("CAPA") }, { NULL, 0 } },
+		{ { SPAN_INIT("STLS") }, { NULL, 0 } },
+		{ { SPAN_INIT("USER") }, { NULL, 0 } },
+		{ { SPAN_INIT("LIST") }, { NULL, 0 } },
+		{ { SPAN_INIT("UIDL") }, { NULL, 0 } },
+		{ { SPAN_INIT("TOP") }, { NULL, 0 } },
+		{ { SPAN_INIT("RETR") }, { NULL, 0 } },
+		{ { SPAN_INIT("DELE") }, { NULL, 0 } },
+		{ { SPAN_INIT("QUIT") }, { NULL, 0 } },
+		{ { SPAN_INIT("PASS") }, { SPAN_INIT("PASS ***") } },
+		{ { SPAN_INIT("APOP") }, { SPAN_INIT("APOP ***") } },
+		{ { SPAN_INIT("AUTH") }, { SPAN_INIT("AUTH ***") } },
+	};
+	struct span rest = line, verb = span_word(&rest);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (span_eq(verb, rows[i].verb))
+			return rows[i].instead.n ? rows[i].instead : line;
+	return SPAN("***");
+}
+
 bool
 pop_command(struct pop_session *s, const char *text)
 {
 	size_t n = strlen(text);
 
+	ring_add(&s->poll->ring, clock_mono_ms(), "C",
+			shown(span_trim((struct span){ text, n })));
 	return mailstream_write(s->wire.stream, text, n) == (ssize_t)n || pop_lost(s);
 }
 
@@ -158,7 +188,7 @@ read_listing(struct pop_session *s)
 		return false;
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");
-	pop_listing_find_twins(&s->listing, s->poll->setup->seed);
+	pop_listing_sort(&s->listing);
 	if (s->listing.unnamed > 0)
 		log_event(4008,
 				FIELDS(f_span("account", s->poll->name),
@@ -170,57 +200,22 @@ read_listing(struct pop_session *s)
 
 /* ---- what is known of it ---- */
 
-static void
-take_known(struct pop_session *s, const struct origin_listed *o)
-{
-	struct pop_message *m = &s->messages[o->number];
-
-	switch (o->state) {
-	case ORIGIN_NEW:
-		return;
-	case ORIGIN_COMMITTED:
-		m->known = POP_COMMITTED;
-		break;
-	case ORIGIN_SETTLED:
-		m->known = POP_SETTLED;
-		break;
-	}
-	m->committed_ms = o->committed_ms;
-	m->id = o->id;
-}
-
 static bool
 look_up(struct pop_session *s)
 {
-	size_t n = s->listing.n, named = 0;
-	struct origin_changes changes = { 0 };
-	struct arena arena = ARENA_MAX(256 * 1024 * 1024);
+	struct pop_known *k = &s->known;
 	struct err err = { 0 };
-	struct origin_listed *listed = calloc(n + 1, sizeof(*listed));
 
-	if (!listed)
-		abort();
-	for (size_t i = 0; i < n; i++) {
-		struct span uid = pop_listing_uid(&s->listing, i);
-		if (uid.n > 0)
-			listed[named++] = (struct origin_listed){ .uidl = uid,
-				.number = (uint32_t)i };
+	if (!s->poll->reader) {
+		k->unknown = s->listing.n;
+		return true;
 	}
-	const struct origin_listing whole = { .account = s->poll->name,
-		.listed = listed,
-		.n = named,
-		.now_ms = clock_wall_ms() };
-	bool ok = !s->poll->reader ||
-			origin_match(s->poll->reader, &whole,
-					s->listing.unnamed ? NULL : &changes, &arena,
-					&err);
-	for (size_t i = 0; ok && i < named; i++)
-		take_known(s, &listed[i]);
-	if (ok && changes.n_absent + changes.n_back + changes.n_forget > 0)
-		tell_listed(s->poll, &s->listing);
-	free(listed);
-	arena_done(&arena);
-	return ok || pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+	if (!pop_known_look(k, s->poll->reader, s->poll->name, &s->listing, s->messages,
+			    &err))
+		return pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+	if (k->absent.n + k->back.n + k->forget.n > 0)
+		tell_listed(s->poll, k);
+	return true;
 }
 
 static void
@@ -265,8 +260,7 @@ make_plan(struct pop_session *s)
 	size_t n = s->listing.n;
 
 	s->messages = calloc(n + 1, sizeof(*s->messages));
-	s->durable = calloc(n + 1, sizeof(*s->durable));
-	if (!s->messages || !s->durable)
+	if (!s->messages)
 		abort();
 	for (size_t i = 0; i < n; i++) {
 		struct span uid = pop_listing_uid(&s->listing, i);
@@ -276,12 +270,12 @@ make_plan(struct pop_session *s)
 		s->messages[i].named = uid.n > 0;
 		s->messages[i].aside = m && m->attempts >= MEMO_ATTEMPTS;
 	}
-	if (n > 0 && !look_up(s))
+	if (!look_up(s))
 		return false;
 	pop_plan_make(&rules, s->messages, n, &s->plan);
 	for (size_t i = 0; i < n; i++) {
 		if (s->messages[i].fate == POP_DELETE)
-			s->durable[i] = true;
+			s->messages[i].durable = true;
 		else if (s->messages[i].fate == POP_OVERSIZE)
 			say_oversize(s, i);
 	}
@@ -299,6 +293,7 @@ count_plan(struct pop_session *s, bool first)
 		r->skipped = s->plan.oversize + s->plan.aside;
 	}
 	s->poll->waiting = s->listing.n;
+	s->poll->waiting_octets = s->listing.octets;
 	fetch_poll_publish(s->poll);
 }
 
@@ -454,6 +449,7 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	if (!s->pop)
 		abort();
 	pop_listing_init(&s->listing);
+	pop_known_init(&s->known);
 	s->head = BUF_MAX(HEADER_MAX);
 	s->out = BUF_MAX(SUBMIT_BATCH);
 
@@ -471,7 +467,7 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	free(s->keys);
 	pop_listing_done(&s->listing);
 	free(s->messages);
-	free(s->durable);
+	pop_known_done(&s->known);
 	buf_done(&s->head);
 	buf_done(&s->out);
 	free(s);

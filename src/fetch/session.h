@@ -9,7 +9,7 @@
 
 #include <libetpan/libetpan.h>
 
-#include "listing.h"
+#include "known.h"
 #include "low.h"
 #include "plan.h"
 #include "poll.h"
@@ -44,7 +44,7 @@ struct pop_session {
 	char ip[NET_TEXT_SIZE];
 	struct pop_listing listing;
 	struct pop_message *messages; /* listing.n of them */
-	bool *durable; /* listing.n: here for good, and may be deleted there */
+	struct pop_known known;
 	char **keys; /* listing.n, NULL: none; content keys of what has no name */
 	struct pop_plan plan;
 	struct fetch_submit *submit; /* NULL until the first message */
@@ -85,7 +85,7 @@ bool pop_argument_ok(struct span text);
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
 /* message.c: reads the message whose RETR was answered +OK. False: the session is
- * over. What became of it shows in s->durable, maybe later. */
+ * over. What became of it shows in `durable`, maybe later. */
 bool pop_message_read(struct pop_session *s, size_t index);
 /* The relay answered for a flight. */
 void pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v);

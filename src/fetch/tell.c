@@ -3,8 +3,9 @@
 #include "postern/ctl.h"
 #include "postern/enc.h"
 #include "postern/log.h"
+#include "postern/origin.h"
 
-enum { WAIT_MS = 10000, BATCH = 512 * 1024 };
+enum { WAIT_MS = 10000, BATCH = 256 * 1024 };
 
 /* Sends one question; says nothing when nobody is there, since then there is
  * no relay, and the poll has failed for that reason already. */
@@ -62,26 +63,34 @@ tell_settled(struct fetch_poll *p, const struct span *uidls, size_t n)
 }
 
 void
-tell_listed(struct fetch_poll *p, const struct pop_listing *l)
+tell_listed(struct fetch_poll *p, const struct pop_known *k)
 {
+	const struct pop_uids *const parts[] = { &k->absent, &k->back, &k->forget };
+	enum { PARTS = sizeof(parts) / sizeof(parts[0]) };
 	struct buf body = BUF_MAX(CTL_BODY_MAX), list = BUF_MAX(CTL_BODY_MAX);
 	struct ctl_client *c = relay(p);
-	size_t at = 0;
-	bool ok = c;
+	size_t at[PARTS] = { 0 }, left = k->absent.n + k->back.n + k->forget.n;
+	bool ok = c, again = false;
 
-	do {
-		size_t count = 0;
-
-		buf_clear(&list);
-		for (; ok && at < l->n && list.n < BATCH; at++, count++)
-			ok = ctl_put_span(&list, pop_listing_uid(l, at));
+	for (; ok && left > 0; again = true) {
 		buf_clear(&body);
-		ok = ok && ctl_put_span(&body, p->name) && ctl_put_u64(&body, l->n) &&
-				ctl_put_u64(&body, at < l->n) &&
-				ctl_put_u64(&body, count) &&
-				buf_add(&body, buf_span(&list)) &&
-				ask(c, CTL_LISTED, &body);
-	} while (ok && at < l->n);
+		ok = ctl_put_span(&body, p->name) && ctl_put_u64(&body, again);
+		for (size_t i = 0; ok && i < PARTS; i++) {
+			size_t count, from = at[i];
+
+			/* One kind after the other: a frame holds a full batch of one. */
+			if (body.n > BATCH / 2) {
+				ok = ctl_put_u64(&body, 0);
+				continue;
+			}
+			ok = add_batch(&list, parts[i]->v, parts[i]->n, &at[i],
+					     &count) &&
+					ctl_put_u64(&body, count) &&
+					buf_add(&body, buf_span(&list));
+			left -= at[i] - from;
+		}
+		ok = ok && ask(c, CTL_LISTED, &body);
+	}
 	ctl_client_free(c);
 	buf_done(&body);
 	buf_done(&list);
@@ -102,25 +111,37 @@ print_result(const struct fetch_poll *p, int64_t ended_ms, struct buf *json)
 			buf_addf(json,
 					",\"listed\":%llu,\"collected\":%llu,\"deleted\":%llu,"
 					"\"skipped\":%llu,\"failed\":%llu,\"octets\":%llu,"
-					"\"waiting\":%llu}",
+					"\"waiting\":%llu,\"waiting_octets\":%llu,"
+					"\"says\":",
 					(unsigned long long)r->listed,
 					(unsigned long long)r->collected,
 					(unsigned long long)r->deleted,
 					(unsigned long long)r->skipped,
 					(unsigned long long)r->failures,
 					(unsigned long long)r->octets,
-					(unsigned long long)p->waiting);
+					(unsigned long long)p->waiting,
+					(unsigned long long)p->waiting_octets) &&
+			enc_json(json, buf_span(&p->says)) && buf_addc(json, '}');
 }
 
 void
 tell_polled(struct fetch_poll *p, int64_t ended_ms)
 {
 	struct buf body = BUF_MAX(CTL_BODY_MAX), json = BUF_MAX(8 * 1024);
+	struct buf memo = BUF_MAX(POLL_MEMO_MAX), session = BUF_MAX(POLL_SESSION_MAX);
 	struct ctl_client *c = relay(p);
+	bool changed = fetch_memo_print(p->memo, &memo);
 
 	if (c && print_result(p, ended_ms, &json) && ctl_put_span(&body, p->name) &&
-			ctl_put_span(&body, buf_span(&json)))
-		(void)ask(c, CTL_POLLED, &body);
+			ctl_put_span(&body, buf_span(&json)) &&
+			ctl_put_u64(&body, changed) &&
+			ctl_put_span(&body, buf_span(&memo)) &&
+			ring_print(&p->ring, &session) &&
+			ctl_put_span(&body, buf_span(&session)) &&
+			ask(c, CTL_POLLED, &body))
+		fetch_memo_kept(p->memo);
+	buf_done(&memo);
+	buf_done(&session);
 	ctl_client_free(c);
 	buf_done(&body);
 	buf_done(&json);

@@ -4,13 +4,13 @@
 #ifndef FETCH_TELL_H
 #define FETCH_TELL_H
 
-#include "listing.h"
+#include "known.h"
 #include "poll.h"
 
 /* QUIT confirmed that these are deleted. */
 void tell_settled(struct fetch_poll *p, const struct span *uidls, size_t n);
-/* A complete listing. */
-void tell_listed(struct fetch_poll *p, const struct pop_listing *listing);
+/* What a complete listing changes. */
+void tell_listed(struct fetch_poll *p, const struct pop_known *known);
 /* How the poll went, for `accounts`. */
 void tell_polled(struct fetch_poll *p, int64_t ended_ms);
 

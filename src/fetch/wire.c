@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "postern/clock.h"
+
 void
 pop_init(struct pop_wire *w, mailstream *stream)
 {
@@ -84,6 +86,8 @@ pop_status(struct pop_wire *w, struct span *text)
 	if (!pop_line(w, &line))
 		return POP_LOST;
 	*text = line;
+	if (w->ring)
+		ring_add(w->ring, clock_mono_ms(), "S", line);
 	if (w->cut || span_find(line, '\0') < line.n)
 		return POP_ODD;
 	if (span_starts(line, SPAN("+OK")))

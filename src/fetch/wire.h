@@ -13,6 +13,7 @@
 
 #include "dots.h"
 #include "postern/span.h"
+#include "ring.h"
 
 enum { WIRE_LINE = 1024 }; /* RFC 2449 section 4 says 512 */
 
@@ -32,6 +33,7 @@ struct pop_wire {
 	bool bare; /* the last line ended in LF without CR */
 	char line[WIRE_LINE];
 	size_t line_n;
+	struct ring *ring; /* status lines are noted there; NULL: nowhere */
 };
 
 void pop_init(struct pop_wire *w, mailstream *stream);

@@ -13,8 +13,6 @@
 #include "postern/log.h"
 
 enum {
-	UIDLS_MAX = 300 * 1000, /* of one listing; larger ones are not accounted for */
-	LISTING_MEMORY = 48 * 1024 * 1024,
 	QUESTION_MEMORY = 2 * CTL_BODY_MAX + 1024 * 1024,
 	PRUNE_MS = 3600 * 1000,
 	HISTORY_DAYS = 30,
@@ -39,21 +37,10 @@ struct change {
 	};
 };
 
-/* A complete listing on its way in, frame by frame. */
-struct listing {
-	struct list link;
-	struct ctl_peer *peer;
-	struct arena arena;
-	struct span account;
-	struct origin_listed *listed;
-	size_t n, cap;
-	bool too_many;
-};
-
 struct control {
 	struct relay *r;
 	struct ctl_server *server;
-	struct list questions, listings;
+	struct list questions;
 	struct pruning pruning;
 	bool is_pruning;
 	int64_t pruned_ms; /* monotonic */
@@ -123,178 +110,83 @@ change_add(struct control *c, struct change *ch)
 
 /* ---- origins ---- */
 
+/* The UIDLs of one act, cut off *body into a job. NULL: not understood, or no memory. */
+static struct change *
+uidls_read(struct question *q, struct span *body, enum origin_act act)
+{
+	struct change *ch = change_new(q, STORE_ORIGINS);
+	struct span uidl;
+	uint64_t n;
+
+	if (!ch || !ctl_get_u64(body, &n) || n > CTL_BODY_MAX / 4)
+		return NULL;
+	struct span *uidls = arena_alloc(&q->arena, (size_t)(n + 1) * sizeof(*uidls));
+	for (uint64_t i = 0; uidls && i < n; i++) {
+		if (!ctl_get_span(body, &uidl))
+			return NULL;
+		uidls[i] = arena_dup(&q->arena, uidl);
+		if (!uidls[i].p)
+			return NULL;
+	}
+	ch->origins.act = act;
+	ch->origins.uidls = uidls;
+	ch->origins.n = (size_t)n;
+	ch->origins.now_ms = clock_wall_ms();
+	return uidls ? ch : NULL;
+}
+
 static void
 settled(struct control *c, struct ctl_peer *peer, struct span body)
 {
-	struct span account, uidl;
-	uint64_t n;
+	struct question *q = question_new(c, peer, 2 * QUESTION_MEMORY);
+	struct span account;
+	struct change *ch = NULL;
 
-	if (!ctl_get_span(&body, &account) || !ctl_get_u64(&body, &n) ||
-			n > CTL_BODY_MAX / 4 || account.n > STORE_NAME_MAX) {
-		say_no(peer, "not understood");
-		return;
-	}
-
-	struct question *q = question_new(
-			c, peer, QUESTION_MEMORY + n * sizeof(struct span));
-	struct change *ch = change_new(q, STORE_ORIGINS);
-	struct span *uidls = arena_alloc(&q->arena, (n + 1) * sizeof(*uidls));
-	bool ok = ch && uidls;
-	for (size_t i = 0; ok && i < n; i++) {
-		ok = ctl_get_span(&body, &uidl);
-		if (ok)
-			uidls[i] = arena_dup(&q->arena, uidl);
-		ok = ok && uidls[i].p;
-	}
-	if (!ok) {
+	if (ctl_get_span(&body, &account) && account.n <= STORE_NAME_MAX)
+		ch = uidls_read(q, &body, ORIGIN_ACT_SETTLE);
+	if (!ch) {
 		question_free(q);
 		say_no(peer, "not understood");
 		return;
 	}
-	ch->origins.act = ORIGIN_ACT_SETTLE;
 	ch->origins.account = arena_dup(&q->arena, account);
-	ch->origins.now_ms = clock_wall_ms();
-	ch->origins.uidls = uidls;
-	ch->origins.n = n;
 	change_add(c, ch);
 }
 
-static void
-listing_free(struct listing *l)
-{
-	list_del(&l->link);
-	arena_done(&l->arena);
-	free(l->listed);
-	free(l);
-}
-
-static struct listing *
-listing_of(struct control *c, struct ctl_peer *peer, struct span account)
-{
-	LIST_EACH (link, &c->listings) {
-		struct listing *l = LIST_ITEM(link, struct listing, link);
-
-		if (l->peer == peer && span_eq(l->account, account))
-			return l;
-	}
-
-	struct listing *l = calloc(1, sizeof(*l));
-	if (!l)
-		abort();
-	l->arena = ARENA_MAX(LISTING_MEMORY);
-	l->peer = peer;
-	l->account = arena_dup(&l->arena, account);
-	list_add(&c->listings, &l->link);
-	return l;
-}
-
-static bool
-listing_add(struct listing *l, struct span uidl)
-{
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		struct origin_listed *more = realloc(l->listed, cap * sizeof(*more));
-
-		if (!more)
-			abort();
-		l->listed = more;
-		l->cap = cap;
-	}
-
-	struct span kept = arena_dup(&l->arena, uidl);
-	if (!kept.p)
-		return false;
-	l->listed[l->n] = (struct origin_listed){ .uidl = kept,
-		.number = (uint32_t)l->n };
-	l->n++;
-	return true;
-}
-
-static void
-origins_change(struct control *c, struct question *q, enum origin_act act,
-		struct span account, const struct span *uidls, size_t n)
-{
-	struct change *ch;
-
-	if (n == 0 && act != ORIGIN_ACT_LISTED)
-		return;
-	ch = change_new(q, STORE_ORIGINS);
-	if (!ch) {
-		q->failed = true;
-		(void)snprintf(q->why, sizeof(q->why), "too many changes");
-		return;
-	}
-	ch->origins.act = act;
-	ch->origins.account = account;
-	ch->origins.now_ms = clock_wall_ms();
-	ch->origins.uidls = uidls;
-	ch->origins.n = n;
-	change_add(c, ch);
-}
-
-/* The whole listing is here: what it changes goes to the store. */
-static void
-listing_whole(struct control *c, struct ctl_peer *peer, struct listing *l)
-{
-	struct question *q = question_new(c, peer, LISTING_MEMORY);
-	struct origin_changes changes = { 0 };
-	struct err err = { 0 };
-
-	q->jobs++; /* this function: the answer comes last */
-	const struct origin_listing whole = { .account = l->account,
-		.listed = l->listed,
-		.n = l->n,
-		.now_ms = clock_wall_ms() };
-	if (origin_match(c->r->reader, &whole, &changes, &q->arena, &err)) {
-		struct span account = arena_dup(&q->arena, l->account);
-
-		if (changes.known > 0 || l->n > 0)
-			origins_change(c, q, ORIGIN_ACT_LISTED, account, changes.absent,
-					changes.n_absent);
-		origins_change(c, q, ORIGIN_ACT_BACK, account, changes.back,
-				changes.n_back);
-		origins_change(c, q, ORIGIN_ACT_FORGET, account, changes.forget,
-				changes.n_forget);
-	} else {
-		q->failed = true;
-		(void)snprintf(q->why, sizeof(q->why), "%s", err.text);
-	}
-	listing_free(l);
-	q->jobs--;
-	question_look(q);
-}
-
+/* What a listing changes. The store checks each: it forgets nothing too early. */
 static void
 listed(struct control *c, struct ctl_peer *peer, struct span body)
 {
-	struct span account, uidl;
-	uint64_t total, more, n;
+	static const enum origin_act acts[] = { ORIGIN_ACT_LISTED, ORIGIN_ACT_BACK,
+		ORIGIN_ACT_FORGET };
+	enum { ACTS = sizeof(acts) / sizeof(acts[0]) };
+	struct question *q = question_new(c, peer, 4 * QUESTION_MEMORY);
+	struct change *changes[ACTS];
+	struct span account;
+	uint64_t continued;
+	bool ok = ctl_get_span(&body, &account) && ctl_get_u64(&body, &continued) &&
+			account.n <= STORE_NAME_MAX;
 
-	if (!ctl_get_span(&body, &account) || !ctl_get_u64(&body, &total) ||
-			!ctl_get_u64(&body, &more) || !ctl_get_u64(&body, &n) ||
-			account.n > STORE_NAME_MAX) {
+	if (ok)
+		account = arena_dup(&q->arena, account);
+	for (size_t i = 0; ok && i < ACTS; i++) {
+		changes[i] = uidls_read(q, &body, acts[i]);
+		ok = changes[i];
+	}
+	if (!ok || !account.p) {
+		question_free(q);
 		say_no(peer, "not understood");
 		return;
 	}
-
-	struct listing *l = listing_of(c, peer, account);
-	for (uint64_t i = 0; i < n; i++) {
-		if (!ctl_get_span(&body, &uidl)) {
-			listing_free(l);
-			say_no(peer, "not understood");
-			return;
-		}
-		/* Too large to be kept: the origins stay as they are, which is safe. */
-		if (l->n >= UIDLS_MAX || (!l->too_many && !listing_add(l, uidl)))
-			l->too_many = true;
+	for (size_t i = 0; i < ACTS; i++) {
+		if (changes[i]->origins.n == 0 &&
+				(acts[i] != ORIGIN_ACT_LISTED || continued))
+			continue;
+		changes[i]->origins.account = account;
+		changes[i]->origins.continued = continued != 0;
+		change_add(c, changes[i]);
 	}
-	if (more == 0 && !l->too_many) {
-		listing_whole(c, peer, l);
-		return;
-	}
-	if (more == 0)
-		listing_free(l);
-	(void)ctl_reply(peer, CTL_OK, SPAN(""));
+	question_look(q);
 }
 
 /* ---- results of polls ---- */
@@ -310,11 +202,14 @@ number(const json_t *o, const char *key)
 static void
 polled(struct control *c, struct ctl_peer *peer, struct span body)
 {
-	struct span account, text;
+	struct span account, text, memo, session;
+	uint64_t changed;
 	json_t *o = NULL;
 
 	if (ctl_get_span(&body, &account) && ctl_get_span(&body, &text) &&
-			account.n <= STORE_NAME_MAX)
+			ctl_get_u64(&body, &changed) && ctl_get_span(&body, &memo) &&
+			ctl_get_span(&body, &session) && account.n <= STORE_NAME_MAX &&
+			memo.n <= POLL_MEMO_MAX && session.n <= POLL_SESSION_MAX)
 		o = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(o)) {
 		json_decref(o);
@@ -346,6 +241,12 @@ polled(struct control *c, struct ctl_peer *peer, struct span body)
 	p->failed = number(o, "failed");
 	p->octets = number(o, "octets");
 	p->waiting = number(o, "waiting");
+	p->waiting_octets = number(o, "waiting_octets");
+	words = json_string_value(json_object_get(o, "says"));
+	p->says = arena_dup(&q->arena, span_first(span_of(words), 1000));
+	if (changed)
+		p->memo = arena_dup(&q->arena, memo.n ? memo : SPAN(""));
+	p->session = arena_dup(&q->arena, session);
 	json_decref(o);
 	change_add(c, ch);
 }
@@ -432,12 +333,6 @@ gone(void *host, struct ctl_peer *peer)
 		if (q->peer == peer)
 			q->peer = NULL; /* what it asked for is done all the same */
 	}
-	LIST_EACH (link, &c->listings) {
-		struct listing *l = LIST_ITEM(link, struct listing, link);
-
-		if (l->peer == peer)
-			listing_free(l);
-	}
 }
 
 static const struct ctl_calls calls = { .said = said, .gone = gone };
@@ -505,7 +400,6 @@ control_new(struct relay *r, struct err *err)
 		abort();
 	c->r = r;
 	list_init(&c->questions);
-	list_init(&c->listings);
 	c->pruned_ms = loop_now_ms(r->loop) -
 			PRUNE_MS / 2; /* not while a start is busy */
 	(void)snprintf(path, sizeof(path), "%s/run/relay.ctl", r->state);
@@ -525,7 +419,5 @@ control_free(struct control *c)
 	ctl_server_free(c->server);
 	LIST_EACH (link, &c->questions)
 		question_free(LIST_ITEM(link, struct question, link));
-	LIST_EACH (link, &c->listings)
-		listing_free(LIST_ITEM(link, struct listing, link));
 	free(c);
 }

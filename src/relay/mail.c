@@ -61,6 +61,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 	if (said->collected) {
 		m->job.account = keep(m, said->collect.account);
 		m->job.uidl = keep(m, said->collect.uidl);
+		m->job.print = said->collect.print;
 		m->provider = keep(m, said->collect.provider);
 		m->ip = keep(m, said->collect.ip);
 		m->tls = said->collect.tls;

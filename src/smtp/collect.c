@@ -67,6 +67,28 @@ is_part(struct span s, size_t most)
 	return true;
 }
 
+/* Nothing is no print. */
+static bool
+print_read(struct span text, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (text.n > 16)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		unsigned digit = c >= '0' && c <= '9'  ? (unsigned)(c - '0')
+				: c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
+						       : 16;
+
+		if (digit == 16)
+			return false;
+		v = v << 4 | digit;
+	}
+	*out = v;
+	return text.n == 0 || v != 0;
+}
+
 bool
 collect_reason_valid(struct span reason)
 {
@@ -80,7 +102,8 @@ collect_parse(struct span value, struct buf *decoded, struct smtp_collect *out)
 	struct span uidl = span_until(&value, '/');
 	struct span provider = span_until(&value, '/');
 	struct span ip = span_until(&value, '/');
-	bool tls = span_eq_nocase(value, SPAN("POP3S"));
+	struct span protocol = span_until(&value, '/');
+	bool tls = span_eq_nocase(protocol, SPAN("POP3S"));
 	size_t from = decoded->n;
 
 	/* Room for all first: what is decoded must not move. */
@@ -96,7 +119,8 @@ collect_parse(struct span value, struct buf *decoded, struct smtp_collect *out)
 			decoded->n - middle > COLLECT_UIDL_MAX)
 		return false;
 	if (!is_part(provider, COLLECT_HOST_MAX) || !is_part(ip, COLLECT_IP_MAX) ||
-			(!tls && !span_eq_nocase(value, SPAN("POP3"))))
+			(!tls && !span_eq_nocase(protocol, SPAN("POP3"))) ||
+			!print_read(value, &out->print))
 		return false;
 	out->account = (struct span){ decoded->p + from, middle - from };
 	out->uidl = (struct span){ decoded->p + middle, decoded->n - middle };
@@ -147,5 +171,8 @@ collect_print(struct buf *out, const struct smtp_collect *c)
 			base64url_write(out, c->uidl) && buf_addc(out, '/') &&
 			buf_add(out, c->provider) && buf_addc(out, '/') &&
 			buf_add(out, c->ip) &&
-			buf_add(out, c->tls ? SPAN("/POP3S") : SPAN("/POP3"));
+			buf_add(out, c->tls ? SPAN("/POP3S") : SPAN("/POP3")) &&
+			(c->print == 0 ||
+					buf_addf(out, "/%llx",
+							(unsigned long long)c->print));
 }

@@ -1,7 +1,8 @@
-/* collect: XCOLLECT=ACCOUNT/UIDL/PROVIDER/IP/POP3|POP3S, both directions.
+/* collect: XCOLLECT=ACCOUNT/UIDL/PROVIDER/IP/POP3|POP3S[/PRINT], both directions.
  *
  * ACCOUNT is xtext, UIDL is base64url without padding (so that neither '/' nor '='
- * occurs in it), the other parts are printable and have no '/'. */
+ * occurs in it), PRINT is 1 to 16 hexadecimal digits, not all zero; the other parts are
+ * printable and have no '/'. */
 #ifndef SMTP_COLLECT_H
 #define SMTP_COLLECT_H
 

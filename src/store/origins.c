@@ -4,6 +4,8 @@
 #include "postern/origin.h"
 #include "state.h"
 
+enum { SESSIONS_KEPT = 5, SESSIONS_FAILED = 2 };
+
 /* ---- writing ---- */
 
 static bool
@@ -22,6 +24,7 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 		[ORIGIN_ACT_LISTED] = SQL_ORIGIN_ABSENT,
 		[ORIGIN_ACT_BACK] = SQL_ORIGIN_BACK,
 		[ORIGIN_ACT_FORGET] = SQL_ORIGIN_FORGET,
+		[ORIGIN_ACT_ADOPT] = SQL_ORIGIN_ADOPT,
 	};
 	int64_t account;
 	if (!names_id(s, &s->accounts, c->account, &account, e))
@@ -32,7 +35,7 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 		struct query q = query_of(&s->self.db, words[c->act]);
 		query_int(&q, account);
 		query_text(&q, c->uidls[i]);
-		if (c->act == ORIGIN_ACT_LISTED)
+		if (c->act == ORIGIN_ACT_LISTED || c->act == ORIGIN_ACT_ADOPT)
 			query_int(&q, c->now_ms);
 		if (c->act == ORIGIN_ACT_FORGET)
 			query_int(&q, c->now_ms - ORIGIN_KEEP_MS);
@@ -40,6 +43,38 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 			return false;
 	}
 	return true;
+}
+
+static bool
+memo_put(struct store *s, int64_t account, struct span memo, struct err *e)
+{
+	if (!memo.p)
+		return true;
+	struct query q = query_of(&s->self.db, memo.n ? SQL_MEMO_PUT : SQL_MEMO_DROP);
+	query_int(&q, account);
+	if (memo.n)
+		query_text(&q, memo);
+	return query_run(&q, "cannot write the account's memory", e);
+}
+
+static bool
+session_put(struct store *s, int64_t account, const struct poll_result *p,
+		struct err *e)
+{
+	if (p->session.n == 0)
+		return true;
+	struct query q = query_of(&s->self.db, SQL_SESSION_PUT);
+	query_int(&q, account);
+	query_int(&q, p->started_ms);
+	query_int(&q, p->ok);
+	query_text(&q, p->session);
+	if (!query_run(&q, "cannot write the session", e))
+		return false;
+	q = query_of(&s->self.db, SQL_SESSION_PRUNE);
+	query_int(&q, account);
+	query_int(&q, SESSIONS_KEPT);
+	query_int(&q, SESSIONS_FAILED);
+	return query_run(&q, "cannot prune the sessions", e);
 }
 
 static bool
@@ -63,7 +98,11 @@ polled(struct store *s, const struct poll_result *p, struct err *e)
 	query_int(&q, (int64_t)p->failed);
 	query_int(&q, (int64_t)p->octets);
 	query_int(&q, (int64_t)p->waiting);
-	return query_run(&q, "cannot write the poll's result", e);
+	query_int(&q, (int64_t)p->waiting_octets);
+	query_text(&q, p->says);
+	return query_run(&q, "cannot write the poll's result", e) &&
+			memo_put(s, account, p->memo, e) &&
+			session_put(s, account, p, e);
 }
 
 bool
@@ -76,94 +115,44 @@ origins_do(struct store *s, struct store_job *job, struct err *e)
 
 /* ---- reading ---- */
 
-static int
-by_uidl(const void *a, const void *b)
+static enum origin_state
+state_of(int64_t settled)
 {
-	const struct origin_listed *x = a, *y = b;
-	int order = span_cmp(x->uidl, y->uidl);
-	return order ? order : (x->number > y->number) - (x->number < y->number);
+	return settled == 2	  ? ORIGIN_ADOPTED
+			: settled ? ORIGIN_SETTLED
+				  : ORIGIN_COMMITTED;
 }
 
-static bool
-spans_add(struct rows *l, struct arena *a, struct span s)
+void
+origin_walk(struct reader *r, struct span account)
 {
-	struct span *at = rows_add(l, a);
-	if (!at)
-		return false;
-	*at = arena_dup(a, s);
-	return at->p != NULL;
-}
-
-struct match {
-	struct origin_listed *listed;
-	size_t n, at;
-	struct origin_changes *changes;
-	struct rows absent, back, forget;
-	struct arena *a;
-	int64_t now_ms;
-};
-
-/* One origin against the listing; both are in the order of octets. */
-static bool
-match_one(struct match *m, struct query *q)
-{
-	struct span uidl = query_peek(q, 0);
-	bool gone = query_get(q, 4) > 0, found = false;
-	while (m->at < m->n && span_cmp(m->listed[m->at].uidl, uidl) < 0)
-		m->at++;
-	for (size_t i = m->at; i < m->n && span_eq(m->listed[i].uidl, uidl); i++) {
-		struct origin_listed *l = &m->listed[i];
-		l->id = (uint64_t)query_get(q, 1);
-		l->state = query_get(q, 2) ? ORIGIN_SETTLED : ORIGIN_COMMITTED;
-		l->committed_ms = query_get(q, 3);
-		m->at = i + 1;
-		found = true;
-	}
-	if (!m->changes)
-		return true;
-	m->changes->known++;
-	if (found)
-		return !gone || spans_add(&m->back, m->a, uidl);
-	m->changes->unlisted++;
-	if (!gone)
-		return spans_add(&m->absent, m->a, uidl);
-	return query_get(q, 5) > m->now_ms - ORIGIN_KEEP_MS ||
-			spans_add(&m->forget, m->a, uidl);
+	r->walk = query_of(&r->db, SQL_ORIGIN_WALK);
+	query_text(&r->walk, account);
 }
 
 bool
-origin_match(struct reader *r, const struct origin_listing *l,
-		struct origin_changes *changes, struct arena *a, struct err *e)
+origin_walk_next(struct reader *r, struct origin_row *out)
 {
-	if (l->n > 0)
-		qsort(l->listed, l->n, sizeof *l->listed, by_uidl);
-	for (size_t i = 0; i < l->n; i++) {
-		l->listed[i].state = ORIGIN_NEW;
-		l->listed[i].id = 0;
-		l->listed[i].committed_ms = 0;
-	}
-	if (changes)
-		memset(changes, 0, sizeof *changes);
-	struct match m = { .listed = l->listed,
-		.n = l->n,
-		.changes = changes,
-		.a = a,
-		.now_ms = l->now_ms };
-	m.absent.size = m.back.size = m.forget.size = sizeof(struct span);
-	struct query q = query_of(&r->db, SQL_ORIGIN_WALK);
-	query_text(&q, l->account);
-	while (query_row(&q))
-		if (!match_one(&m, &q))
-			q.rc = SQLITE_NOMEM;
-	if (changes) {
-		changes->absent = m.absent.p;
-		changes->n_absent = m.absent.n;
-		changes->back = m.back.p;
-		changes->n_back = m.back.n;
-		changes->forget = m.forget.p;
-		changes->n_forget = m.forget.n;
-	}
-	return query_end(&q, "cannot read the origins", e);
+	struct query *q = &r->walk;
+
+	if (!query_row(q))
+		return false;
+	*out = (struct origin_row){
+		.uidl = query_peek(q, 0),
+		.id = (uint64_t)query_get(q, 1),
+		.state = state_of(query_get(q, 2)),
+		.committed_ms = query_get(q, 3),
+		.absent = query_get(q, 4) > 0,
+		.absent_ms = query_get(q, 5),
+		.print = (uint64_t)query_get(q, 6),
+	};
+	return true;
+}
+
+bool
+origin_walk_end(struct reader *r, struct err *e)
+{
+	return query_end(&r->walk, "cannot read the origins", e);
 }
 
 bool
@@ -175,7 +164,7 @@ origin_look(struct reader *r, struct span account, struct span uidl,
 	query_text(&q, account);
 	query_text(&q, uidl);
 	if (query_row(&q)) {
-		*out = query_get(&q, 1) ? ORIGIN_SETTLED : ORIGIN_COMMITTED;
+		*out = state_of(query_get(&q, 1));
 		if (id)
 			*id = (uint64_t)query_get(&q, 0);
 	}
@@ -211,6 +200,9 @@ poll_get(struct query *q, struct arena *a, struct poll_result *p)
 	p->failed = (uint64_t)query_get(q, 11);
 	p->octets = (uint64_t)query_get(q, 12);
 	p->waiting = (uint64_t)query_get(q, 13);
+	p->success_ms = query_get(q, 14);
+	p->waiting_octets = (uint64_t)query_get(q, 15);
+	p->says = query_copy(q, 16, a);
 	return q->rc == SQLITE_ROW;
 }
 
@@ -228,4 +220,38 @@ poll_results(struct reader *r, struct arena *a, struct poll_result **out, size_t
 	*out = rows.p;
 	*n = rows.n;
 	return query_end(&q, "cannot read the polls", e);
+}
+
+bool
+poll_memo(struct reader *r, struct span account, struct arena *a, struct span *out,
+		struct err *e)
+{
+	*out = SPAN("");
+	struct query q = query_of(&r->db, SQL_MEMO_GET);
+	query_text(&q, account);
+	if (query_row(&q))
+		*out = query_copy(&q, 0, a);
+	return query_end(&q, "cannot read the account's memory", e);
+}
+
+bool
+poll_sessions(struct reader *r, struct span account, struct arena *a,
+		struct poll_session **out, size_t *n, struct err *e)
+{
+	struct rows rows = { .size = sizeof **out };
+	struct query q = query_of(&r->db, SQL_SESSION_ALL);
+	query_text(&q, account);
+	while (query_row(&q)) {
+		struct poll_session *s = rows_add(&rows, a);
+		if (!s) {
+			q.rc = SQLITE_NOMEM;
+			break;
+		}
+		s->started_ms = query_get(&q, 0);
+		s->ok = query_get(&q, 1) != 0;
+		s->text = query_copy(&q, 2, a);
+	}
+	*out = rows.p;
+	*n = rows.n;
+	return query_end(&q, "cannot read the sessions", e);
 }

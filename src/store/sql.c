@@ -52,7 +52,20 @@ static const char schema_1[] =
 		" name TEXT NOT NULL, subdomains INTEGER NOT NULL, authoritative INTEGER NOT NULL,"
 		" reject_unknown INTEGER NOT NULL, PRIMARY KEY (policy, name, subdomains)) WITHOUT ROWID;";
 
-const char *const schema_steps[SCHEMA_VERSION] = { schema_1 };
+/* What the collector remembers: a digest of each message's header fields (a storm of
+ * new unique-ids is told by it), its memory of each account, and the last sessions. */
+static const char schema_2[] =
+		"ALTER TABLE origin ADD COLUMN print INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE poll ADD COLUMN success_ms INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE poll ADD COLUMN waiting_octets INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE poll ADD COLUMN says TEXT;"
+		"CREATE TABLE memo (account INTEGER PRIMARY KEY REFERENCES account,"
+		" text TEXT NOT NULL);"
+		"CREATE TABLE session (account INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
+		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
+		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
@@ -79,7 +92,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
 	[SQL_HOP_ADD] = "INSERT INTO hop (key) VALUES (?)",
 	[SQL_ORIGIN_ADD] =
-			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0) ON CONFLICT DO NOTHING",
+			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
 	[SQL_ORIGIN_FIND] = "SELECT o.id, o.settled FROM origin o WHERE o.account ="
 			    " (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -116,18 +129,37 @@ const char *const sql_text[SQL_COUNT] = {
 			"DELETE FROM origin WHERE account = ?1 AND uidl = ?2"
 			" AND gone_listing > 0 AND gone_ms <= ?3 AND gone_listing <"
 			" (SELECT listings FROM account WHERE id = ?1)",
+	[SQL_ORIGIN_ADOPT] = "INSERT INTO origin VALUES (?, ?, 0, 2, ?, 0, 0, 0)"
+			     " ON CONFLICT DO UPDATE SET settled = 2 WHERE settled = 1",
 	[SQL_ORIGIN_WALK] =
-			"SELECT uidl, id, settled, committed_ms, gone_listing, gone_ms FROM origin"
+			"SELECT uidl, id, settled, committed_ms, gone_listing, gone_ms, print FROM origin"
 			" WHERE account = (SELECT id FROM account WHERE name = ?) ORDER BY uidl",
 	[SQL_ORIGIN_COLLECTED] =
 			"SELECT count(*) FROM message WHERE id >= ?2 AND arrived_ms >= ?3"
 			" AND account = (SELECT id FROM account WHERE name = ?1)",
 	[SQL_POLL_PUT] =
-			"INSERT OR REPLACE INTO poll VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"INSERT OR REPLACE INTO poll VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
+			" ?12, ?13, ?14, CASE WHEN ?5 THEN ?3 ELSE"
+			" coalesce((SELECT success_ms FROM poll WHERE account = ?1), 0) END, ?15, ?16)",
 	[SQL_POLL_ALL] =
 			"SELECT a.name, p.started_ms, p.ended_ms, p.next_ms, p.ok, p.event, p.text,"
-			" p.listed, p.collected, p.deleted, p.skipped, p.failed, p.octets, p.waiting"
+			" p.listed, p.collected, p.deleted, p.skipped, p.failed, p.octets, p.waiting,"
+			" p.success_ms, p.waiting_octets, p.says"
 			" FROM poll p JOIN account a ON a.id = p.account ORDER BY a.name",
+	[SQL_MEMO_PUT] = "INSERT OR REPLACE INTO memo VALUES (?, ?)",
+	[SQL_MEMO_DROP] = "DELETE FROM memo WHERE account = ?",
+	[SQL_MEMO_GET] = "SELECT text FROM memo WHERE account ="
+			 " (SELECT id FROM account WHERE name = ?)",
+	[SQL_SESSION_PUT] = "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?)",
+	/* Failed ones stay a little longer: they are what people look for. */
+	[SQL_SESSION_PRUNE] =
+			"DELETE FROM session WHERE account = ?1 AND started_ms NOT IN (SELECT started_ms"
+			" FROM session WHERE account = ?1 ORDER BY started_ms DESC LIMIT ?2)"
+			" AND started_ms NOT IN (SELECT started_ms FROM session WHERE account = ?1"
+			" AND ok = 0 ORDER BY started_ms DESC LIMIT ?3)",
+	[SQL_SESSION_ALL] =
+			"SELECT started_ms, ok, text FROM session WHERE account ="
+			" (SELECT id FROM account WHERE name = ?) ORDER BY started_ms",
 
 	/* Ids begin with the time, so history ends at an id. */
 	[SQL_PRUNE_FIND] =

@@ -33,10 +33,17 @@ enum sql {
 	SQL_ORIGIN_ABSENT,
 	SQL_ORIGIN_BACK,
 	SQL_ORIGIN_FORGET,
+	SQL_ORIGIN_ADOPT,
 	SQL_ORIGIN_WALK,
 	SQL_ORIGIN_COLLECTED,
 	SQL_POLL_PUT,
 	SQL_POLL_ALL,
+	SQL_MEMO_PUT,
+	SQL_MEMO_DROP,
+	SQL_MEMO_GET,
+	SQL_SESSION_PUT,
+	SQL_SESSION_PRUNE,
+	SQL_SESSION_ALL,
 	/* prune, recovery */
 	SQL_PRUNE_FIND,
 	SQL_PRUNE_MESSAGE,
@@ -84,7 +91,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 1, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

@@ -154,6 +154,7 @@ static bool
 schema_migrate(struct db *db, struct err *e)
 {
 	int64_t version;
+	char stamp[100];
 	if (!schema_known(db, &version, e))
 		return false;
 	if (version == SCHEMA_VERSION)
@@ -164,11 +165,10 @@ schema_migrate(struct db *db, struct err *e)
 	bool good = schema_known(db, &version, e);
 	for (; good && version < SCHEMA_VERSION; version++)
 		good = db_exec(db, schema_steps[version], e);
-	good = good &&
-			db_exec(db,
-					"PRAGMA application_id=1349481332; PRAGMA user_version=1;"
-					"COMMIT",
-					e);
+	(void)snprintf(stamp, sizeof stamp,
+			"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+			SCHEMA_APPLICATION, SCHEMA_VERSION);
+	good = good && db_exec(db, stamp, e);
 	if (!good) {
 		if (e)
 			e->event = EVENT_MIGRATION;

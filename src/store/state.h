@@ -13,6 +13,7 @@
 struct reader {
 	struct db db;
 	int spool; /* the directory */
+	struct query walk; /* origin_walk's */
 };
 
 /* Row ids of accounts and next hops by their names, as of the last commit. */

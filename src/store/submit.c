@@ -106,6 +106,7 @@ submit_do(struct store *s, struct submission *sub, struct err *e)
 		query_text(&q, sub->uidl);
 		query_int(&q, (int64_t)sub->id);
 		query_int(&q, sub->arrived_ms);
+		query_int(&q, (int64_t)sub->print);
 		if (!query_run(&q, "cannot write the origin", e))
 			return false;
 		if (sqlite3_changes(s->self.db.h) == 0)

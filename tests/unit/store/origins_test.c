@@ -38,113 +38,133 @@ an_origin_is_settled_when_told(void **state)
 	assert_int_equal(look(t, "x"), ORIGIN_NEW);
 }
 
-/* What a complete listing of these UIDLs would change. */
-static struct origin_changes
-match(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
+/* The account's origins as "uidl:state " with a minus before absent ones. */
+static const char *
+walk(struct state *t, const char *account)
 {
-	struct origin_listed listed[8] = { 0 };
-	struct origin_changes c;
-	for (size_t i = 0; i < n; i++)
-		listed[i].uidl = span_of(uidls[i]);
-	assert_true(origin_match(store_reader(t->store),
-			&(struct origin_listing){ SPAN("isp"), listed, n, now_ms }, &c,
-			&t->arena, &t->err));
-	return c;
-}
+	static char out[256];
+	struct reader *r = store_reader(t->store);
+	struct origin_row o;
+	size_t n = 0;
 
-/* And all that follows from it. */
-static struct origin_changes
-listing(struct state *t, const char *const *uidls, size_t n, int64_t now_ms)
-{
-	struct origin_changes c = match(t, uidls, n, now_ms);
-	act(t, ORIGIN_ACT_LISTED, c.absent, c.n_absent, now_ms);
-	act(t, ORIGIN_ACT_BACK, c.back, c.n_back, now_ms);
-	act(t, ORIGIN_ACT_FORGET, c.forget, c.n_forget, now_ms);
-	return c;
+	origin_walk(r, span_of(account));
+	while (origin_walk_next(r, &o))
+		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s" SPAN_FMT ":%d ",
+				o.absent ? "-" : "", SPAN_ARG(o.uidl), (int)o.state);
+	assert_true(origin_walk_end(r, &t->err));
+	out[n] = '\0';
+	return out;
 }
 
 static void
-a_listing_is_matched_whatever_its_order(void **state)
+origins_are_walked_in_the_order_of_their_octets(void **state)
 {
 	struct state *t = *state;
-	uint64_t b = fixture_submit(t, "b"), d = fixture_submit(t, "d");
-	fixture_submit(t, "f");
+	struct origin_row o;
+	struct reader *r = store_reader(t->store);
+	uint64_t d = fixture_submit(t, "d");
+
+	fixture_submit(t, "b");
+	fixture_submit(t, "dd");
+	fixture_submit(t, "D");
 	act(t, ORIGIN_ACT_SETTLE, (struct span[]){ SPAN("d") }, 1, NOW);
-	struct origin_listed l[] = {
-		{ .uidl = SPAN("e"), .number = 1 },
-		{ .uidl = SPAN("d"), .number = 2 },
-		{ .uidl = SPAN("b"), .number = 3 },
-		{ .uidl = SPAN("a"), .number = 4 },
-		{ .uidl = SPAN("d"), .number = 5 },
-		{ .uidl = SPAN("zz"), .number = 6 },
-		{ .uidl = SPAN("dd"), .number = 7 },
-	};
-	static const struct {
-		const char *uidl;
-		uint32_t number;
-		enum origin_state state;
-	} want[] = {
-		{ "a", 4, ORIGIN_NEW },
-		{ "b", 3, ORIGIN_COMMITTED },
-		{ "d", 2, ORIGIN_SETTLED },
-		{ "d", 5, ORIGIN_SETTLED },
-		{ "dd", 7, ORIGIN_NEW },
-		{ "e", 1, ORIGIN_NEW },
-		{ "zz", 6, ORIGIN_NEW },
-	};
-	struct origin_changes c;
-	assert_true(origin_match(store_reader(t->store),
-			&(struct origin_listing){ SPAN("isp"), l, 7, NOW }, &c,
-			&t->arena, &t->err));
-	for (size_t i = 0; i < 7; i++) {
-		assert_span(l[i].uidl, want[i].uidl);
-		assert_int_equal(l[i].number, want[i].number);
-		assert_int_equal(l[i].state, want[i].state);
-	}
-	assert_int_equal(l[1].id, b);
-	assert_int_equal(l[2].id, d);
-	assert_int_equal(l[1].committed_ms, NOW);
-	assert_int_equal(c.known, 3);
-	assert_int_equal(c.unlisted, 1);
-	assert_int_equal(c.n_absent, 1);
-	assert_span(c.absent[0], "f");
-	assert_true(origin_match(store_reader(t->store),
-			&(struct origin_listing){ SPAN("nobody"), l, 7, NOW }, &c,
-			&t->arena, &t->err));
-	assert_int_equal(l[1].state, ORIGIN_NEW);
-	assert_int_equal(c.known, 0);
+	assert_string_equal(walk(t, "isp"), "D:1 b:1 d:2 dd:1 ");
+	assert_string_equal(walk(t, "nobody"), "");
+	origin_walk(r, SPAN("isp"));
+	for (int i = 0; i < 3; i++)
+		assert_true(origin_walk_next(r, &o));
+	assert_span(o.uidl, "d");
+	assert_int_equal(o.id, d);
+	assert_int_equal(o.committed_ms, NOW);
+	assert_int_equal(o.print, 0);
+	assert_true(origin_walk_end(r, &t->err));
+}
+
+static void
+an_adopted_origin_is_never_collected_nor_settled_by_chance(void **state)
+{
+	struct state *t = *state;
+
+	fixture_submit(t, "a");
+	fixture_submit(t, "b");
+	act(t, ORIGIN_ACT_SETTLE, (struct span[]){ SPAN("b") }, 1, NOW);
+	act(t, ORIGIN_ACT_ADOPT, (struct span[]){ SPAN("a"), SPAN("b"), SPAN("c") }, 3,
+			NOW);
+	/* What is here stays known as here. */
+	assert_string_equal(walk(t, "isp"), "a:1 b:3 c:3 ");
+	assert_int_equal(look(t, "c"), ORIGIN_ADOPTED);
+	/* It was seen: a submission of it is one too many. */
+	struct submission again = fixture_message(t, "c");
+	assert_int_equal(fixture_do(t, &again.job), STORE_HAD);
 }
 
 static void
 an_origin_lives_until_two_listings_and_seven_days_lack_it(void **state)
 {
 	struct state *t = *state;
-	static const char *const both[] = { "a", "b" };
+	struct span b[] = { SPAN("b") };
 	const int64_t day = 24 * 3600 * 1000;
+
 	fixture_submit(t, "a");
 	fixture_submit(t, "b");
-	assert_int_equal(listing(t, both, 2, NOW).n_absent, 0);
+	act(t, ORIGIN_ACT_LISTED, NULL, 0, NOW);
 	/* b has gone; the first listing that lacks it starts the time. */
-	assert_int_equal(listing(t, both, 1, NOW).n_absent, 1);
-	assert_int_equal(listing(t, both, 1, NOW + 6 * day).n_absent, 0);
+	act(t, ORIGIN_ACT_LISTED, b, 1, NOW);
+	assert_string_equal(walk(t, "isp"), "a:1 -b:1 ");
 	/* Told again, its time does not start anew. */
-	act(t, ORIGIN_ACT_LISTED, (struct span[]){ SPAN("b") }, 1, NOW + 6 * day);
-	assert_int_equal(match(t, both, 1, NOW + 7 * day).n_forget, 1);
+	act(t, ORIGIN_ACT_LISTED, b, 1, NOW + 6 * day);
+	act(t, ORIGIN_ACT_FORGET, b, 1, NOW + 6 * day);
 	assert_int_equal(look(t, "b"), ORIGIN_COMMITTED);
-	/* It comes back: the time starts again. */
-	assert_int_equal(listing(t, both, 2, NOW + 6 * day).n_back, 1);
-	assert_int_equal(listing(t, both, 1, NOW + 8 * day).n_absent, 1);
-	assert_int_equal(look(t, "b"), ORIGIN_COMMITTED);
+	/* It comes back: the time starts again, with the next listing that lacks it. */
+	act(t, ORIGIN_ACT_BACK, b, 1, NOW + 6 * day);
+	assert_string_equal(walk(t, "isp"), "a:1 b:1 ");
+	act(t, ORIGIN_ACT_LISTED, b, 1, NOW + 8 * day);
 	/* Seven days alone are not enough for the store, whoever asks. */
 	act(t, ORIGIN_ACT_FORGET, (struct span[]){ SPAN("b"), SPAN("a") }, 2,
 			NOW + 30 * day);
 	assert_int_equal(look(t, "b"), ORIGIN_COMMITTED);
-	assert_int_equal(listing(t, both, 1, NOW + 14 * day).n_forget, 0);
-	assert_int_equal(listing(t, both, 1, NOW + 15 * day).n_forget, 1);
+	act(t, ORIGIN_ACT_LISTED, NULL, 0, NOW + 14 * day);
+	act(t, ORIGIN_ACT_FORGET, b, 1, NOW + 14 * day);
+	assert_int_equal(look(t, "b"), ORIGIN_COMMITTED);
+	act(t, ORIGIN_ACT_FORGET, b, 1, NOW + 15 * day);
 	assert_int_equal(look(t, "b"), ORIGIN_NEW);
 	assert_int_equal(look(t, "a"), ORIGIN_COMMITTED);
 	act(t, ORIGIN_ACT_FORGET, (struct span[]){ SPAN("a") }, 1, NOW + 90 * day);
 	assert_int_equal(look(t, "a"), ORIGIN_COMMITTED);
+}
+
+static void
+an_account_is_remembered_as_it_was_told(void **state)
+{
+	struct state *t = *state;
+	struct reader *r = store_reader(t->store);
+	struct poll_result p = { .job = { .work = STORE_POLLED },
+		.account = SPAN("isp"),
+		.memo = SPAN("{\"failures\":1}"),
+		.session = SPAN("S: +OK\n") };
+	struct poll_session *all;
+	struct span memo;
+	size_t n;
+
+	for (int i = 0; i < 9; i++) {
+		p.started_ms = NOW + i;
+		p.ok = i != 1 && i != 2;
+		assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
+		p.memo = (struct span){ NULL, 0 };
+	}
+	assert_true(poll_memo(r, SPAN("isp"), &t->arena, &memo, &t->err));
+	assert_span(memo, "{\"failures\":1}");
+	/* The last five, and the last that failed. */
+	assert_true(poll_sessions(r, SPAN("isp"), &t->arena, &all, &n, &t->err));
+	assert_int_equal(n, 7);
+	assert_int_equal(all[0].started_ms, NOW + 1);
+	assert_false(all[0].ok);
+	assert_int_equal(all[2].started_ms, NOW + 4);
+	assert_span(all[6].text, "S: +OK\n");
+	p.memo = SPAN("");
+	assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
+	assert_true(poll_memo(r, SPAN("isp"), &t->arena, &memo, &t->err));
+	assert_int_equal(memo.n, 0);
 }
 
 static void
@@ -176,6 +196,7 @@ polls_are_shown_by_account(void **state)
 	assert_span(all[1].text, "ok");
 	assert_int_equal(all[1].collected, 3);
 	assert_int_equal(all[1].waiting, 7);
+	assert_int_equal(all[1].success_ms, NOW + 10);
 	assert_int_equal(all[1].next_ms, NOW + 300000);
 	fixture_submit(t, "a");
 	fixture_submit(t, "b");
@@ -192,7 +213,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_origin_is_settled_when_told),
-		TEST(a_listing_is_matched_whatever_its_order),
+		TEST(origins_are_walked_in_the_order_of_their_octets),
+		TEST(an_adopted_origin_is_never_collected_nor_settled_by_chance),
+		TEST(an_account_is_remembered_as_it_was_told),
 		TEST(an_origin_lives_until_two_listings_and_seven_days_lack_it),
 		TEST(polls_are_shown_by_account),
 	};

@@ -1,0 +1,81 @@
+#include "ring.h"
+
+#include <stdio.h>
+
+void
+ring_init(struct ring *r, int64_t mono_ms)
+{
+	*r = (struct ring){
+		.head = BUF_MAX(RING_PART),
+		.tail = BUF_MAX(RING_PART),
+		.began_ms = mono_ms,
+	};
+}
+
+/* The older half of the tail goes, by whole lines. */
+static void
+make_room(struct ring *r)
+{
+	struct span text = buf_span(&r->tail);
+	size_t gone = 0;
+
+	while (gone < text.n / 2) {
+		gone += span_find(span_skip(text, gone), '\n') + 1;
+		r->left_out++;
+	}
+	buf_drop(&r->tail, gone < text.n ? gone : text.n);
+}
+
+static void
+put(struct ring *r, struct span line)
+{
+	if (r->tail.n == 0 && r->left_out == 0 && r->head.n + line.n <= r->head.max) {
+		(void)!buf_add(&r->head, line);
+		return;
+	}
+	if (r->tail.n + line.n > r->tail.max)
+		make_room(r);
+	(void)!buf_add(&r->tail, line);
+}
+
+void
+ring_add(struct ring *r, int64_t now_ms, const char *who, struct span text)
+{
+	int64_t ms = now_ms - r->began_ms;
+
+	do {
+		struct span line = span_until(&text, '\n');
+		char out[RING_LINE + 64];
+		int n = snprintf(out, 64, "%lld.%03lld %s: ", (long long)(ms / 1000),
+				(long long)(ms % 1000), who);
+		size_t at = n > 0 && n < 64 ? (size_t)n : 0;
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		line = span_first(line, RING_LINE);
+		for (size_t i = 0; i < line.n; i++) {
+			char c = line.p[i];
+			out[at++] = c >= ' ' && c < 0x7f ? c : '?';
+		}
+		out[at++] = '\n';
+		put(r, (struct span){ out, at });
+	} while (text.n > 0);
+}
+
+bool
+ring_print(const struct ring *r, struct buf *out)
+{
+	return buf_add(out, buf_span(&r->head)) &&
+			(r->left_out == 0 ||
+					buf_addf(out, "(%llu lines left out)\n",
+							(unsigned long long)
+									r->left_out)) &&
+			buf_add(out, buf_span(&r->tail));
+}
+
+void
+ring_done(struct ring *r)
+{
+	buf_done(&r->head);
+	buf_done(&r->tail);
+}
