@@ -85,7 +85,7 @@ bool fetch_try(const struct conf *conf, size_t account, struct fetch_result *res
  * window is open: wall_ms itself when it is open then. Any thread. */
 int64_t fetch_window_opens_ms(const struct conf_account *a, int64_t wall_ms);
 
-/* The fetch role: polls on schedule, answers run/fetch.ctl (CTL_POLL), until
+/* The fetch role: polls on schedule within their windows, answers run/fetch.ctl (CTL_POLL), until
  * SIGTERM or SIGINT. Sessions in hand then end in order within a few seconds. */
 struct fetch_role {
 	const struct conf *conf;
