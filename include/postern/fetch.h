@@ -85,8 +85,8 @@ bool fetch_try(const struct conf *conf, size_t account, struct fetch_result *res
  * window is open: wall_ms itself when it is open then. Any thread. */
 int64_t fetch_window_opens_ms(const struct conf_account *a, int64_t wall_ms);
 
-/* The fetch role: polls on schedule within their windows, answers run/fetch.ctl (CTL_POLL), until
- * SIGTERM or SIGINT. Sessions in hand then end in order within a few seconds. */
+/* The fetch role: polls on schedule, within the accounts' windows, answers
+ * run/fetch.ctl (CTL_POLL), until SIGTERM or SIGINT. Sessions in hand then end in order within a few seconds. */
 struct fetch_role {
 	const struct conf *conf;
 	const char *state;

@@ -8,19 +8,25 @@
 #include "postern/lock.h"
 #include "postern/must.h"
 
+bool
+mailbox_key(const struct conf_account *a, struct buf *out)
+{
+	/* A user's name has no NUL, so no two mailboxes have the same text. */
+	return host_key(&a->server, out) && buf_addc(out, '\0') &&
+			buf_add(out, span_of(a->user));
+}
+
 /* Where in the lock file the mailbox has its octet. Two mailboxes with the same
  * 62 bits would only wait for each other. */
 static uint64_t
 place_of(const struct conf_account *a)
 {
-	AUTO(buf_done) struct buf key = BUF_MAX(1024);
+	AUTO(buf_done) struct buf key = BUF_MAX(2048);
 	uint8_t hash[DIGEST_SIZE];
 	uint64_t at = 0;
 
-	MUST(host_key(&a->server, &key));
-	/* A user's name has no NUL, so no two mailboxes have the same text. */
-	const struct span parts[] = { buf_span(&key), { "", 1 }, span_of(a->user) };
-	digest_of(parts, 3, hash);
+	MUST(mailbox_key(a, &key));
+	digest_of(&(struct span){ key.p, key.n }, 1, hash);
 	for (int i = 0; i < 8; i++)
 		at = at << 8 | hash[i];
 	return at >> 2;

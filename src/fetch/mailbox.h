@@ -3,8 +3,14 @@
 #ifndef FETCH_MAILBOX_H
 #define FETCH_MAILBOX_H
 
+#include "postern/buf.h"
 #include "postern/conf.h"
 #include "postern/err.h"
+
+/* What the mailbox is known by: server, port and user, whatever the account is
+ * called. */
+bool mailbox_key(const struct conf_account *a, struct buf *out)
+		__attribute__((warn_unused_result));
 
 enum mailbox_lock {
 	MAILBOX_OURS, /* until *fd is closed */
@@ -12,8 +18,7 @@ enum mailbox_lock {
 	MAILBOX_FAILED, /* the state directory cannot be used for it */
 };
 
-/* Locks the account's mailbox, which is server, port and user, whatever the account
- * is called. `make`: the lock file may be made. *fd is -1 but for MAILBOX_OURS.
+/* Locks the account's mailbox. `make`: the lock file may be made. *fd is -1 but for MAILBOX_OURS.
  * *err: event 4004 when it is taken, 9005 otherwise. */
 enum mailbox_lock fetch_mailbox_lock(const char *state, const struct conf_account *a,
 		bool make, int *fd, struct err *err);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "hosts.h"
+#include "mailbox.h"
 #include "poll.h"
 #include "postern/clock.h"
 #include "postern/must.h"
@@ -29,11 +30,19 @@ struct host {
 	char key[];
 };
 
+/* A mailbox that several accounts name: one of them at a time. */
+struct shared {
+	struct list link; /* in the pool's list */
+	struct list waiting; /* slots whose turn came while it was polled */
+	bool polled;
+};
+
 /* One account. `memo` belongs to the poll under way, the rest to the lock. */
 struct slot {
-	struct list link; /* in its host's list while it waits */
+	struct list link; /* in its host's list while it waits, or in shared's */
 	struct fetch_pool *pool;
 	struct host *host;
+	struct shared *shared; /* NULL: the mailbox is this account's alone */
 	uint32_t account;
 	uint32_t ended; /* the account behind it in the pool's list, + 1 */
 	enum slot_state state;
@@ -71,6 +80,7 @@ struct fetch_pool {
 	size_t n;
 	struct map hosts; /* by key */
 	struct list ready; /* hosts that take turns */
+	struct list shared;
 	size_t waiting, polled;
 	uint32_t ended; /* the first account whose poll ended, + 1 */
 	bool tell_idle, stop, scheduled;
@@ -139,30 +149,63 @@ put(struct fetch_pool *p, struct slot *slot)
 	offer(p, slot->host);
 }
 
+/* Of a host, past those whose mailbox is polled under another name; NULL: none. */
+static struct slot *
+oldest(struct host *h)
+{
+	while (!list_empty(&h->waiting)) {
+		struct slot *slot = LIST_ITEM(h->waiting.next, struct slot, link);
+
+		list_del(&slot->link);
+		if (!slot->shared || !slot->shared->polled)
+			return slot;
+		list_add(&slot->shared->waiting, &slot->link);
+	}
+	return NULL;
+}
+
 /* The oldest of the host whose turn it is, or NULL when none may begin. */
 static struct slot *
 take(struct fetch_pool *p)
 {
-	if (list_empty(&p->ready))
-		return NULL;
+	while (!list_empty(&p->ready)) {
+		struct host *h = LIST_ITEM(p->ready.next, struct host, ready);
+		struct slot *slot = oldest(h);
 
-	struct host *h = LIST_ITEM(p->ready.next, struct host, ready);
-	struct slot *slot = LIST_ITEM(h->waiting.next, struct slot, link);
+		list_del(&h->ready);
+		if (!slot)
+			continue;
+		slot->state = SLOT_POLLED;
+		slot->begun = host_limit_begin(&h->limit);
+		if (slot->shared)
+			slot->shared->polled = true;
+		p->waiting--;
+		p->polled++;
+		offer(p, h);
+		return slot;
+	}
+	return NULL;
+}
 
-	list_del(&h->ready);
-	list_del(&slot->link);
-	slot->state = SLOT_POLLED;
-	slot->begun = host_limit_begin(&h->limit);
-	p->waiting--;
-	p->polled++;
-	offer(p, h);
-	return slot;
+/* The mailbox is free for those who wait for it; they were asked for first. */
+static void
+share(struct shared *s, struct host *h)
+{
+	s->polled = false;
+	while (!list_empty(&s->waiting)) {
+		struct list *last = s->waiting.prev;
+
+		list_del(last);
+		list_add(h->waiting.next, last);
+	}
 }
 
 static void
 finish(struct fetch_pool *p, struct slot *slot, enum host_said said)
 {
 	host_limit_end(&slot->host->limit, slot->begun, said);
+	if (slot->shared)
+		share(slot->shared, slot->host);
 	slot->state = SLOT_IDLE;
 	slot->polls++;
 	p->polled--;
@@ -347,6 +390,39 @@ host_of(struct fetch_pool *p, const struct conf_account *a)
 	return h;
 }
 
+/* Accounts of one mailbox; the configuration was warned of. */
+static void
+shared_init(struct fetch_pool *p)
+{
+	struct arena keys = ARENA_MAX(64 * 1024 * 1024);
+	struct map seen;
+
+	map_init(&seen, p->setup.seed[0], p->setup.seed[1]);
+	for (size_t i = 0; i < p->n; i++) {
+		struct slot *slot = &p->slots[i];
+		AUTO(buf_done) struct buf key = BUF_MAX(2048);
+
+		MUST(mailbox_key(&p->o.conf->accounts.p[i], &key));
+		struct span kept = arena_dup(&keys, buf_span(&key));
+		MUST(kept.p);
+		struct slot *first = map_get(&seen, kept);
+		if (!first) {
+			(void)map_put(&seen, kept, slot);
+			continue;
+		}
+		if (!first->shared) {
+			first->shared = calloc(1, sizeof(*first->shared));
+			if (!first->shared)
+				abort();
+			list_init(&first->shared->waiting);
+			list_add(&p->shared, &first->shared->link);
+		}
+		slot->shared = first->shared;
+	}
+	map_done(&seen);
+	arena_done(&keys);
+}
+
 static void
 slots_init(struct fetch_pool *p)
 {
@@ -360,6 +436,7 @@ slots_init(struct fetch_pool *p)
 		slot->host = host_of(p, &p->o.conf->accounts.p[i]);
 		fetch_memo_init(&slot->memo, p->setup.seed);
 	}
+	shared_init(p);
 	for (struct map_slot *m; (m = map_next(&p->hosts, &at));) {
 		struct host *h = m->value;
 
@@ -395,6 +472,7 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	p->lock = mutex_new();
 	p->work = cond_new();
 	list_init(&p->ready);
+	list_init(&p->shared);
 	list_init(&p->workers);
 	list_init(&p->gone);
 	if (!p->slots || !p->contexts)
@@ -556,6 +634,8 @@ fetch_pool_free(struct fetch_pool *p)
 	for (struct map_slot *m; (m = map_next(&p->hosts, &at));)
 		free(m->value);
 	map_done(&p->hosts);
+	LIST_EACH (link, &p->shared)
+		free(LIST_ITEM(link, struct shared, link));
 	fetch_setup_done(&p->setup);
 	dial_cancel_free(p->cancel);
 	cond_free(p->work);

@@ -1,5 +1,6 @@
 """Many accounts: windows, what a provider's refusal means for the next poll, one
 session per mailbox, and nobody in another's way."""
+import collections
 import contextlib
 import re
 import socket
@@ -29,20 +30,22 @@ def seconds_ahead(row):
 
 
 class Doorman:
-    """Counts who is logged on at a server, and lets nobody see the list before `open`."""
+    """Counts who is at a server at the same time, and lets nobody see the list before
+    `open` is set."""
 
     def __init__(self, server):
-        self.now = self.most = 0
+        self.now, self.most = collections.Counter(), collections.Counter()
         self.lock = threading.Lock()
         self.open, self.came = threading.Event(), threading.Event()
-        server.answers["PASS"] = lambda s, _: self.count(1)
-        server.answers["QUIT"] = lambda s, _: self.count(-1)
+        server.answers["USER"] = lambda s, user: self.count(user, 1)
+        server.answers["PASS"] = lambda s, word: None if word == "secret" else self.count(s.user, -1)
+        server.answers["QUIT"] = lambda s, _: self.count(s.user, -1)
         server.answers["LIST"] = self.wait
 
-    def count(self, n):
+    def count(self, user, n):
         with self.lock:
-            self.now += n
-            self.most = max(self.most, self.now)
+            self.now[user] += n
+            self.most[user] = max(self.most[user], self.now[user])
 
     def wait(self, *_):
         self.came.set()
@@ -169,18 +172,30 @@ def test_a_refused_logon_is_not_repeated_for_ever(many):
 
 
 def test_two_accounts_of_one_mailbox_are_never_there_together(many):
+    """The second waits for the first, also when that one is refused."""
     door = Doorman(many.server)
     add(many, "first", user="ann")
     add(many, "second", user="ann")
+    add(many, "third", user="ann", password="wrong")
+    add(many, "bob")
     many.start()
-    line = many.wait_line(r"event=4004\b|is in use by another session")
+    assert door.came.wait(10)
+    many.wait_line(r"event=4000 .*account=bob\b")  # who has a mailbox of his own
     door.open.set()
-    busy = re.search(r"account=(\w+)", line)[1]
-    other = {"first": "second", "second": "first"}[busy]
-    many.wait_line(rf"event=4001 .*account={other}\b")
-    assert door.most == 1
-    many.run("poll", busy).expect(DONE)
-    assert door.most == 1 and len(many.server.sessions) == 2
+    for name, event in (("first", 4001), ("second", 4001), ("third", 4003), ("bob", 4001)):
+        many.wait_line(rf"event={event} .*account={name}\b")
+    assert door.most["ann"] == 1 and logons(many, "ann") == 3
+
+
+def test_once_collects_a_mailbox_of_two_names_twice(many):
+    door = Doorman(many.server)
+    door.open.set()
+    add(many, "first", user="ann")
+    add(many, "second", user="ann")
+    many.server.put(message(), user="ann")
+    many.once()
+    assert door.most["ann"] == 1 and len(many.server.sessions) == 2
+    many.hop.wait(1)
 
 
 def test_check_online_does_not_push_into_a_poll(many):
@@ -195,7 +210,7 @@ def test_check_online_does_not_push_into_a_poll(many):
     assert door.came.wait(10)
     said = many.run("check", "--online", write=False).expect(FAILED)
     assert "another poll of the same mailbox is under way here" in said.out
-    assert len(many.server.sessions) == sessions + 1 and door.most == 1
+    assert len(many.server.sessions) == sessions + 1 and door.most["ann"] == 1
     door.open.set()
     many.wait_line(r"event=4001 .*account=ann\b")
     many.run("check", "--online", write=False).expect(DONE)
