@@ -5,12 +5,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "hosts.h"
-#include "mailbox.h"
 #include "poll.h"
 #include "postern/clock.h"
 #include "postern/must.h"
 #include "postern/thread.h"
+#include "turns.h"
 
 enum {
 	WORKERS_MAX = 256,
@@ -21,32 +20,12 @@ enum {
 
 enum slot_state { SLOT_IDLE, SLOT_WAITING, SLOT_POLLED };
 
-/* One provider's server: its accounts that wait, and how many it gets at once. */
-struct host {
-	struct list ready; /* in the pool's list while a poll of it may begin */
-	struct list waiting; /* slots, oldest first */
-	struct host_limit limit;
-	size_t key_n;
-	char key[];
-};
-
-/* A mailbox that several accounts name: one of them at a time. */
-struct shared {
-	struct list link; /* in the pool's list */
-	struct list waiting; /* slots whose turn came while it was polled */
-	bool polled;
-};
-
 /* One account. `memo` belongs to the poll under way, the rest to the lock. */
 struct slot {
-	struct list link; /* in its host's list while it waits, or in shared's */
 	struct fetch_pool *pool;
-	struct host *host;
-	struct shared *shared; /* NULL: the mailbox is this account's alone */
 	uint32_t account;
 	uint32_t ended; /* the account behind it in the pool's list, + 1 */
 	enum slot_state state;
-	unsigned begun; /* what the host's limit gave for its poll */
 	bool again; /* asked for while its poll was under way */
 	bool news; /* in the list of those that ended */
 	uint64_t polls;
@@ -78,9 +57,7 @@ struct fetch_pool {
 	/* under the lock */
 	struct slot *slots; /* one per account */
 	size_t n;
-	struct map hosts; /* by key */
-	struct list ready; /* hosts that take turns */
-	struct list shared;
+	struct turns turns; /* of those that wait */
 	size_t waiting, polled;
 	uint32_t ended; /* the first account whose poll ended, + 1 */
 	bool tell_idle, stop, scheduled;
@@ -133,79 +110,33 @@ publish(void *host, const struct fetch_result *r)
 /* ---- whose turn it is; all of it under the lock ---- */
 
 static void
-offer(struct fetch_pool *p, struct host *h)
-{
-	if (list_empty(&h->ready) && !list_empty(&h->waiting) &&
-			host_limit_room(&h->limit))
-		list_add(&p->ready, &h->ready);
-}
-
-static void
 put(struct fetch_pool *p, struct slot *slot)
 {
 	slot->state = SLOT_WAITING;
-	list_add(&slot->host->waiting, &slot->link);
+	turns_put(&p->turns, slot->account);
 	p->waiting++;
-	offer(p, slot->host);
 }
 
-/* Of a host, past those whose mailbox is polled under another name; NULL: none. */
-static struct slot *
-oldest(struct host *h)
-{
-	while (!list_empty(&h->waiting)) {
-		struct slot *slot = LIST_ITEM(h->waiting.next, struct slot, link);
-
-		list_del(&slot->link);
-		if (!slot->shared || !slot->shared->polled)
-			return slot;
-		list_add(&slot->shared->waiting, &slot->link);
-	}
-	return NULL;
-}
-
-/* The oldest of the host whose turn it is, or NULL when none may begin. */
+/* NULL when none may begin. */
 static struct slot *
 take(struct fetch_pool *p)
 {
-	while (!list_empty(&p->ready)) {
-		struct host *h = LIST_ITEM(p->ready.next, struct host, ready);
-		struct slot *slot = oldest(h);
+	size_t account;
 
-		list_del(&h->ready);
-		if (!slot)
-			continue;
-		slot->state = SLOT_POLLED;
-		slot->begun = host_limit_begin(&h->limit);
-		if (slot->shared)
-			slot->shared->polled = true;
-		p->waiting--;
-		p->polled++;
-		offer(p, h);
-		return slot;
-	}
-	return NULL;
-}
+	if (!turns_take(&p->turns, &account))
+		return NULL;
 
-/* The mailbox is free for those who wait for it; they were asked for first. */
-static void
-share(struct shared *s, struct host *h)
-{
-	s->polled = false;
-	while (!list_empty(&s->waiting)) {
-		struct list *last = s->waiting.prev;
-
-		list_del(last);
-		list_add(h->waiting.next, last);
-	}
+	struct slot *slot = &p->slots[account];
+	slot->state = SLOT_POLLED;
+	p->waiting--;
+	p->polled++;
+	return slot;
 }
 
 static void
 finish(struct fetch_pool *p, struct slot *slot, enum host_said said)
 {
-	host_limit_end(&slot->host->limit, slot->begun, said);
-	if (slot->shared)
-		share(slot->shared, slot->host);
+	turns_over(&p->turns, slot->account, said);
 	slot->state = SLOT_IDLE;
 	slot->polls++;
 	p->polled--;
@@ -217,7 +148,6 @@ finish(struct fetch_pool *p, struct slot *slot, enum host_said said)
 	if (slot->again && !atomic_load(&p->ending))
 		put(p, slot);
 	slot->again = false;
-	offer(p, slot->host);
 }
 
 /* ---- workers ---- */
@@ -303,7 +233,7 @@ staff(struct fetch_pool *p)
 	struct err err;
 
 	bury(&p->gone);
-	if (list_empty(&p->ready) || p->stop)
+	if (!turns_ready(&p->turns) || p->stop)
 		return;
 	if (p->n_workers > p->polled)
 		cond_signal(p->work);
@@ -370,80 +300,6 @@ work(void *arg)
 
 /* ---- the pool ---- */
 
-static struct host *
-host_of(struct fetch_pool *p, const struct conf_account *a)
-{
-	AUTO(buf_done) struct buf key = BUF_MAX(1024);
-
-	MUST(host_key(&a->server, &key));
-	struct host *h = map_get(&p->hosts, buf_span(&key));
-	if (h)
-		return h;
-	h = calloc(1, sizeof(*h) + key.n);
-	if (!h)
-		abort();
-	list_init(&h->ready);
-	list_init(&h->waiting);
-	h->key_n = key.n;
-	memcpy(h->key, key.p, key.n);
-	(void)map_put(&p->hosts, (struct span){ h->key, h->key_n }, h);
-	return h;
-}
-
-/* Accounts of one mailbox; the configuration was warned of. */
-static void
-shared_init(struct fetch_pool *p)
-{
-	struct arena keys = ARENA_MAX(64 * 1024 * 1024);
-	struct map seen;
-
-	map_init(&seen, p->setup.seed[0], p->setup.seed[1]);
-	for (size_t i = 0; i < p->n; i++) {
-		struct slot *slot = &p->slots[i];
-		AUTO(buf_done) struct buf key = BUF_MAX(2048);
-
-		MUST(mailbox_key(&p->o.conf->accounts.p[i], &key));
-		struct span kept = arena_dup(&keys, buf_span(&key));
-		MUST(kept.p);
-		struct slot *first = map_get(&seen, kept);
-		if (!first) {
-			(void)map_put(&seen, kept, slot);
-			continue;
-		}
-		if (!first->shared) {
-			first->shared = calloc(1, sizeof(*first->shared));
-			if (!first->shared)
-				abort();
-			list_init(&first->shared->waiting);
-			list_add(&p->shared, &first->shared->link);
-		}
-		slot->shared = first->shared;
-	}
-	map_done(&seen);
-	arena_done(&keys);
-}
-
-static void
-slots_init(struct fetch_pool *p)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < p->n; i++) {
-		struct slot *slot = &p->slots[i];
-
-		*slot = (struct slot){ .pool = p, .account = (uint32_t)i };
-		list_init(&slot->link);
-		slot->host = host_of(p, &p->o.conf->accounts.p[i]);
-		fetch_memo_init(&slot->memo, p->setup.seed);
-	}
-	shared_init(p);
-	for (struct map_slot *m; (m = map_next(&p->hosts, &at));) {
-		struct host *h = m->value;
-
-		host_limit_init(&h->limit, (unsigned)p->most_workers, p->hosts.n > 1);
-	}
-}
-
 static void
 descriptors_raise(void)
 {
@@ -471,8 +327,6 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	p->contexts = calloc(p->n + 1, sizeof(*p->contexts));
 	p->lock = mutex_new();
 	p->work = cond_new();
-	list_init(&p->ready);
-	list_init(&p->shared);
 	list_init(&p->workers);
 	list_init(&p->gone);
 	if (!p->slots || !p->contexts)
@@ -482,8 +336,11 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	descriptors_raise();
 	p->cancel = dial_cancel_new(err);
 	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
-	map_init(&p->hosts, p->setup.seed[0], p->setup.seed[1]);
-	slots_init(p);
+	turns_init(&p->turns, &o->conf->accounts, p->most_workers, p->setup.seed);
+	for (size_t i = 0; i < p->n; i++) {
+		p->slots[i] = (struct slot){ .pool = p, .account = (uint32_t)i };
+		fetch_memo_init(&p->slots[i].memo, p->setup.seed);
+	}
 	mutex_lock(p->lock);
 	ok = ok && hire(p, true, err);
 	mutex_unlock(p->lock);
@@ -516,7 +373,7 @@ fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n)
 			slot->again = slot->state == SLOT_POLLED;
 	}
 	p->tell_idle = true;
-	if (list_empty(&p->ready))
+	if (!turns_ready(&p->turns))
 		cond_signal(p->work);
 	staff(p);
 	mutex_unlock(p->lock);
@@ -582,8 +439,7 @@ fetch_pool_end(struct fetch_pool *p)
 		if (slot->state != SLOT_WAITING)
 			continue;
 		slot->state = SLOT_IDLE;
-		list_del(&slot->link);
-		list_del(&slot->host->ready);
+		turns_drop(&p->turns, i);
 		p->waiting--;
 	}
 	mutex_unlock(p->lock);
@@ -614,8 +470,6 @@ fetch_pool_cancel(struct fetch_pool *p)
 void
 fetch_pool_free(struct fetch_pool *p)
 {
-	size_t at = 0;
-
 	if (!p)
 		return;
 	mutex_lock(p->lock);
@@ -631,11 +485,7 @@ fetch_pool_free(struct fetch_pool *p)
 		fetch_memo_done(&p->slots[i].memo);
 		free(p->slots[i].result);
 	}
-	for (struct map_slot *m; (m = map_next(&p->hosts, &at));)
-		free(m->value);
-	map_done(&p->hosts);
-	LIST_EACH (link, &p->shared)
-		free(LIST_ITEM(link, struct shared, link));
+	turns_done(&p->turns);
 	fetch_setup_done(&p->setup);
 	dial_cancel_free(p->cancel);
 	cond_free(p->work);
