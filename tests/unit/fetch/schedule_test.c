@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "../../../src/fetch/hosts.h"
+#include "../../../src/fetch/turns.h"
 #include "check.h"
 
 enum { N = 500, STEPS = 20000, S = 1000, M = 60 * S, HOUR = 60 * M };
@@ -254,6 +254,66 @@ spelling_does_not_make_another_host(void **state)
 	buf_done(&key);
 }
 
+static size_t
+next(struct turns *t)
+{
+	size_t account = 99;
+
+	return turns_take(t, &account) ? account : 99;
+}
+
+/* 0 to 3 at one server, 1 and 2 the same mailbox there; 4 at another. */
+static void
+accounts_take_turns(void **state)
+{
+	static const struct conf_account list[] = {
+		{ .server = { .name = "a.test", .port = 995 }, .user = "x" },
+		{ .server = { .name = "a.test", .port = 995 }, .user = "y" },
+		{ .server = { .name = "A.test", .port = 995 }, .user = "y" },
+		{ .server = { .name = "a.test", .port = 995 }, .user = "z" },
+		{ .server = { .name = "b.test", .port = 995 }, .user = "y" },
+	};
+	const struct conf_accounts accounts = { list, 5 };
+	const uint64_t seed[2] = { 1, 2 };
+	struct turns t;
+
+	(void)state;
+	turns_init(&t, &accounts, 256, seed);
+	assert_false(turns_ready(&t));
+	for (size_t i = 0; i < 5; i++)
+		turns_put(&t, i);
+	assert_int_equal(next(&t), 0);
+	assert_int_equal(next(&t), 4); /* the other server's turn */
+	assert_int_equal(next(&t), 1);
+	assert_int_equal(next(&t), 3); /* past 2, whose mailbox is polled */
+	assert_int_equal(next(&t), 99);
+	turns_put(&t, 0); /* as if it were over */
+	turns_over(&t, 1, HOST_NOTHING);
+	assert_int_equal(next(&t), 2); /* it waited longer */
+	assert_int_equal(next(&t), 0);
+	turns_put(&t, 1);
+	assert_int_equal(next(&t), 99);
+	turns_drop(&t, 1); /* while it waits for its mailbox */
+	turns_over(&t, 2, HOST_NOTHING);
+	assert_int_equal(next(&t), 99);
+	turns_done(&t);
+
+	/* A server that has all it may have does not hold up the other. */
+	turns_init(&t, &accounts, 2, seed);
+	for (size_t i = 0; i < 5; i++)
+		turns_put(&t, i);
+	assert_int_equal(next(&t), 0);
+	assert_int_equal(next(&t), 4);
+	assert_int_equal(next(&t), 99);
+	turns_over(&t, 0, HOST_STRAINED);
+	assert_int_equal(next(&t), 1);
+	turns_drop(&t, 2);
+	turns_drop(&t, 3);
+	turns_over(&t, 1, HOST_GOOD);
+	assert_false(turns_ready(&t));
+	turns_done(&t);
+}
+
 int
 main(void)
 {
@@ -264,6 +324,7 @@ main(void)
 		cmocka_unit_test(first_polls_are_spread),
 		cmocka_unit_test(a_host_gets_what_it_bears),
 		cmocka_unit_test(others_are_left_some),
+		cmocka_unit_test(accounts_take_turns),
 		cmocka_unit_test(spelling_does_not_make_another_host),
 	};
 
