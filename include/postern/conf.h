@@ -107,6 +107,16 @@ struct conf_aliases {
 
 enum conf_oversize { CONF_OVERSIZE_NOTICE, CONF_OVERSIZE_SKIP };
 
+/* Minutes of the week in local time, Monday 00:00 is 0: open from, closed at to. */
+struct conf_hours {
+	uint16_t from, to;
+};
+
+struct conf_window {
+	const struct conf_hours *p; /* in order, apart from each other */
+	size_t n; /* 0: always open */
+};
+
 #define CONF_KEEP_FOREVER INT64_C(-1)
 
 struct conf_account {
@@ -128,7 +138,7 @@ struct conf_account {
 	const char *default_domain;
 	struct conf_unrouted unrouted;
 	int64_t every_s;
-	const char *window;
+	struct conf_window window; /* when it is collected by schedule; see window.h */
 	int64_t keep_s; /* 0: delete once durable; CONF_KEEP_FOREVER */
 	uint64_t max_size;
 	enum conf_oversize oversize;

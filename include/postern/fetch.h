@@ -20,6 +20,7 @@
 #include "postern/err.h"
 
 struct conf;
+struct conf_account;
 struct fetch_pool;
 
 /* One poll of one account. Counted in messages but for octets and ms. */
@@ -45,7 +46,7 @@ struct fetch_result {
 struct fetch_options {
 	const struct conf *conf; /* borrowed */
 	const char *state; /* the state directory; borrowed */
-	unsigned workers; /* polls at the same time; 0: one per account, at most 64 */
+	unsigned workers; /* polls at the same time; 0: one per account, at most 256 */
 	/* After each message and at the end of a poll, on a worker's thread, several
 	 * workers at once: `r` is the poll as it stands, only valid during the call.
 	 * NULL: nobody looks. */
@@ -56,13 +57,16 @@ struct fetch_options {
 	void *host;
 };
 
-/* Starts the workers; nothing is polled yet. Every secret is read when its poll
- * begins, never kept. NULL with *err set. */
+/* Nothing is polled yet. Workers come when there is work and go some time after it,
+ * all but one. Every secret is read when its poll begins, never kept. NULL with *err
+ * set. */
 struct fetch_pool *fetch_pool_new(const struct fetch_options *o, struct err *err)
 		__attribute__((warn_unused_result));
 /* Asks for polls of these accounts, in this order; one that is waiting already
- * is left alone, one that is under way is followed by another. `idle` is called once afterwards, also when n
- * is 0. Any thread. */
+ * is left alone, one that is under way is followed by another. They begin in this
+ * order as far as they are of one provider's server; the servers take turns, and one
+ * gets only so many polls at once as it bears. `idle` is called once afterwards, also
+ * when n is 0. Any thread. */
 void fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n);
 /* Copies the account's last poll, or the one under way (finished is false). False
  * when there was none since fetch_pool_new. Any thread. */
@@ -77,8 +81,12 @@ void fetch_pool_free(struct fetch_pool *p);
  * `check --online`. Blocks; result->listed counts. False when result->failed. */
 bool fetch_try(const struct conf *conf, size_t account, struct fetch_result *result);
 
-/* The fetch role: polls on schedule, answers run/fetch.ctl (CTL_POLL), until
- * SIGTERM or SIGINT. Sessions in hand then end in order within a few seconds. */
+/* The first moment from wall_ms on (milliseconds since 1970) at which the account's
+ * window is open: wall_ms itself when it is open then. Any thread. */
+int64_t fetch_window_opens_ms(const struct conf_account *a, int64_t wall_ms);
+
+/* The fetch role: polls on schedule, within the accounts' windows, answers
+ * run/fetch.ctl (CTL_POLL), until SIGTERM or SIGINT. Sessions in hand then end in order within a few seconds. */
 struct fetch_role {
 	const struct conf *conf;
 	const char *state;

@@ -7,6 +7,7 @@
 #include "policies.h"
 #include "postern/clock.h"
 #include "postern/ctl.h"
+#include "postern/fetch.h"
 #include "postern/origin.h"
 
 enum { DAY_MS = 24 * 3600 * 1000 };
@@ -19,6 +20,19 @@ result_of(const struct poll_result *all, size_t n, const char *account)
 			return &all[i];
 	}
 	return NULL;
+}
+
+/* When it is polled next by schedule: not before its window opens, which holds for
+ * an account too that was not polled yet. 0: nobody knows, or it is suspended. */
+static int64_t
+next_poll(const struct conf_account *a, const struct poll_result *p)
+{
+	int64_t now = clock_wall_ms(), from = p && p->next_ms > now ? p->next_ms : now;
+	int64_t opens = fetch_window_opens_ms(a, from);
+
+	if (p && p->next_ms == 0)
+		return 0;
+	return opens > from ? opens : p ? p->next_ms : 0;
 }
 
 static void
@@ -41,7 +55,7 @@ account_json(const struct conf_account *a, const struct poll_result *p, uint64_t
 			p ? cli_json_span(p->text) : json_null(), "waiting",
 			p ? json_integer((json_int_t)p->waiting) : json_null(),
 			"collected", (json_int_t)today, "next_poll",
-			cli_json_time(p ? p->next_ms : 0));
+			cli_json_time(next_poll(a, p)));
 }
 
 static void
@@ -56,7 +70,7 @@ account_row(struct cli_table *t, const struct conf_account *a,
 		cli_cell(t, buf_span(&server)), cli_cell_time(t, p ? p->ended_ms : 0),
 		p ? cli_cell(t, p->text) : "never polled",
 		p ? cli_cell_num(t, p->waiting) : "-", cli_cell_num(t, today),
-		cli_cell_time(t, p ? p->next_ms : 0) };
+		cli_cell_time(t, next_poll(a, p)) };
 	cli_table_row(t, row);
 }
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -102,6 +103,8 @@ cli_conf_faults(struct cli *c, struct conf_faults *faults)
 		.hostname = hostname };
 	c->conf = conf_parse(&src, faults);
 	free(cwd);
+	/* The tree of a large file would stay resident in every role. */
+	(void)malloc_trim(0);
 	return c->conf != NULL;
 }
 

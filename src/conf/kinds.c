@@ -438,4 +438,6 @@ const struct kind kinds[ROW_KINDS] = {
 			sizeof(struct conf_log_to), 0, NULL, read_log_to },
 	[ROW_TEMPLATE] = { "address template", NULL, sizeof(struct policy_template), 0,
 			NULL, read_template },
+	[ROW_WINDOW] = { "days and hours", STRING ",\"pattern\":\"[0-9]\"",
+			sizeof(struct conf_window), 0, NULL, read_window },
 };

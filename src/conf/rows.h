@@ -32,6 +32,7 @@ enum row_kind {
 	ROW_UNROUTED,
 	ROW_LOG_TO,
 	ROW_TEMPLATE,
+	ROW_WINDOW,
 	ROW_GROUP, /* a mapping of known keys */
 	ROW_MAP, /* a mapping of free keys, each a GROUP */
 	ROW_KINDS

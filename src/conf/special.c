@@ -3,6 +3,7 @@
 
 #include "kinds.h"
 #include "postern/must.h"
+#include "postern/window.h"
 #include "values.h"
 
 static const char *const secret_words[] = { "file", "env", "command", "credential",
@@ -257,5 +258,25 @@ read_template(struct reader *r, const struct row *row, const struct node *n,
 		return not_that(r, n, "a template with a domain behind its @");
 	t.text = reader_keep(r, s);
 	memcpy(place, &t, sizeof(t));
+	return true;
+}
+
+bool
+read_window(struct reader *r, const struct row *row, const struct node *n, void *place)
+{
+	enum { WINDOW_TEXT = 255 };
+	struct conf_window w;
+	struct span s, wrong;
+	const char *why;
+
+	(void)row;
+	if (!scalar_text(r, n, WINDOW_TEXT, "days and hours", &s))
+		return false;
+	if (!window_parse(s, r->arena, &w, &wrong, &why))
+		return reader_fault(r, n, "Mon-Fri 07:00-20:00, Sat 09:00-12:00",
+				"%s: expected %s, not \"%.*s\" (at character %zu)",
+				r->where, why, (int)wrong.n, wrong.p,
+				(size_t)(wrong.p - s.p) + 1);
+	memcpy(place, &w, sizeof(w));
 	return true;
 }

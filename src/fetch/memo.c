@@ -100,7 +100,8 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			out->n = before;
 	}
 	m->printed = digest(buf_span(out));
-	return m->printed != m->kept;
+	/* What was never read must not be overwritten. */
+	return m->loaded && m->printed != m->kept;
 }
 
 void

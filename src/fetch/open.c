@@ -4,6 +4,7 @@
 
 #include "postern/clock.h"
 #include "postern/log.h"
+#include "postern/num.h"
 #include "session.h"
 
 enum {
@@ -13,6 +14,7 @@ enum {
 	GREETING_QUOTA = 4096,
 	LOGON_QUOTA = 64 * 1024,
 	CAPA_LINES = 100,
+	LOGIN_DELAY_MAX = 365 * 24 * 3600,
 };
 
 static void
@@ -116,6 +118,8 @@ read_capability(struct pop_caps *caps, struct span line)
 		caps->stls = true;
 	else if (span_eq_nocase(word, SPAN("USER")))
 		caps->user = true;
+	else if (span_eq_nocase(word, SPAN("LOGIN-DELAY")))
+		(void)num_u64(span_word(&line), LOGIN_DELAY_MAX, &caps->login_delay_s);
 	else if (span_eq_nocase(word, SPAN("SASL")))
 		while ((word = span_word(&line)).n > 0)
 			if (span_eq_nocase(word, SPAN("PLAIN")))
@@ -153,6 +157,8 @@ ask_capabilities(struct pop_session *s)
 	if (lost)
 		return pop_lost(s);
 	s->caps.heard = true;
+	if (s->caps.login_delay_s > 0)
+		s->poll->login_delay_s = s->caps.login_delay_s;
 	return true;
 }
 

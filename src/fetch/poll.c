@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hours.h"
+#include "mailbox.h"
 #include "postern/clock.h"
 #include "postern/date.h"
 #include "postern/event.h"
+#include "postern/file.h"
 #include "postern/log.h"
 #include "postern/origin.h"
 #include "session.h"
@@ -107,18 +110,26 @@ fetch_poll_publish(struct fetch_poll *p)
 /* ---- how it ended ---- */
 
 static void
-schedule(struct fetch_poll *p, int64_t now_ms)
+schedule(struct fetch_poll *p)
 {
-	int64_t every_ms = p->account->every_s * 1000;
-
+	if (p->result.failed && p->word == SCHEDULE_NO_WORD)
+		p->word = schedule_word(span_of(p->result.error.text));
+	p->next_ms = p->due_ms = 0;
 	if (!p->scheduled || p->memo->refusals >= MEMO_REFUSALS)
-		p->next_ms = 0;
-	else if (p->result.failed)
-		p->next_ms = now_ms + fetch_memo_wait_ms(every_ms, p->memo->failures);
-	else
-		p->next_ms = p->started_ms + every_ms > now_ms
-				? p->started_ms + every_ms
-				: now_ms;
+		return;
+
+	const struct schedule_poll poll = {
+		.every_ms = p->account->every_s * 1000,
+		.took_ms = (int64_t)p->result.ms,
+		.failed = p->result.failed,
+		.word = p->word,
+		.failures = p->memo->failures,
+		.login_delay_ms = (int64_t)p->login_delay_s * 1000,
+	};
+	int64_t wait = schedule_wait_ms(&poll);
+
+	p->due_ms = clock_mono_ms() + wait;
+	p->next_ms = hours_open_ms(&p->account->window, clock_wall_ms() + wait);
 }
 
 static void
@@ -251,9 +262,32 @@ prepare(struct fetch_poll *p)
 	return false;
 }
 
+/* One session per mailbox. Looking into it goes on where there is no state yet. */
+static bool
+lock_mailbox(struct fetch_poll *p, int *fd)
+{
+	struct err err = { 0 };
+
+	switch (fetch_mailbox_lock(
+			p->setup->state, p->account, !p->look_only, fd, &err)) {
+	case MAILBOX_OURS:
+		return true;
+	case MAILBOX_TAKEN:
+		p->word = SCHEDULE_HERE;
+		break;
+	case MAILBOX_FAILED:
+		if (p->look_only)
+			return true;
+		break;
+	}
+	p->result.error = err;
+	return false;
+}
+
 void
 fetch_poll_run(struct fetch_poll *p)
 {
+	AUTO(fd_done) int lock = -1;
 	int64_t began = clock_mono_ms();
 	bool more = false, ok;
 
@@ -265,7 +299,7 @@ fetch_poll_run(struct fetch_poll *p)
 		log_event(4000,
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name)));
-	ok = prepare(p);
+	ok = lock_mailbox(p, &lock) && prepare(p);
 	if (ok) {
 		do
 			ok = pop_session_run(p, &more);
@@ -281,7 +315,7 @@ fetch_poll_run(struct fetch_poll *p)
 	p->result.more = more;
 	p->result.ms = (uint64_t)(clock_mono_ms() - began);
 	remember(p);
-	schedule(p, clock_wall_ms());
+	schedule(p);
 	if (!ok)
 		say_failure(p);
 	else if (!p->look_only)

@@ -13,6 +13,7 @@
 #include "postern/routing.h"
 #include "postern/store.h"
 #include "ring.h"
+#include "schedule.h"
 
 /* What every poll of a pool uses; read only. */
 struct fetch_setup {
@@ -44,6 +45,10 @@ struct fetch_poll {
 	struct routing routing; /* who receives; set unless look_only */
 	int64_t started_ms; /* wall */
 	int64_t next_ms; /* wall: the next poll is due then; 0: not known, or suspended */
+	int64_t due_ms; /* the same, monotonic, but without the window; 0: likewise */
+	uint64_t login_delay_s; /* between logons, as the server says; 0: it does not */
+	enum schedule_word
+			word; /* why it failed, as far as the next poll depends on it */
 	uint64_t waiting; /* messages at the provider when the last session ended */
 	uint64_t waiting_octets; /* ... and their size as LIST tells */
 	struct buf says; /* what the server tells of expiry, delays, quota */

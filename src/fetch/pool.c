@@ -3,25 +3,34 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "poll.h"
+#include "postern/clock.h"
 #include "postern/must.h"
 #include "postern/thread.h"
+#include "turns.h"
 
-enum { WORKERS_MAX = 64, STACK = 512 * 1024 };
+enum {
+	WORKERS_MAX = 256,
+	STACK = 512 * 1024,
+	REST_MS = 10000, /* without work; then a worker goes */
+	DESCRIPTORS = 16 * WORKERS_MAX, /* both connections, the database, the lock */
+};
 
 enum slot_state { SLOT_IDLE, SLOT_WAITING, SLOT_POLLED };
 
 /* One account. `memo` belongs to the poll under way, the rest to the lock. */
 struct slot {
 	struct fetch_pool *pool;
-	size_t account;
+	uint32_t account;
+	uint32_t ended; /* the account behind it in the pool's list, + 1 */
 	enum slot_state state;
-	struct fetch_result result;
-	uint64_t polls;
-	bool any;
 	bool again; /* asked for while its poll was under way */
-	int64_t next_ms;
+	bool news; /* in the list of those that ended */
+	uint64_t polls;
+	int64_t due_ms;
+	struct fetch_result *result; /* NULL: never polled */
 	struct fetch_memo memo;
 };
 
@@ -29,6 +38,13 @@ struct slot {
 struct context {
 	const struct conf_account *like;
 	struct tls *tls;
+};
+
+struct worker {
+	struct list link;
+	struct fetch_pool *pool;
+	struct thread *thread;
+	bool stays; /* also without work */
 };
 
 struct fetch_pool {
@@ -41,14 +57,15 @@ struct fetch_pool {
 	/* under the lock */
 	struct slot *slots; /* one per account */
 	size_t n;
-	size_t *queue; /* accounts that wait, oldest first; a ring of n */
-	size_t first, waiting, polled;
+	struct turns turns; /* of those that wait */
+	size_t waiting, polled;
+	uint32_t ended; /* the first account whose poll ended, + 1 */
 	bool tell_idle, stop, scheduled;
-	void (*ended)(void *host);
-	struct context *contexts; /* at most n */
+	void (*told)(void *host); /* somebody waits for those that ended */
+	struct context *contexts;
 	size_t n_contexts;
-	struct thread *workers[WORKERS_MAX];
-	size_t n_workers;
+	struct list workers, gone; /* those that are to be joined */
+	size_t n_workers, most_workers;
 };
 
 static bool
@@ -84,12 +101,69 @@ publish(void *host, const struct fetch_result *r)
 	struct fetch_pool *p = slot->pool;
 
 	mutex_lock(p->lock);
-	slot->result = *r;
+	*slot->result = *r;
 	mutex_unlock(p->lock);
 	if (p->o.progress)
 		p->o.progress(p->o.host, r);
 }
 
+/* ---- whose turn it is; all of it under the lock ---- */
+
+static void
+put(struct fetch_pool *p, struct slot *slot)
+{
+	slot->state = SLOT_WAITING;
+	turns_put(&p->turns, slot->account);
+	p->waiting++;
+}
+
+/* NULL when none may begin. */
+static struct slot *
+take(struct fetch_pool *p)
+{
+	size_t account;
+
+	if (!turns_take(&p->turns, &account))
+		return NULL;
+
+	struct slot *slot = &p->slots[account];
+	slot->state = SLOT_POLLED;
+	p->waiting--;
+	p->polled++;
+	return slot;
+}
+
+static void
+finish(struct fetch_pool *p, struct slot *slot, enum host_said said)
+{
+	turns_over(&p->turns, slot->account, said);
+	slot->state = SLOT_IDLE;
+	slot->polls++;
+	p->polled--;
+	if (p->told && !slot->news) {
+		slot->news = true;
+		slot->ended = p->ended;
+		p->ended = slot->account + 1;
+	}
+	if (slot->again && !atomic_load(&p->ending))
+		put(p, slot);
+	slot->again = false;
+}
+
+/* ---- workers ---- */
+
+static enum host_said
+host_said(const struct fetch_poll *poll)
+{
+	if (!poll->result.failed)
+		return HOST_GOOD;
+	return poll->word == SCHEDULE_IN_USE || poll->word == SCHEDULE_SYS_TEMP ||
+					poll->result.error.event == 4002
+			? HOST_STRAINED
+			: HOST_NOTHING;
+}
+
+/* Under the lock, which is given back meanwhile. */
 static void
 poll_slot(struct fetch_pool *p, struct slot *slot)
 {
@@ -106,88 +180,135 @@ poll_slot(struct fetch_pool *p, struct slot *slot)
 		.host = slot,
 	};
 
-	slot->result = poll.result;
-	slot->any = true;
+	if (!slot->result && !(slot->result = malloc(sizeof(*slot->result))))
+		abort();
+	*slot->result = poll.result;
 	poll.tls = tls_for(p, poll.account, &err);
 	mutex_unlock(p->lock);
 	poll.tls_error = err;
 	fetch_poll_run(&poll);
 	mutex_lock(p->lock);
-	slot->next_ms = poll.next_ms;
-	slot->polls++;
+	slot->due_ms = poll.due_ms;
+	finish(p, slot, host_said(&poll));
 }
 
-/* Under the lock. */
+static void work(void *arg);
+
+static bool
+hire(struct fetch_pool *p, bool stays, struct err *err)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		abort();
+	*w = (struct worker){ .pool = p, .stays = stays };
+	/* It begins with the lock, which is ours. */
+	w->thread = thread_start("poll", STACK, work, w, err);
+	if (!w->thread) {
+		free(w);
+		return false;
+	}
+	list_add(&p->workers, &w->link);
+	p->n_workers++;
+	return true;
+}
+
 static void
-put(struct fetch_pool *p, struct slot *slot)
+bury(struct list *workers)
 {
-	slot->state = SLOT_WAITING;
-	p->queue[(p->first + p->waiting) % p->n] = slot->account;
-	p->waiting++;
+	LIST_EACH (link, workers) {
+		struct worker *w = LIST_ITEM(link, struct worker, link);
+
+		list_del(link);
+		thread_join(w->thread);
+		free(w);
+	}
 }
 
-/* Under the lock: the next account that waits, or NULL when there is no work. */
-static struct slot *
-take(struct fetch_pool *p)
+/* Sees to it that somebody takes what may begin; whoever takes it looks again, so
+ * that as many come as there is work. */
+static void
+staff(struct fetch_pool *p)
 {
-	if (p->waiting == 0)
-		return NULL;
+	struct err err;
 
-	struct slot *slot = &p->slots[p->queue[p->first]];
-	p->first = (p->first + 1) % p->n;
-	p->waiting--;
-	p->polled++;
-	slot->state = SLOT_POLLED;
-	return slot;
+	bury(&p->gone);
+	if (!turns_ready(&p->turns) || p->stop)
+		return;
+	if (p->n_workers > p->polled)
+		cond_signal(p->work);
+	else if (p->n_workers < p->most_workers)
+		(void)hire(p, false, &err); /* or it waits for those there are */
+}
+
+/* Told once all is done; the lock is given back meanwhile. */
+static bool
+tell_idle(struct fetch_pool *p)
+{
+	if (p->waiting > 0 || p->polled > 0 || !p->tell_idle)
+		return false;
+	p->tell_idle = false;
+	mutex_unlock(p->lock);
+	if (p->o.idle)
+		p->o.idle(p->o.host);
+	mutex_lock(p->lock);
+	return true;
+}
+
+static void
+work_once(struct fetch_pool *p, struct slot *slot)
+{
+	staff(p);
+	poll_slot(p, slot);
+	staff(p);
+	if (p->told) {
+		mutex_unlock(p->lock);
+		p->told(p->o.host);
+		mutex_lock(p->lock);
+	}
 }
 
 static void
 work(void *arg)
 {
-	struct fetch_pool *p = arg;
+	struct worker *w = arg;
+	struct fetch_pool *p = w->pool;
+	bool rested = false;
 
 	mutex_lock(p->lock);
 	while (!p->stop) {
 		struct slot *slot = take(p);
 
 		if (slot) {
-			poll_slot(p, slot);
-			slot->state = SLOT_IDLE;
-			p->polled--;
-			if (slot->again && !atomic_load(&p->ending))
-				put(p, slot);
-			slot->again = false;
-			if (p->ended) {
-				mutex_unlock(p->lock);
-				p->ended(p->o.host);
-				mutex_lock(p->lock);
-			}
-		}
-		if (p->waiting == 0 && p->polled == 0 && p->tell_idle) {
-			p->tell_idle = false;
-			mutex_unlock(p->lock);
-			if (p->o.idle)
-				p->o.idle(p->o.host);
-			mutex_lock(p->lock);
-		} else if (!slot) {
-			(void)cond_wait(p->work, p->lock, -1);
+			work_once(p, slot);
+			rested = false;
+		} else if (tell_idle(p)) {
+			rested = false;
+		} else if (rested) {
+			list_del(&w->link);
+			list_add(&p->gone, &w->link);
+			p->n_workers--;
+			break;
+		} else {
+			int64_t until = w->stays ? -1 : clock_mono_ms() + REST_MS;
+
+			rested = !cond_wait(p->work, p->lock, until);
 		}
 	}
 	mutex_unlock(p->lock);
 }
 
-static bool
-start_workers(struct fetch_pool *p, struct err *err)
-{
-	size_t n = p->o.workers ? p->o.workers : p->n;
+/* ---- the pool ---- */
 
-	n = n > WORKERS_MAX ? WORKERS_MAX : n;
-	for (n = n ? n : 1; p->n_workers < n; p->n_workers++) {
-		p->workers[p->n_workers] = thread_start("poll", STACK, work, p, err);
-		if (!p->workers[p->n_workers])
-			return false;
-	}
-	return true;
+static void
+descriptors_raise(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= DESCRIPTORS)
+		return;
+	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
 struct fetch_pool *
@@ -199,22 +320,31 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 		abort();
 	p->o = *o;
 	p->n = o->conf->accounts.n;
+	p->most_workers = o->workers ? o->workers : p->n > 0 ? p->n : 1;
+	if (p->most_workers > WORKERS_MAX)
+		p->most_workers = WORKERS_MAX;
 	p->slots = calloc(p->n + 1, sizeof(*p->slots));
-	p->queue = calloc(p->n + 1, sizeof(*p->queue));
 	p->contexts = calloc(p->n + 1, sizeof(*p->contexts));
 	p->lock = mutex_new();
 	p->work = cond_new();
-	if (!p->slots || !p->queue || !p->contexts)
+	list_init(&p->workers);
+	list_init(&p->gone);
+	if (!p->slots || !p->contexts)
 		abort();
 	/* OpenSSL's goodbye to a peer that has gone would end the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	descriptors_raise();
 	p->cancel = dial_cancel_new(err);
 	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
+	turns_init(&p->turns, &o->conf->accounts, p->most_workers, p->setup.seed);
 	for (size_t i = 0; i < p->n; i++) {
-		p->slots[i] = (struct slot){ .pool = p, .account = i };
+		p->slots[i] = (struct slot){ .pool = p, .account = (uint32_t)i };
 		fetch_memo_init(&p->slots[i].memo, p->setup.seed);
 	}
-	if (ok && start_workers(p, err))
+	mutex_lock(p->lock);
+	ok = ok && hire(p, true, err);
+	mutex_unlock(p->lock);
+	if (ok)
 		return p;
 	fetch_pool_free(p);
 	return NULL;
@@ -224,7 +354,7 @@ void
 fetch_pool_schedule(struct fetch_pool *p, void (*ended)(void *host))
 {
 	p->scheduled = true;
-	p->ended = ended;
+	p->told = ended;
 }
 
 void
@@ -239,38 +369,62 @@ fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n)
 			continue;
 		if (slot->state == SLOT_IDLE)
 			put(p, slot);
-		slot->again = slot->state == SLOT_POLLED;
+		else
+			slot->again = slot->state == SLOT_POLLED;
 	}
 	p->tell_idle = true;
-	cond_broadcast(p->work);
+	if (!turns_ready(&p->turns))
+		cond_signal(p->work);
+	staff(p);
 	mutex_unlock(p->lock);
+}
+
+size_t
+fetch_pool_ended(struct fetch_pool *p, size_t *accounts, size_t n)
+{
+	size_t got = 0;
+
+	mutex_lock(p->lock);
+	for (; got < n && p->ended > 0; got++) {
+		struct slot *slot = &p->slots[p->ended - 1];
+
+		accounts[got] = slot->account;
+		slot->news = false;
+		p->ended = slot->ended;
+	}
+	mutex_unlock(p->lock);
+	return got;
 }
 
 bool
 fetch_pool_result(struct fetch_pool *p, size_t account, struct fetch_result *out)
 {
-	mutex_lock(p->lock);
-	bool any = account < p->n && p->slots[account].any;
-	if (any)
-		*out = p->slots[account].result;
-	mutex_unlock(p->lock);
-	return any;
+	struct fetch_view v;
+
+	if (account >= p->n)
+		return false;
+	fetch_pool_look(p, account, &v);
+	if (v.any)
+		*out = v.result;
+	return v.any;
 }
 
 void
 fetch_pool_look(struct fetch_pool *p, size_t account, struct fetch_view *out)
 {
 	MUST(account < p->n);
-	mutex_lock(p->lock);
 	const struct slot *slot = &p->slots[account];
+
+	mutex_lock(p->lock);
 	*out = (struct fetch_view){
-		.result = slot->result,
-		.any = slot->any,
+		.any = slot->result,
 		.busy = slot->state != SLOT_IDLE,
 		.under_way = slot->state == SLOT_POLLED,
 		.polls = slot->polls,
-		.next_ms = slot->next_ms,
+		.due_ms = slot->due_ms,
 	};
+	if (slot->result)
+		out->result = *slot->result;
 	mutex_unlock(p->lock);
 }
 
@@ -279,18 +433,31 @@ fetch_pool_end(struct fetch_pool *p)
 {
 	mutex_lock(p->lock);
 	atomic_store(&p->ending, true);
-	for (; p->waiting > 0; p->waiting--, p->first = (p->first + 1) % p->n)
-		p->slots[p->queue[p->first]].state = SLOT_IDLE;
+	for (size_t i = 0; i < p->n && p->waiting > 0; i++) {
+		struct slot *slot = &p->slots[i];
+
+		if (slot->state != SLOT_WAITING)
+			continue;
+		slot->state = SLOT_IDLE;
+		turns_drop(&p->turns, i);
+		p->waiting--;
+	}
 	mutex_unlock(p->lock);
+}
+
+size_t
+fetch_pool_busy(struct fetch_pool *p)
+{
+	mutex_lock(p->lock);
+	size_t busy = p->waiting + p->polled;
+	mutex_unlock(p->lock);
+	return busy;
 }
 
 bool
 fetch_pool_idle(struct fetch_pool *p)
 {
-	mutex_lock(p->lock);
-	bool idle = p->waiting + p->polled == 0;
-	mutex_unlock(p->lock);
-	return idle;
+	return fetch_pool_busy(p) == 0;
 }
 
 void
@@ -309,54 +476,21 @@ fetch_pool_free(struct fetch_pool *p)
 	p->stop = true;
 	cond_broadcast(p->work);
 	mutex_unlock(p->lock);
-	for (size_t i = 0; i < p->n_workers; i++)
-		thread_join(p->workers[i]);
+	/* From here on nobody comes or goes by itself. */
+	bury(&p->workers);
+	bury(&p->gone);
 	for (size_t i = 0; i < p->n_contexts; i++)
 		tls_free(p->contexts[i].tls);
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		fetch_memo_done(&p->slots[i].memo);
+		free(p->slots[i].result);
+	}
+	turns_done(&p->turns);
 	fetch_setup_done(&p->setup);
 	dial_cancel_free(p->cancel);
 	cond_free(p->work);
 	mutex_free(p->lock);
 	free(p->slots);
-	free(p->queue);
 	free(p->contexts);
 	free(p);
-}
-
-bool
-fetch_try(const struct conf *conf, size_t account, struct fetch_result *result)
-{
-	struct fetch_setup setup;
-	struct fetch_memo memo;
-	atomic_bool ending = false;
-	struct err err = { 0 };
-	const struct conf_account *a = &conf->accounts.p[account];
-
-	*result = (struct fetch_result){ .account = account, .finished = true };
-	if (!fetch_setup_init(&setup, conf, conf->server.state, &result->error)) {
-		result->failed = true;
-		return false;
-	}
-	(void)signal(SIGPIPE, SIG_IGN);
-	fetch_memo_init(&memo, setup.seed);
-
-	struct fetch_poll poll = {
-		.setup = &setup,
-		.account = a,
-		.ending = &ending,
-		.memo = &memo,
-		.look_only = true,
-		.result = { .account = account },
-	};
-	if (a->tls != CONF_TLS_NONE)
-		poll.tls = fetch_tls_new(a, &err);
-	poll.tls_error = err;
-	fetch_poll_run(&poll);
-	*result = poll.result;
-	tls_free(poll.tls);
-	fetch_memo_done(&memo);
-	fetch_setup_done(&setup);
-	return !result->failed;
 }

@@ -6,19 +6,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hours.h"
 #include "poll.h"
 #include "pool.h"
 #include "postern/clock.h"
 #include "postern/ctl.h"
 #include "postern/log.h"
 #include "postern/loop.h"
+#include "schedule.h"
 
 enum {
 	END_MS = 8000, /* for sessions to end in order; then they are cut */
 	GIVE_UP_MS = 2000, /* for cut ones */
 	PROGRESS_MS = 200,
-	JITTER = 20, /* a poll comes up to a 20th of its interval late */
-	FIRST_MS = 1000, /* the first polls spread over this */
+	JITTER = 20, /* a poll comes up to a 20th of its wait late */
+	/* Until then a window that is shut is not looked at again: the clock on the
+	 * wall may be set, and the machine may sleep. */
+	SHUT_MS = 15 * 60 * 1000,
+	BATCH = 256,
 };
 
 /* Somebody who asked for polls and waits for their end. */
@@ -38,8 +43,7 @@ struct role {
 	struct ctl_server *ctl;
 	struct fetch_pool *pool;
 	struct list askers;
-	int64_t *due_ms; /* per account, monotonic; < 0: under way, 0: suspended */
-	uint64_t *polls; /* per account: ended polls as last seen */
+	struct schedule schedule; /* accounts neither under way nor suspended; monotonic */
 	int64_t end_ms; /* monotonic: when what is left is cut; 0: not ending */
 	bool cut;
 };
@@ -55,51 +59,64 @@ jitter(int64_t range_ms)
 	return range_ms > 0 ? (int64_t)(r % (uint64_t)range_ms) : 0;
 }
 
-/* The moment an account's next poll is due: `every` from the beginning of the
- * last one, or later after failures; in either case a little spread. */
+/* A poll ended: the next one comes by schedule, a little later than it is due so
+ * that accounts do not march in step; or not at all, when it is suspended. */
 static void
-plan_next(struct role *r, size_t i, const struct fetch_view *v)
+plan_next(struct role *r, size_t i)
 {
-	int64_t every_ms = r->conf->accounts.p[i].every_s * 1000;
-	int64_t wait = v->next_ms - clock_wall_ms();
+	const struct conf_account *a = &r->conf->accounts.p[i];
+	int64_t now = clock_mono_ms();
+	struct fetch_view v;
 
-	if (v->next_ms == 0) {
-		r->due_ms[i] = 0; /* suspended: until somebody asks */
+	fetch_pool_look(r->pool, i, &v);
+	if (v.due_ms == 0 || v.busy)
 		return;
-	}
-	if (wait < 0)
-		wait = 0;
-	/* The wall clock may have jumped. */
-	if (wait > every_ms + 3600 * 1000)
-		wait = every_ms;
-	if (wait == 0 && v->result.ms > (uint64_t)every_ms)
+	if (!v.result.failed && v.result.ms > (uint64_t)a->every_s * 1000)
 		log_event(4017,
-				FIELDS(f_str("account", r->conf->accounts.p[i].name),
-						f_str("id",
-								r->conf->accounts.p[i]
-										.name)));
-	r->due_ms[i] = clock_mono_ms() + wait + jitter(every_ms / JITTER);
+				FIELDS(f_str("account", a->name),
+						f_str("id", a->name)));
+	int64_t wait = v.due_ms > now ? v.due_ms - now : 0;
+	schedule_set(&r->schedule, i, now + wait + jitter(wait / JITTER));
+}
+
+/* True: the account's window is shut, and it is looked at again later. */
+static bool
+shut(struct role *r, size_t i, int64_t now)
+{
+	const struct conf_account *a = &r->conf->accounts.p[i];
+	int64_t wall, wait;
+
+	if (a->window.n == 0)
+		return false;
+	wall = clock_wall_ms();
+	wait = hours_open_ms(&a->window, wall) - wall;
+	if (wait <= 0)
+		return false;
+	if (wait > SHUT_MS)
+		wait = SHUT_MS;
+	else
+		wait += jitter(a->every_s * 1000 / JITTER);
+	schedule_set(&r->schedule, i, now + wait);
+	return true;
 }
 
 static void
 start_due(void *host)
 {
 	struct role *r = host;
-	int64_t now = clock_mono_ms(), soonest = INT64_MAX;
-	size_t n = r->conf->accounts.n;
+	int64_t now = clock_mono_ms(), due;
+	size_t i;
 
-	if (r->end_ms > 0)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		if (r->due_ms[i] > 0 && r->due_ms[i] <= now) {
-			r->due_ms[i] = -1;
-			fetch_pool_poll(r->pool, &i, 1);
-		} else if (r->due_ms[i] > 0 && r->due_ms[i] < soonest) {
-			soonest = r->due_ms[i];
+	while (r->end_ms == 0 && schedule_first(&r->schedule, &i, &due)) {
+		if (due > now) {
+			loop_timer_set(r->due, due - now);
+			return;
 		}
+		if (shut(r, i, now))
+			continue;
+		schedule_remove(&r->schedule, i);
+		fetch_pool_poll(r->pool, &i, 1);
 	}
-	if (soonest < INT64_MAX)
-		loop_timer_set(r->due, soonest - now);
 }
 
 /* ---- those who ask ---- */
@@ -170,7 +187,7 @@ ask_for(struct role *r, struct asker *a, struct span name)
 		fetch_pool_look(r->pool, i, &v);
 		/* A poll under way has its listing already: the next one counts. */
 		a->since[i] = v.polls + (v.under_way ? 1 : 0);
-		r->due_ms[i] = -1;
+		schedule_remove(&r->schedule, i);
 		fetch_pool_poll(r->pool, &i, 1);
 		if (name.n > 0)
 			return true;
@@ -224,15 +241,9 @@ static void
 on_status(struct role *r, struct ctl_peer *peer)
 {
 	struct buf json = BUF_MAX(1024), body = BUF_MAX(2048);
-	size_t busy = 0;
 
-	for (size_t i = 0; i < r->conf->accounts.n; i++) {
-		struct fetch_view v;
-		fetch_pool_look(r->pool, i, &v);
-		busy += v.busy ? 1 : 0;
-	}
 	if (buf_addf(&json, "{\"role\":\"fetch\",\"accounts\":%zu,\"polling\":%zu}",
-			    r->conf->accounts.n, busy) &&
+			    r->conf->accounts.n, fetch_pool_busy(r->pool)) &&
 			ctl_put_span(&body, buf_span(&json)))
 		(void)ctl_reply(peer, CTL_OK, buf_span(&body));
 	buf_done(&json);
@@ -271,16 +282,13 @@ static void
 on_wake(void *host)
 {
 	struct role *r = host;
+	size_t ended[BATCH], n;
 
-	for (size_t i = 0; i < r->conf->accounts.n; i++) {
-		struct fetch_view v;
-
-		fetch_pool_look(r->pool, i, &v);
-		if (v.polls == r->polls[i])
-			continue;
-		r->polls[i] = v.polls;
-		plan_next(r, i, &v);
-	}
+	do {
+		n = fetch_pool_ended(r->pool, ended, BATCH);
+		for (size_t i = 0; i < n; i++)
+			plan_next(r, ended[i]);
+	} while (n == BATCH);
 	start_due(r);
 	if (!list_empty(&r->askers) && !loop_timer_pending(r->pulse))
 		loop_timer_set(r->pulse, 0);
@@ -353,10 +361,8 @@ open_role(struct role *r, const struct fetch_role *o, struct err *err)
 
 	list_init(&r->askers);
 	r->conf = o->conf;
-	r->due_ms = calloc(n + 1, sizeof(*r->due_ms));
-	r->polls = calloc(n + 1, sizeof(*r->polls));
-	if (!r->due_ms || !r->polls ||
-			asprintf(&path, "%s/run/fetch.ctl", o->state) < 0)
+	schedule_init(&r->schedule, n);
+	if (asprintf(&path, "%s/run/fetch.ctl", o->state) < 0)
 		abort();
 	r->loop = loop_new(err);
 	if (r->loop) {
@@ -370,8 +376,13 @@ open_role(struct role *r, const struct fetch_role *o, struct err *err)
 	if (!r->pool)
 		return false;
 	fetch_pool_schedule(r->pool, ended);
+	int64_t now = clock_mono_ms();
 	for (size_t i = 0; i < n; i++)
-		r->due_ms[i] = clock_mono_ms() + 1 + (i ? jitter(FIRST_MS) : 0);
+		schedule_set(&r->schedule, i,
+				now +
+						schedule_first_ms(i, n,
+								o->conf->accounts.p[i].every_s *
+										1000));
 	return true;
 }
 
@@ -390,8 +401,7 @@ close_role(struct role *r)
 		loop_timer_free(r->pulse);
 		loop_free(r->loop);
 	}
-	free(r->due_ms);
-	free(r->polls);
+	schedule_done(&r->schedule);
 }
 
 int

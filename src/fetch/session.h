@@ -32,6 +32,7 @@ enum pop_stage {
 struct pop_caps {
 	bool heard; /* CAPA was answered */
 	bool pipelining, uidl, stls, user, sasl_plain;
+	uint64_t login_delay_s; /* 0: not named */
 };
 
 struct pop_session {

@@ -97,3 +97,26 @@ lock_holder(const char *dir, struct err *err)
 	pid_t pid = lock_pid_text(fd);
 	return pid > 0 ? pid : 1; /* held, though nobody has signed yet */
 }
+
+int
+lock_octet(const char *path, uint64_t at, bool make, bool *taken, struct err *err)
+{
+	struct flock one = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)at,
+		.l_len = 1 };
+	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0);
+	AUTO(fd_done) int fd = open(path, flags, 0600);
+
+	*taken = false;
+	if (fd < 0) {
+		(void)err_errno(err, 0, errno, "cannot open %s", path);
+		return -1;
+	}
+	if (fcntl(fd, F_OFD_SETLK, &one) == 0)
+		return fd_take(&fd);
+	*taken = errno == EAGAIN || errno == EACCES;
+	if (!*taken)
+		(void)err_errno(err, 0, errno, "cannot lock %s", path);
+	return -1;
+}
