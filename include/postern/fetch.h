@@ -35,6 +35,7 @@ struct fetch_result {
 	uint64_t known; /* the relay had them already, queued nothing */
 	uint64_t deleted; /* deletions the server confirmed at QUIT */
 	uint64_t skipped; /* left alone on purpose (max_size) */
+	uint64_t notices; /* of these, whose recipients were told by this poll */
 	uint64_t failures; /* messages that could not be retrieved or submitted */
 	uint64_t recipients; /* accepted by the relay, over all collected messages */
 	uint64_t refused; /* recipients the relay refused for good */

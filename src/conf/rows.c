@@ -37,7 +37,7 @@ static const struct word auths[] = {
 	{ NULL, 0, false },
 };
 static const struct word oversizes[] = {
-	{ "notice", CONF_OVERSIZE_NOTICE, true }, { "skip", CONF_OVERSIZE_SKIP, false }, { NULL, 0, false },
+	{ "notice", CONF_OVERSIZE_NOTICE, false }, { "skip", CONF_OVERSIZE_SKIP, false }, { NULL, 0, false },
 };
 
 static const struct row alias_rows[] = {
@@ -87,8 +87,8 @@ static const struct row account_rows[] = {
 	{ .name = "keep", .kind = ROW_KEEP, .at = offsetof(struct conf_account, keep_s), .preset = "0", .least = 0, .most = 10 * YEAR,
 		.says = "How long collected mail stays at the provider; 0 deletes it once it is durable here." },
 	{ .name = "max_size", .kind = ROW_SIZE, .at = offsetof(struct conf_account, max_size), .preset = "50M", .least = KIB, .most = 1024 * GIB,
-		.says = "Larger messages are left at the provider with event 4010." },
-	{ .name = "oversize", .kind = ROW_WORD, .at = offsetof(struct conf_account, oversize), .words = oversizes, .preset = "skip",
+		.says = "Larger messages are left at the provider with event 4010; see oversize." },
+	{ .name = "oversize", .kind = ROW_WORD, .at = offsetof(struct conf_account, oversize), .words = oversizes, .preset = "notice",
 		.says = "What becomes of larger messages: a notice to the recipient, or nothing but the event." },
 	{ .name = "max_per_session", .kind = ROW_COUNT, .at = offsetof(struct conf_account, max_per_session), .preset = "500", .least = 1, .most = 1000000,
 		.says = "Messages collected before QUIT makes their deletion final; then it goes on." },

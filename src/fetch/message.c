@@ -4,32 +4,24 @@
 #include <string.h>
 
 #include "dots.h"
+#include "message.h"
 #include "postern/clock.h"
 #include "postern/date.h"
 #include "postern/digest.h"
 #include "postern/event.h"
 #include "postern/log.h"
+#include "postern/num.h"
 #include "postern/origin.h"
 #include "postern/queue.h"
 #include "postern/trace.h"
-#include "session.h"
+#include "print.h"
 
 enum {
 	HEAD_KEPT = 64 * 1024, /* a larger header's memory is given back */
 	SLACK = 64 * 1024 * 1024, /* LIST's size is an estimate (P04) */
+	SHORT_SLACK = 16 * 1024,
 	KEY_SIZE = sizeof("sha256::") + DIGEST_HEX_SIZE + 24,
 	PROGRESS_OCTETS = 1024 * 1024,
-};
-
-struct reading {
-	struct pop_session *s;
-	size_t i;
-	struct header_end end;
-	uint64_t octets;
-	bool decided;
-	bool begun;
-	bool drop; /* it is here already: its bytes lead nowhere */
-	struct fetch_flight *flight;
 };
 
 /* ---- events ---- */
@@ -89,14 +81,32 @@ queue_id(struct span reply)
 	return space < reply.n ? span_skip(reply, space + 1) : SPAN("");
 }
 
+/* What its unique-id was another message's for is still to be known. */
+static void
+forget_troubles(struct pop_session *s, size_t i)
+{
+	struct span uid = pop_listing_uid(&s->listing, i);
+
+	fetch_memo_forget(s->poll->memo, uid);
+	if (s->messages[i].changed) {
+		struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+		if (m)
+			m->verified = true;
+	}
+}
+
 static void
 collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
 {
 	struct fetch_result *r = &s->poll->result;
 	bool had = strstr(v->text, "already have it") != NULL;
 
-	s->messages[f->index].durable = s->poll->account->keep_s == 0;
 	s->fresh++;
+	if (f->notice) {
+		r->notices++;
+		return;
+	}
+	s->messages[f->index].durable = s->poll->account->keep_s == 0;
 	if (had) {
 		r->known++;
 	} else {
@@ -105,7 +115,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 		r->recipients += f->accepted;
 		r->refused += f->refused;
 	}
-	fetch_memo_forget(s->poll->memo, pop_listing_uid(&s->listing, f->index));
+	forget_troubles(s, f->index);
 	if (!had && log_wants(1))
 		log_event(2003,
 				FIELDS(f_span("account", s->poll->name),
@@ -128,8 +138,9 @@ void
 pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v)
 {
 	struct pop_session *s = host;
-	struct memo_message *m;
 
+	if (f->abandoned)
+		return;
 	switch (v->fate) {
 	case FATE_DELIVERED:
 		collected(s, f, v);
@@ -140,16 +151,13 @@ pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v)
 		break;
 	case FATE_BOUNCED:
 		s->poll->result.failures++;
-		m = fetch_memo_get(
-				s->poll->memo, pop_listing_uid(&s->listing, f->index));
-		if (m)
-			m->attempts++;
 		log_event(4025,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", f->trace),
 						f_str("reply", v->text),
 						f_str("disposition",
 								"left at the provider")));
+		(void)pop_attempt_failed(s, f->index, span_of(v->text));
 		break;
 	}
 	fetch_poll_publish(s->poll);
@@ -221,6 +229,26 @@ look_for_key(struct reading *r)
 	return true;
 }
 
+/* It is the message that its unique-id stood for. One that was deleted before is to be
+ * deleted again; one that was only listed with another size goes by its age. */
+static void
+known_after_all(struct pop_session *s, size_t i)
+{
+	struct pop_message *m = &s->messages[i];
+	int64_t keep_s = s->poll->account->keep_s;
+	struct memo_message *memo;
+
+	if (!m->changed) {
+		m->durable = keep_s >= 0;
+		return;
+	}
+	m->durable = keep_s >= 0 &&
+			clock_wall_ms() / 1000 - (int64_t)m->committed_s >= keep_s;
+	memo = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
+	if (memo)
+		memo->verified = true;
+}
+
 static bool
 name_it(struct reading *r)
 {
@@ -233,7 +261,7 @@ name_it(struct reading *r)
 		if (!same)
 			return look_for_key(r);
 		r->drop = true;
-		s->messages[r->i].durable = s->poll->account->keep_s >= 0;
+		known_after_all(s, r->i);
 		return true;
 	}
 	return pop_listing_uid(&s->listing, r->i).n > 0 || look_for_key(r);
@@ -289,8 +317,8 @@ push(struct reading *r, bool last)
 	return true;
 }
 
-static bool
-add(struct reading *r, struct span bytes)
+bool
+reading_add(struct reading *r, struct span bytes)
 {
 	struct buf *out = &r->s->out;
 
@@ -323,9 +351,14 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 			.sender = to->sender,
 			.route = route,
 			.reading = true,
+			.notice = r->key.n > 0,
 			.collect = {
 				.account = s->poll->name,
-				.uidl = pop_key(s, r->i),
+				.uidl = r->key.n ? r->key : pop_key(s, r->i),
+				.print = r->key.n ? 0
+						  : pop_print(buf_span(&s->head),
+								    s->listing.items[r->i]
+										    .octets),
 				.provider = span_of(s->poll->account->server.name),
 				.ip = span_of(s->ip),
 				.tls = dial_is_tls(s->low.dial),
@@ -355,24 +388,24 @@ add_header(struct reading *r, const struct recipients *to, bool open)
 		(void)snprintf(line, sizeof(line),
 				"X-Postern-Route: none; reason=%s\r\n",
 				to->reason ? to->reason : "no-recipients");
-		if (!add(r, span_of(line)))
+		if (!reading_add(r, span_of(line)))
 			return false;
 	}
 	rewrite_init(&rewrite, buf_span(&r->s->head), &rules);
 	while (rewrite_next(&rewrite, &piece))
-		if (!add(r, piece))
+		if (!reading_add(r, piece))
 			return false;
 	return true;
 }
 
 /* The header is here, or as much of it as is looked at (open). */
-static bool
-decide(struct reading *r, bool open)
+bool
+reading_decide(struct reading *r, bool open)
 {
 	struct pop_session *s = r->s;
 
 	r->decided = true;
-	if (!name_it(r))
+	if (r->key.n == 0 && !name_it(r))
 		return false;
 	if (r->drop) {
 		s->poll->result.known++;
@@ -397,12 +430,47 @@ decide(struct reading *r, bool open)
 
 /* ---- reading ---- */
 
+bool
+reading_give_up(struct reading *r, const char *why)
+{
+	struct pop_session *s = r->s;
+
+	if (r->begun) {
+		r->flight->abandoned = true;
+		fetch_submit_abandon(s->submit, why);
+		fetch_submit_close(s->submit);
+		s->submit = NULL;
+	}
+	fetch_flight_free(r->flight);
+	r->flight = NULL;
+	return false;
+}
+
+/* LIST said less than it is. Where that is more than may be collected, the session
+ * ends here and the next one passes it over; the listing alone is no reason. */
 static bool
 too_large(struct reading *r)
 {
-	uint64_t max = r->s->poll->account->max_size;
+	struct pop_session *s = r->s;
+	uint64_t max = s->poll->account->max_size;
+	struct memo_message *m;
 
-	return max > 0 && r->octets > 2 * max + SLACK;
+	if (max == 0 || r->octets <= max)
+		return false;
+	m = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, r->i));
+	if (m) {
+		m->octets = r->octets;
+		s->again = true;
+		s->messages[r->i].octets = r->octets;
+		pop_say_oversize(s, r->i, "stopped");
+		m->told = false; /* what becomes of it is told by the next session */
+	} else {
+		(void)pop_fail(s, 4005,
+				"message %zu is larger than LIST says and than "
+				"max_size",
+				r->i + 1);
+	}
+	return true;
 }
 
 static bool
@@ -412,15 +480,12 @@ take(struct reading *r, struct span bytes)
 
 	r->octets += bytes.n;
 	s->moved += bytes.n;
-	if (s->moved > PROGRESS_OCTETS) {
-		if (too_large(r))
-			return pop_fail(s, 4005,
-					"message %zu is far larger than LIST says",
-					r->i + 1);
+	if (too_large(r))
+		return false;
+	if (s->moved > PROGRESS_OCTETS)
 		pop_progress(s);
-	}
 	if (r->decided)
-		return add(r, bytes);
+		return reading_add(r, bytes);
 
 	size_t n = header_end_feed(&r->end, bytes), room = HEADER_MAX - s->head.n;
 	bool open = n > room;
@@ -430,22 +495,11 @@ take(struct reading *r, struct span bytes)
 		return false;
 	if (!r->end.found && !open && s->head.n < HEADER_MAX)
 		return true;
-	return decide(r, open || !r->end.found) && add(r, span_skip(bytes, head.n));
+	return reading_decide(r, open || !r->end.found) &&
+			reading_add(r, span_skip(bytes, head.n));
 }
 
-/* The session is over in the middle of a message; nothing of it was kept. */
-static bool
-give_up(struct reading *r)
-{
-	struct pop_session *s = r->s;
-
-	if (r->begun)
-		fetch_submit_abandon(s->submit, "the message ended too early");
-	fetch_flight_free(r->flight);
-	return false;
-}
-
-/* The bytes ended before the message did. */
+/* The bytes ended before the message did; nothing of it was kept. */
 static bool
 cut(struct reading *r)
 {
@@ -461,43 +515,90 @@ cut(struct reading *r)
 	buf_done(&trace);
 	s->poll->result.failures++;
 	(void)pop_lost(s);
-	return give_up(r);
+	(void)pop_attempt_failed(s, r->i, span_of(s->err.text));
+	return reading_give_up(r, "the message ended too early");
 }
 
-/* RETR gave nothing where LIST has a message (P06): not believed. */
+/* Far less than LIST says, and not seen twice (P06)? Some servers cut what they hand
+ * out; others only guess in LIST, so the same again is believed. */
 static bool
-empty(struct reading *r)
+short_of(struct reading *r)
 {
 	struct pop_session *s = r->s;
-	struct buf trace = BUF_MAX(1024);
+	uint64_t listed = s->listing.items[r->i].octets;
+	struct memo_message *m;
+	char why[100];
 
-	s->poll->result.failures++;
-	if (pop_trace(s, r->i, &trace))
-		log_event(4011,
-				FIELDS(f_span("account", s->poll->name),
-						f_span("id", buf_span(&trace)),
-						f_span("uidl", pop_key(s, r->i)),
-						f_str("reply", "+OK, but the message is empty")));
-	buf_done(&trace);
+	if (r->octets + listed / 4 + SHORT_SLACK >= listed)
+		return false;
+	m = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, r->i));
+	(void)snprintf(why, sizeof(why), "only %llu of the %llu octets of LIST came",
+			(unsigned long long)r->octets, (unsigned long long)listed);
+	bool again = m && m->octets == r->octets;
+	if (m)
+		m->octets = r->octets;
+	pop_not_retrieved(s, r->i, span_of(why));
+	return !again && m;
+}
+
+/* This server fell out of step lately: is the number still this message's (P05)? */
+static bool
+still_its_number(struct reading *r)
+{
+	struct pop_session *s = r->s;
+	struct span uid = pop_listing_uid(&s->listing, r->i), text;
+	char line[32];
+	uint64_t number;
+
+	if (uid.n == 0 || clock_wall_ms() >= s->poll->memo->alone_until_ms)
+		return true;
+	(void)snprintf(line, sizeof(line), "UIDL %zu\r\n", r->i + 1);
+	if (!pop_command(s, line) || !pop_flush(s))
+		return false;
+	enum pop_answer answer = pop_status(&s->wire, &text);
+	if (answer == POP_LOST)
+		return pop_lost(s);
+	if (answer == POP_ERR) /* some know UIDL without a number only */
+		return true;
+	if (answer == POP_OK && num_u64(span_word(&text), LISTING_MESSAGES, &number) &&
+			number == r->i + 1 && span_eq(span_word(&text), uid))
+		return true;
+	return pop_fail(s, 4005, "message %zu is another one now than in the listing",
+			r->i + 1);
+}
+
+bool
+reading_end(struct reading *r)
+{
+	if (!push(r, true))
+		return reading_give_up(r, "the relay failed");
+	if (r->flight->over)
+		fetch_flight_free(r->flight);
+	else
+		r->flight->reading = false;
 	return true;
 }
 
 static bool
 finish(struct reading *r)
 {
-	if (r->octets == 0 && r->s->listing.items[r->i].octets > 2)
-		return empty(r);
-	if (!r->decided && !decide(r, false))
-		return give_up(r);
+	struct pop_session *s = r->s;
+
+	if (r->octets == 0 && s->listing.items[r->i].octets > 2) {
+		pop_not_retrieved(s, r->i, SPAN("+OK, but the message is empty"));
+		return true;
+	}
+	if (short_of(r)) {
+		(void)reading_give_up(r, "the message is not whole");
+		return true;
+	}
+	if (!r->decided && !reading_decide(r, false))
+		return reading_give_up(r, "the message cannot be handed over");
 	if (r->drop)
 		return true;
-	if (!push(r, true))
-		return give_up(r);
-	if (r->flight->over)
-		fetch_flight_free(r->flight);
-	else
-		r->flight->reading = false;
-	return true;
+	if (!still_its_number(r))
+		return reading_give_up(r, "the message is another one");
+	return reading_end(r);
 }
 
 bool
@@ -518,7 +619,8 @@ pop_message_read(struct pop_session *s, size_t index)
 		while (in.n > 0 && dots.place != DOTS_OVER) {
 			pop_dots_next(&dots, &in, &out);
 			if (out.n > 0 && !take(&r, out))
-				return give_up(&r);
+				return reading_give_up(
+						&r, "the message cannot be collected");
 		}
 		pop_take(&s->wire, have.n - in.n);
 	}

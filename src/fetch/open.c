@@ -114,6 +114,8 @@ read_capability(struct pop_caps *caps, struct span line)
 		caps->pipelining = true;
 	else if (span_eq_nocase(word, SPAN("UIDL")))
 		caps->uidl = true;
+	else if (span_eq_nocase(word, SPAN("TOP")))
+		caps->top = true;
 	else if (span_eq_nocase(word, SPAN("STLS")))
 		caps->stls = true;
 	else if (span_eq_nocase(word, SPAN("USER")))

@@ -66,42 +66,12 @@ send_more(struct window *w)
 }
 
 /* Its answers do not match our commands: it is asked one by one for a day. */
-static bool
-out_of_step(struct pop_session *s, struct span line)
+bool
+pop_out_of_step(struct pop_session *s, struct span line)
 {
 	if (s->caps.pipelining)
 		s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
 	return pop_odd(s, line);
-}
-
-/* -ERR to one RETR is in step: that message is skipped, the others come. */
-static void
-not_retrieved(struct pop_session *s, size_t i, struct span text)
-{
-	struct span uid = pop_listing_uid(&s->listing, i);
-	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
-	struct buf trace = BUF_MAX(1024);
-	unsigned attempts = m ? ++m->attempts : 1;
-
-	s->poll->result.failures++;
-	if (pop_trace(s, i, &trace)) {
-		log_event(4011,
-				FIELDS(f_span("account", s->poll->name),
-						f_span("id", buf_span(&trace)),
-						f_span("uidl", uid),
-						f_span("reply", text),
-						f_num("attempt", attempts),
-						f_num("attempts", MEMO_ATTEMPTS)));
-		if (attempts >= MEMO_ATTEMPTS)
-			log_event(4012,
-					FIELDS(f_span("account", s->poll->name),
-							f_span("id", buf_span(&trace)),
-							f_span("uidl", uid),
-							f_num("attempts",
-									MEMO_ATTEMPTS)));
-	}
-	buf_done(&trace);
-	fetch_poll_publish(s->poll);
 }
 
 static bool
@@ -118,10 +88,10 @@ read_one(struct window *w)
 			return false;
 		break;
 	case POP_ERR:
-		not_retrieved(s, i, text);
+		pop_not_retrieved(s, i, text);
 		break;
 	case POP_ODD:
-		return out_of_step(s, text);
+		return pop_out_of_step(s, text);
 	case POP_LOST:
 		return pop_lost(s);
 	}
@@ -174,7 +144,7 @@ pop_retrieve(struct pop_session *s)
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
-	bool ok = retrieve_window(&w);
+	bool ok = retrieve_window(&w) && pop_notices(s);
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {
 		s->relay_down = true;
@@ -217,7 +187,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 		case POP_ERR: /* stays listed, and is asked for again next time */
 			break;
 		case POP_ODD:
-			ok = out_of_step(s, text);
+			ok = pop_out_of_step(s, text);
 			break;
 		case POP_LOST:
 			ok = pop_lost(s);

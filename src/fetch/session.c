@@ -218,8 +218,8 @@ look_up(struct pop_session *s)
 	return true;
 }
 
-static void
-say_oversize(struct pop_session *s, size_t i)
+void
+pop_say_oversize(struct pop_session *s, size_t i, const char *action)
 {
 	struct buf trace = BUF_MAX(1024);
 	struct memo_message *m =
@@ -239,12 +239,28 @@ say_oversize(struct pop_session *s, size_t i)
 								pop_listing_uid(&s->listing,
 										i)),
 						f_num("bytes",
-								(int64_t)s->listing
-										.items[i]
+								(int64_t)s->messages[i]
 										.octets),
 						f_str("max", max),
-						f_str("action", "skip")));
+						f_str("action", action)));
 	buf_done(&trace);
+}
+
+/* What earlier polls saw of it. */
+static void
+recall(struct pop_session *s, size_t i)
+{
+	const struct memo_message *seen =
+			fetch_memo_find(s->poll->memo, pop_listing_uid(&s->listing, i));
+	struct pop_message *m = &s->messages[i];
+
+	if (!seen)
+		return;
+	m->aside = seen->attempts >= MEMO_ATTEMPTS || seen->crashes >= MEMO_CRASHES;
+	if (seen->octets > m->octets)
+		m->octets = seen->octets;
+	if (seen->verified && m->known == POP_COMMITTED)
+		m->changed = false;
 }
 
 static bool
@@ -255,6 +271,7 @@ make_plan(struct pop_session *s)
 		.keep_ms = a->keep_s < 0 ? -1 : a->keep_s * 1000,
 		.max_size = a->max_size,
 		.max_per_session = a->max_per_session,
+		.notice = a->oversize == CONF_OVERSIZE_NOTICE && s->caps.top,
 		.now_ms = clock_wall_ms(),
 	};
 	size_t n = s->listing.n;
@@ -264,20 +281,20 @@ make_plan(struct pop_session *s)
 		abort();
 	for (size_t i = 0; i < n; i++) {
 		struct span uid = pop_listing_uid(&s->listing, i);
-		struct memo_message *m = fetch_memo_find(s->poll->memo, uid);
 
 		s->messages[i].octets = s->listing.items[i].octets;
 		s->messages[i].named = uid.n > 0;
-		s->messages[i].aside = m && m->attempts >= MEMO_ATTEMPTS;
 	}
-	if (!look_up(s))
+	if (!look_up(s) || !pop_storm_pass(s))
 		return false;
+	for (size_t i = 0; i < n; i++)
+		recall(s, i);
 	pop_plan_make(&rules, s->messages, n, &s->plan);
 	for (size_t i = 0; i < n; i++) {
 		if (s->messages[i].fate == POP_DELETE)
 			s->messages[i].durable = true;
 		else if (s->messages[i].fate == POP_OVERSIZE)
-			say_oversize(s, i);
+			pop_say_oversize(s, i, "skip");
 	}
 	return true;
 }
@@ -288,12 +305,9 @@ count_plan(struct pop_session *s, bool first)
 	struct fetch_result *r = &s->poll->result;
 
 	if (first) {
-		r->listed = s->listing.n;
 		r->fresh = s->plan.fresh;
-		r->skipped = s->plan.oversize + s->plan.aside;
+		r->skipped = s->plan.oversize + s->plan.notice + s->plan.aside;
 	}
-	s->poll->waiting = s->listing.n;
-	s->poll->waiting_octets = s->listing.octets;
 	fetch_poll_publish(s->poll);
 }
 
@@ -425,11 +439,17 @@ run(struct pop_session *s, bool *more)
 		s->poll->result.listed = s->listing.n;
 		return quit(s, NULL, 0);
 	}
+	s->poll->waiting = s->listing.n;
+	s->poll->waiting_octets = s->listing.octets;
+	if (first)
+		s->poll->result.listed = s->listing.n;
 	if (!make_plan(s))
 		return false;
 	count_plan(s, first);
-	if (!collect(s))
-		return false;
+	if (!collect(s)) {
+		*more = s->again && !atomic_load(s->poll->ending);
+		return s->again;
+	}
 	/* Only while sessions achieve something: a server that does not delete would
 	 * be asked for ever. */
 	*more = s->plan.later > 0 && s->fresh > 0 && !s->relay_down &&

@@ -31,7 +31,7 @@ enum pop_stage {
 
 struct pop_caps {
 	bool heard; /* CAPA was answered */
-	bool pipelining, uidl, stls, user, sasl_plain;
+	bool pipelining, uidl, top, stls, user, sasl_plain;
 	uint64_t login_delay_s; /* 0: not named */
 };
 
@@ -50,6 +50,7 @@ struct pop_session {
 	struct pop_plan plan;
 	struct fetch_submit *submit; /* NULL until the first message */
 	bool relay_down; /* it puts mail off: collect no more */
+	bool again; /* ended early for one message's sake: the next session goes on */
 	struct fetch_flight *current; /* whose body is being handed over */
 	struct buf head, out; /* of the message being read */
 	uint64_t moved; /* octets since the session's deadline was set */
@@ -85,6 +86,22 @@ bool pop_argument_ok(struct span text);
 /* retrieve.c */
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
+/* Its answers do not match our commands: it is asked one by one for a day. */
+bool pop_out_of_step(struct pop_session *s, struct span line);
+/* peek.c: asks for a message's header (TOP, or RETR where there is none), and reads
+ * the answer into s->head. False: the session is over; *got: the server gave it. */
+bool pop_peek_send(struct pop_session *s, size_t i);
+bool pop_peek_read(struct pop_session *s, size_t i, bool *got);
+/* storm.c: false: collection is held (4009), or the session is over. */
+bool pop_storm_pass(struct pop_session *s);
+/* aside.c: logs 4011 and counts the attempt. */
+void pop_not_retrieved(struct pop_session *s, size_t i, struct span why);
+/* Counts a failed attempt, and sets the message aside after the last one (4012). */
+unsigned pop_attempt_failed(struct pop_session *s, size_t i, struct span why);
+/* Logs 4010, once for each message. */
+void pop_say_oversize(struct pop_session *s, size_t i, const char *action);
+/* notice.c: tells the recipients of messages that are too large. */
+bool pop_notices(struct pop_session *s);
 /* message.c: reads the message whose RETR was answered +OK. False: the session is
  * over. What became of it shows in `durable`, maybe later. */
 bool pop_message_read(struct pop_session *s, size_t index);

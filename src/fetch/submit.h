@@ -30,6 +30,8 @@ struct fetch_flight {
 	uint64_t octets; /* as the provider sent them */
 	unsigned accepted, refused;
 	bool over; /* settled was called, or never will be */
+	bool abandoned; /* the collector gave it up: no answer counts */
+	bool notice; /* not the message itself: a note about it */
 	bool reading; /* its body is still being handed over: whoever does that frees it */
 	struct smtp_client_out out; /* the engine's view of it */
 };

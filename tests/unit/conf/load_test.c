@@ -402,8 +402,6 @@ static const struct bad bads[] = {
 			"accounts.a.auth: apop is not available yet in this version" },
 	{ ACCOUNT "auth: xoauth2 } }", "xoauth2 is not available yet in this version" },
 	{ ACCOUNT "unrouted: hold } }", "hold is not available yet in this version" },
-	{ ACCOUNT "oversize: notice } }",
-			"notice is not available yet in this version" },
 	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: jane } }",
 			"an alias is not available yet in this version" },
 	{ "smtp: { listen: [ { address: '[::]:465', tls: implicit } ] }",

@@ -121,6 +121,12 @@ command(struct talk *t, const char *line)
 		say(t, "+OK\r\n");
 	} else if (begins(line, "LIST")) {
 		listing(t, false);
+	} else if (begins(line, "UIDL ") && number >= 1 && number <= t->n) {
+		char one[80];
+
+		(void)snprintf(one, sizeof(one), "+OK %zu %s\r\n", number,
+				p->mails[t->map[number - 1]].uid);
+		say(t, one);
 	} else if (begins(line, "UIDL") && !p->no_uidl) {
 		listing(t, true);
 	} else if (begins(line, "RETR") && number >= 1 && number <= t->n) {

@@ -1,0 +1,127 @@
+/* Messages that will not come: attempts are counted, and one that failed too often
+ * is set aside with what is known of it, so that the rest of the mailbox goes on. */
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "postern/digest.h"
+#include "postern/file.h"
+#include "postern/log.h"
+#include "session.h"
+
+enum { EVIDENCE_MAX = 16 * 1024, EVIDENCE_RING = 8 * 1024 };
+
+/* "evidence/ACCOUNT-DIGEST.txt": the same for the same message, so it is one file. */
+static void
+file_name(struct pop_session *s, size_t i, char out[160])
+{
+	struct span parts[] = { s->poll->name, SPAN("/"),
+		pop_listing_uid(&s->listing, i) };
+	uint8_t sum[DIGEST_SIZE];
+	char hex[DIGEST_HEX_SIZE];
+
+	digest_of(parts, 3, sum);
+	digest_hex(sum, hex);
+	(void)snprintf(out, 160, "%.*s-%.16s.txt",
+			(int)(s->poll->name.n < 100 ? s->poll->name.n : 100),
+			s->poll->name.p, hex);
+}
+
+static bool
+print_evidence(struct pop_session *s, size_t i, struct span why, struct buf *out)
+{
+	struct buf ring = BUF_MAX(POLL_SESSION_MAX);
+	struct span said;
+	bool ok = buf_addf(out,
+			"Account: " SPAN_FMT "\nServer: %s\nUnique-id: " SPAN_FMT
+			"\nMessage number: %zu\nOctets as listed: %llu\nWhat happened last: ",
+			SPAN_ARG(s->poll->name), s->poll->account->server.name,
+			SPAN_ARG(pop_listing_uid(&s->listing, i)), i + 1,
+			(unsigned long long)s->listing.items[i].octets);
+
+	for (size_t k = 0; ok && k < why.n; k++)
+		ok = buf_addc(out, why.p[k] >= ' ' && why.p[k] < 0x7f ? why.p[k] : '?');
+	ok = ok && buf_add(out, SPAN("\n\nThe end of the session:\n")) &&
+			ring_print(&s->poll->ring, &ring);
+	said = buf_span(&ring);
+	if (said.n > EVIDENCE_RING)
+		said = span_skip(said, said.n - EVIDENCE_RING);
+	ok = ok && buf_add(out, said);
+	buf_done(&ring);
+	return ok;
+}
+
+/* Below the state directory; path gets where, or why not. */
+static void
+keep_evidence(struct pop_session *s, size_t i, struct span why, struct buf *path)
+{
+	struct buf text = BUF_MAX(EVIDENCE_MAX);
+	struct err err = { 0 };
+	char name[160];
+	AUTO(fd_done) int state = -1;
+	AUTO(fd_done) int dir = -1;
+
+	file_name(s, i, name);
+	state = dir_open(AT_FDCWD, s->poll->setup->state, &err);
+	if (state >= 0)
+		dir = dir_make(state, "evidence", 0700, &err);
+	if (dir >= 0 && print_evidence(s, i, why, &text) &&
+			file_write_atomic(dir, name, 0600, buf_span(&text), &err))
+		(void)!buf_addf(path, "%sevidence/%s", s->poll->setup->state, name);
+	else
+		(void)!buf_addf(path, "none (%s)", err.text);
+	buf_done(&text);
+}
+
+unsigned
+pop_attempt_failed(struct pop_session *s, size_t i, struct span why)
+{
+	struct span uid = pop_listing_uid(&s->listing, i);
+	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+	struct buf trace = BUF_MAX(1024), path = BUF_MAX(1024);
+
+	if (!m)
+		return 1;
+	m->attempts++;
+	if (m->attempts >= MEMO_ATTEMPTS && !m->aside && pop_trace(s, i, &trace)) {
+		m->aside = true;
+		keep_evidence(s, i, why, &path);
+		log_event(4012,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl", uid),
+						f_num("attempts", m->attempts),
+						f_span("path", buf_span(&path))));
+	}
+	buf_done(&trace);
+	buf_done(&path);
+	return m->attempts;
+}
+
+void
+pop_not_retrieved(struct pop_session *s, size_t i, struct span why)
+{
+	struct buf trace = BUF_MAX(1024);
+
+	s->poll->result.failures++;
+	/* 4011 first, then what follows from it. */
+	if (pop_trace(s, i, &trace)) {
+		struct memo_message *m = fetch_memo_find(
+				s->poll->memo, pop_listing_uid(&s->listing, i));
+
+		log_event(4011,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl",
+								pop_listing_uid(&s->listing,
+										i)),
+						f_span("reply", why),
+						f_num("attempt",
+								m ? m->attempts + 1
+								  : 1),
+						f_num("attempts", MEMO_ATTEMPTS)));
+	}
+	buf_done(&trace);
+	(void)pop_attempt_failed(s, i, why);
+	fetch_poll_publish(s->poll);
+}

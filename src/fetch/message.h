@@ -1,0 +1,31 @@
+/* message: one message on its way from the provider to the relay. */
+#ifndef FETCH_MESSAGE_H
+#define FETCH_MESSAGE_H
+
+#include "postern/header.h"
+#include "session.h"
+
+struct reading {
+	struct pop_session *s;
+	size_t i; /* its place in the listing */
+	struct header_end end;
+	uint64_t octets;
+	struct span key; /* what its origin is called, where that is not pop_key */
+	bool decided;
+	bool begun;
+	bool drop; /* it is here already: its bytes lead nowhere */
+	struct fetch_flight *flight;
+};
+
+/* The header in s->head is all there is (open: all that is looked at): decides who gets
+ * it and begins to hand it over. */
+bool reading_decide(struct reading *r, bool open);
+/* More of it for the relay. */
+bool reading_add(struct reading *r, struct span bytes);
+/* That was all of it. */
+bool reading_end(struct reading *r);
+/* What the relay has of it is thrown away; those before it are answered first. Gives
+ * false to return. */
+bool reading_give_up(struct reading *r, const char *why);
+
+#endif

@@ -1,0 +1,194 @@
+"""Messages and mailboxes that give trouble: too large, never to be had, renumbered,
+cut by the server. What is here stays here once, what is not stays at the provider."""
+import pytest
+from harness.message import message
+from harness.postern import DONE, FAILED
+from test_collect import account_row
+from test_pop3_faults import fill, numbers
+
+
+def poll(pt, status=(DONE,)):
+    return account_row(pt.once(status=status), "contoso")
+
+
+def big(server, octets, name="big", **more):
+    """A message whose body has so many octets."""
+    line = b"x" * 70 + b"\r\n"
+    return server.put(message(subject=name, message_id=name, body=line * (octets // len(line))), **more)
+
+
+def test_notice_of_a_large_message(pt, pop3):
+    """The recipients get its header and a note, once; the message stays; with a
+    larger max_size it comes whole."""
+    server = pop3()
+    fill(server, 2)
+    uid = big(server, 300_000, "large one")
+    pt.account("contoso", server.port, max_size="100K")
+    assert poll(pt)["collected"] == 2
+    drops = pt.drop()
+    [notice] = [d for d in drops if b"X-Postern-Oversize" in d.data]
+    assert len(drops) == 3 and b"Subject: large one" in notice.data
+    assert b"max_size of the account contoso" in notice.data and b"x" * 70 not in notice.data
+    assert notice.data.count(b"Content-Type") == 1
+    [event] = pt.events(4010)
+    assert event["action"] == "header-only" and uid in event["text"]
+    assert server.left() == [uid] and server.last.retrieved.count(uid) == 0
+    poll(pt)
+    assert len(pt.drop()) == 3 and len(pt.events(4010)) == 1 and server.left() == [uid]
+    pt.account("contoso", server.port, max_size="10M")
+    assert poll(pt)["collected"] == 1
+    assert len(pt.drop()) == 4 and server.left() == []
+
+
+def test_notice_without_top_is_none(pt, pop3):
+    server = pop3(caps=("UIDL", "USER", "PIPELINING"))
+    uid = big(server, 300_000)
+    pt.account("contoso", server.port, max_size="100K")
+    poll(pt)
+    [event] = pt.events(4010)
+    assert event["action"] == "skip" and pt.drop() == [] and server.left() == [uid]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_larger_than_list_says(pt, pop3, pipelining):
+    """max_size holds while the message streams; the others come all the same."""
+    server = pop3(caps=("UIDL", "TOP", "USER", *(["PIPELINING"] if pipelining else [])))
+    fill(server, 2)
+    uid = big(server, 3_000_000)
+    fill(server, 2)
+    server.answers["LIST"] = lambda _session, _arg: b"".join(
+        [b"+OK\r\n", *(b"%d 500\r\n" % n for n in range(1, len(server.left()) + 1)), b".\r\n"])
+    pt.account("contoso", server.port, max_size="1M", oversize="skip")
+    poll(pt)
+    assert server.left() == [uid] and len(pt.drop()) == 4
+    assert [e["action"] for e in pt.events(4010)] == ["stopped", "skip"]
+    before = len(server.sessions)
+    poll(pt)
+    assert all(s.retrieved == [] for s in server.sessions[before:]), "asked for again"
+
+
+def test_a_message_that_never_comes_is_set_aside(pt, pop3):
+    """-ERR each time: after five polls it is left alone, with evidence."""
+    server = pop3()
+    fill(server, 3)
+    server.answers["RETR 2"] = b"-ERR internal error 17\r\n"
+    pt.account("contoso", server.port)
+    for i in range(5):
+        poll(pt)
+        server.answers = {"RETR 1": b"-ERR internal error 17\r\n"}
+        assert len(pt.events(4011)) == i + 1
+    [event] = pt.events(4012)
+    text = open(event["path"]).read()
+    assert "uid-00002" in text and "internal error 17" in text and "secret" not in text
+    before = len(server.sessions)
+    fill(server, 1)
+    assert poll(pt)["collected"] == 1
+    assert all(s.retrieved in ([], ["uid-00004"]) for s in server.sessions[before:])
+    assert server.left() == ["uid-00002"] and len(pt.events(4012)) == 1
+
+
+def test_a_message_that_always_breaks_the_session_is_set_aside(pt, pop3):
+    """The connection ends inside the same message each time; those behind it come
+    in the end."""
+    server = pop3()
+    fill(server, 3)
+    data = server.boxes["global"][1].data
+    wire = data[:len(data) - 4]
+
+    def half(session, arg):
+        m = session.message(arg)
+        if m and m.uidl == "uid-00002":
+            session.send(b"+OK\r\n" + wire)
+            from harness.pop3_server import CUT
+            return CUT
+        return None
+    server.answers["RETR"] = half
+    pt.account("contoso", server.port)
+    for _ in range(5):
+        poll(pt, status=(DONE, FAILED))
+    poll(pt)
+    assert 4013 in numbers(pt) and len(pt.events(4012)) == 1
+    assert server.left() == ["uid-00002"] and len(pt.drop()) == 2
+
+
+def test_a_cut_message_is_asked_for_again(pt, pop3):
+    """P06: a server that hands out far less than LIST says. The same twice is believed."""
+    server = pop3()
+    uid = big(server, 200_000, "whole")
+    data = server.boxes["global"][0].data
+    server.boxes["global"][0].wire = data[:80_000].rsplit(b"\r\n", 1)[0] + b"\r\n.\r\n"
+    pt.account("contoso", server.port)
+    assert poll(pt)["collected"] == 0 and server.left() == [uid] and pt.drop() == []
+    [event] = pt.events(4011)
+    assert "octets of LIST came" in event["text"]
+    server.boxes["global"][0].wire = None
+    assert poll(pt)["collected"] == 1
+    [drop] = pt.drop()
+    assert len(drop.data) >= 200_000
+
+
+def test_storm_of_new_unique_ids(pt, pop3):
+    """P03, E18 (10): the whole mailbox gets new unique-ids. Nothing is delivered,
+    one 4009; when they come back, it goes on by itself."""
+    server = pop3()
+    fill(server, 60)
+    pt.account("contoso", server.port, keep="forever")
+    poll(pt)
+    assert len(pt.drop()) == 60
+    box = server.boxes["global"]
+    old = [m.uidl for m in box]
+    for m in box:
+        m.uidl = "new-" + m.uidl
+    fill(server, 1)
+    before = len(server.sessions)
+    poll(pt, status=(FAILED,))
+    poll(pt, status=(FAILED,))
+    assert len(pt.drop()) == 60 and all(s.retrieved == [] for s in server.sessions[before:])
+    [event] = pt.events(4009)
+    assert "100 % of 61 UIDLs are unknown" in event["text"] and "accounts adopt" in pt.run(
+        "events", "explain", "4009").expect(DONE).out
+    for m, uid in zip(box, old):
+        m.uidl = uid
+    assert poll(pt)["collected"] == 1
+    assert len(pt.drop()) == 61
+
+
+def test_restored_backup(pt, pop3):
+    """What was deleted comes back under other names: the same."""
+    server = pop3()
+    fill(server, 40)
+    box = server.boxes["global"]
+    copies = list(box)
+    pt.account("contoso", server.port)
+    poll(pt)
+    assert server.left() == []
+    box.extend(copies)
+    for m in box:
+        m.uidl = "restored-" + m.uidl
+    poll(pt, status=(FAILED,))
+    assert len(pt.drop()) == 40 and len(server.left()) == 40 and len(pt.events(4009)) == 1
+
+
+def test_many_new_messages_are_no_storm(pt, pop3):
+    server = pop3()
+    fill(server, 30)
+    pt.account("contoso", server.port)
+    poll(pt)
+    for i in range(50):
+        server.put(message(subject=f"later {i}", message_id=f"later{i}"))
+    assert poll(pt)["collected"] == 50
+    assert pt.events(4009) == []
+
+
+def test_reused_unique_id_of_a_kept_message(pt, pop3):
+    """P02: the server gives a kept message's unique-id to another one."""
+    server = pop3()
+    fill(server, 2)
+    pt.account("contoso", server.port, keep="forever")
+    poll(pt)
+    server.boxes["global"][0].data = message(subject="quite another", message_id="other", body=b"z\r\n" * 99)
+    poll(pt)
+    assert len(pt.drop()) == 3
+    poll(pt)
+    assert len(pt.drop()) == 3
+    assert server.last.retrieved == []
