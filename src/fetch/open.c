@@ -4,6 +4,7 @@
 
 #include "postern/clock.h"
 #include "postern/log.h"
+#include "sasl.h"
 #include "session.h"
 
 enum {
@@ -34,11 +35,14 @@ log_tls(struct pop_session *s)
 static bool
 tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
 {
-	bool pinned = s->poll->account->tls_pin && !s->poll->account->tls_ca;
-	int event = why != DIAL_CERTIFICATE ? 8002 : pinned ? 8005 : 8004;
+	int event = 4002;
 
-	if (why != DIAL_CERTIFICATE && why != DIAL_TLS)
-		event = 4002;
+	if (why == DIAL_PIN)
+		event = 8005;
+	else if (why == DIAL_CERTIFICATE)
+		event = 8004;
+	else if (why == DIAL_TLS)
+		event = 8002;
 	return pop_fail(s, event, "%s", err->text);
 }
 
@@ -103,6 +107,18 @@ connect_server(struct pop_session *s)
 }
 
 static void
+read_mechanisms(struct pop_caps *caps, struct span names)
+{
+	struct span word;
+	enum conf_auth how;
+
+	caps->sasl_said = true;
+	while ((word = span_word(&names)).n > 0)
+		if (sasl_mechanism(word, &how))
+			caps->sasl |= 1u << how;
+}
+
+static void
 read_capability(struct pop_caps *caps, struct span line)
 {
 	struct span word = span_word(&line);
@@ -116,9 +132,7 @@ read_capability(struct pop_caps *caps, struct span line)
 	else if (span_eq_nocase(word, SPAN("USER")))
 		caps->user = true;
 	else if (span_eq_nocase(word, SPAN("SASL")))
-		while ((word = span_word(&line)).n > 0)
-			if (span_eq_nocase(word, SPAN("PLAIN")))
-				caps->sasl_plain = true;
+		read_mechanisms(caps, line);
 }
 
 static bool

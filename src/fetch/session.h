@@ -31,7 +31,9 @@ enum pop_stage {
 
 struct pop_caps {
 	bool heard; /* CAPA was answered */
-	bool pipelining, uidl, stls, user, sasl_plain;
+	bool pipelining, uidl, stls, user;
+	bool sasl_said; /* it told which mechanisms it has: */
+	unsigned sasl; /* 1u << enum conf_auth */
 };
 
 struct pop_session {
@@ -41,6 +43,7 @@ struct pop_session {
 	struct pop_wire wire;
 	enum pop_stage stage;
 	struct pop_caps caps;
+	enum conf_auth logged_on; /* how; CONF_AUTH_AUTO: not yet */
 	char ip[NET_TEXT_SIZE];
 	struct pop_listing listing;
 	struct pop_message *messages; /* listing.n of them */
@@ -77,10 +80,25 @@ void pop_progress(struct pop_session *s);
 
 /* open.c: connects, greets, starts TLS, logs on. */
 bool pop_open(struct pop_session *s);
-/* auth.c: from AUTHORIZATION to TRANSACTION. */
+/* logon.c: from AUTHORIZATION to TRANSACTION, by the mechanism that is configured
+ * or, with auth: auto, by the first of its order that the server offers. */
 bool pop_logon(struct pop_session *s);
+/* The account's password, as its source gives it now; wiped by secret_done. */
+bool pop_password(struct pop_session *s, struct buf *out);
+/* May a secret be said on this connection, and can these words be said at all?
+ * False is the end of the session. */
+bool pop_secret_welcome(struct pop_session *s);
+bool pop_arguments_ok(struct pop_session *s, struct span password);
 /* May this text be sent as an argument (P12)? */
 bool pop_argument_ok(struct span text);
+/* auth.c: queues USER and PASS without sending them; false where a secret is not
+ * welcome or these cannot be said. The caller sends them by pop_flush_secret. */
+bool pop_user_pass_write(struct pop_session *s, struct span password);
+/* Reads the answer to one of the two. A refusal is noted as 4002, 4003 or 4004 by
+ * what it is about. Once PASS was answered s->logged_on is CONF_AUTH_USER. */
+bool pop_user_pass_read(struct pop_session *s, struct span password);
+/* pop_flush, and wipes what libetpan's buffer held. */
+bool pop_flush_secret(struct pop_session *s);
 /* retrieve.c */
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
