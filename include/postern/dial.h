@@ -28,6 +28,7 @@ enum dial_end {
 	DIAL_DEADLINE, /* the absolute deadline passed */
 	DIAL_CANCELLED,
 	DIAL_CERTIFICATE, /* the peer is not who it should be */
+	DIAL_PIN, /* ... and its key is not the pinned one */
 	DIAL_TLS, /* TLS failed otherwise */
 	DIAL_SYSTEM, /* out of descriptors or the like */
 };

@@ -6,23 +6,26 @@
 #include "postern/fetch.h"
 #include "postern/secret_read.h"
 
-/* Where a password should come from is looked at; what it is, is not. */
+/* Where a password or token should come from is looked at; what it is, is not. */
 static void
-check_secret(const struct conf_account *a, const char *file, struct conf_faults *faults)
+check_secret(const struct conf_account *a, const struct secret *s, const char *file,
+		struct conf_faults *faults)
 {
 	AUTO(secret_done) struct buf value = BUF_MAX(65536 * 2);
 	AUTO(buf_done) struct buf text = BUF_MAX(1024);
 	struct err err = { 0 };
 
-	if (a->password.kind == SECRET_NONE || a->password.kind == SECRET_COMMAND ||
-			secret_read(&a->password, &value, &err))
+	if (s->kind == SECRET_NONE || s->kind == SECRET_COMMAND ||
+			secret_read(s, &value, &err))
 		return;
 	if (buf_addf(&text, "account %s: %s", a->name, err.text) && buf_cstr(&text))
 		conf_faults_add(faults,
 				&(struct conf_fault){ .file = file,
 						.mark = a->mark,
 						.text = text.p,
-						.hint = "the password is read from there at each poll" });
+						.hint = s == &a->token
+								? "the token is read from there at each poll"
+								: "the password is read from there at each poll" });
 }
 
 static int
@@ -86,8 +89,12 @@ cli_check(struct cli *c)
 	}
 	conf_faults_init(faults);
 	if (cli_conf_faults(c, faults)) {
-		for (size_t i = 0; i < c->conf->accounts.n; i++)
-			check_secret(&c->conf->accounts.p[i], c->conf_path, faults);
+		for (size_t i = 0; i < c->conf->accounts.n; i++) {
+			const struct conf_account *a = &c->conf->accounts.p[i];
+
+			check_secret(a, &a->password, c->conf_path, faults);
+			check_secret(a, &a->token, c->conf_path, faults);
+		}
 		policy_files_read(c, NULL, 0, &files, faults);
 		struct policy_set *set = cli_policies_known(c, &files);
 		if (set)

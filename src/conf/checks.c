@@ -65,13 +65,36 @@ loopback(const struct conf_host *h)
 									0));
 }
 
+/* A password, or a token; and what `auth` can do with it. */
+static void
+account_secrets(struct reader *r, const struct node *map, struct conf_mark mark,
+		const struct conf_account *a)
+{
+	bool oauth = a->auth == CONF_AUTH_XOAUTH2 || a->auth == CONF_AUTH_OAUTHBEARER;
+	const struct node *token = map_key(map, "token");
+	struct node here;
+
+	if (token && !oauth && a->auth != CONF_AUTH_AUTO)
+		reader_fault(r, token,
+				"remove it, or set auth: xoauth2 or auth: oauthbearer",
+				"%s: \"token\" has no use with this auth", r->where);
+	if (mark.line == 0 || r->cut)
+		return;
+	if (oauth && !token)
+		reader_fault(r, at_mark(&here, mark),
+				"token: { command: [PROGRAM, ARGUMENT] }",
+				"%s: \"token\" is missing", r->where);
+	if (!oauth && !token && !map_key(map, "password"))
+		reader_fault(r, at_mark(&here, mark), "password: { file: PATH }",
+				"%s: \"password\" is missing", r->where);
+}
+
 void
 check_account(struct reader *r, const struct node *map, struct conf_mark mark,
 		void *place)
 {
 	struct conf_account *a = place;
 	const struct node *key;
-	struct node here;
 
 	if (a->server.port == 0)
 		a->server.port = a->tls == CONF_TLS_IMPLICIT ? 995 : 110;
@@ -79,13 +102,17 @@ check_account(struct reader *r, const struct node *map, struct conf_mark mark,
 		global_account(r, map);
 	else if (value_is(map, "type", "user"))
 		user_account(r, map, mark);
-	if (!map_key(map, "password") && mark.line > 0 && !r->cut)
-		reader_fault(r, at_mark(&here, mark), "password: { file: PATH }",
-				"%s: \"password\" is missing", r->where);
-	key = map_key(map, "tls_ca");
-	if (key && a->tls == CONF_TLS_NONE)
-		reader_fault(r, key, "remove it, or set tls: implicit or tls: starttls",
-				"%s: \"tls_ca\" has no use with tls: none", r->where);
+	account_secrets(r, map, mark, a);
+	for (size_t i = 0; a->tls == CONF_TLS_NONE && i < 2; i++) {
+		const char *name = i == 0 ? "tls_ca" : "tls_pin";
+
+		key = map_key(map, name);
+		if (key)
+			reader_fault(r, key,
+					"remove it, or set tls: implicit or tls: starttls",
+					"%s: \"%s\" has no use with tls: none",
+					r->where, name);
+	}
 	key = map_key(map, "tls");
 	if (key && a->tls == CONF_TLS_NONE && a->server.name && !loopback(&a->server))
 		reader_warn(r, key, "tls: implicit, or tls: starttls",

@@ -388,6 +388,19 @@ read_hop(struct reader *r, const struct row *row, const struct node *n, void *pl
 	return true;
 }
 
+static bool
+read_pin(struct reader *r, const struct row *row, const struct node *n, void *place)
+{
+	static const char what[] = "sha256//BASE64, the SHA-256 digest of the server's "
+				   "public key, or several of them separated by \";\"";
+	struct span s;
+
+	(void)row;
+	if (!scalar_text(r, n, 500, what, &s))
+		return false;
+	return pins_ok(s) ? text_into(r, s, place) : not_that(r, n, what);
+}
+
 #define STRING "\"type\":\"string\""
 
 const struct kind kinds[ROW_KINDS] = {
@@ -427,6 +440,10 @@ const struct kind kinds[ROW_KINDS] = {
 	[ROW_HOP] = { "next hop",
 			STRING ",\"pattern\":\"^(drop|(smtp|lmtp|maildir|drop):.+)$\"",
 			sizeof(struct conf_hop), 0, NULL, read_hop },
+	[ROW_PIN] = { "key digest",
+			STRING ",\"pattern\":\"^ *sha256//[A-Za-z0-9+/]{43}= *"
+			       "(; *sha256//[A-Za-z0-9+/]{43}= *)*;?$\"",
+			sizeof(char *), 0, NULL, read_pin },
 	[ROW_SECRET] = { "place of a secret", NULL, sizeof(struct secret), 0, NULL,
 			read_secret },
 	[ROW_ENVELOPE] = { "auto, strict, none, header field(s)", NULL,

@@ -27,6 +27,7 @@ enum row_kind {
 	ROW_LISTEN,
 	ROW_CIDR,
 	ROW_HOP,
+	ROW_PIN, /* of a public key */
 	ROW_SECRET,
 	ROW_ENVELOPE,
 	ROW_UNROUTED,

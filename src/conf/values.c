@@ -3,6 +3,7 @@
 
 #include "postern/address.h"
 #include "postern/conf_load.h"
+#include "postern/enc.h"
 #include "postern/must.h"
 #include "postern/num.h"
 #include "values.h"
@@ -10,6 +11,7 @@
 enum {
 	NAME_MAX_LEN = 64,
 	SOCKET_MAX = 107, /* sun_path with its NUL */
+	PINS_MAX = 8,
 };
 
 static bool
@@ -40,6 +42,23 @@ conf_name_ok(struct span text)
 			return false;
 	}
 	return true;
+}
+
+bool
+pins_ok(struct span text)
+{
+	unsigned n = 0;
+	bool ok;
+
+	do {
+		struct buf raw = BUF_MAX(64);
+		struct span pin = span_trim(span_until(&text, ';'));
+
+		ok = ++n <= PINS_MAX && span_starts(pin, SPAN("sha256//")) &&
+				dec_base64(&raw, span_skip(pin, 8)) && raw.n == 32;
+		buf_done(&raw);
+	} while (ok && text.n > 0);
+	return ok;
 }
 
 bool

@@ -1,157 +1,393 @@
-/* Logging on. A password goes out only over TLS that was verified, or where the
- * configuration says `tls: none`; what held it is wiped afterwards. */
+/* The exchange over the wire by which we log on. What held a secret is wiped
+ * afterwards, and no event repeats one, whatever the server says. */
+#include "auth.h"
+
 #include <stdio.h>
 #include <string.h>
 
+#include "postern/clock.h"
 #include "postern/enc.h"
 #include "postern/secret_read.h"
-#include "session.h"
 
-enum { ARGUMENT_MAX = 255, COMMAND_MAX = 255, BASE64_MAX = 1024 };
+enum {
+	COMMAND_MAX = 255, /* RFC 2449 section 4; not for what follows "+" */
+	CONTINUATIONS_MAX = 3,
+};
 
-bool
-pop_argument_ok(struct span text)
+/* ---- what the server says ---- */
+
+/* The part of what we said last that proves something: its last word. */
+static struct span
+proof(const struct logon *l)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
+	struct span line = span_trim(buf_span(&l->line));
+	size_t space = span_rfind(line, ' ');
 
-		if (c < 0x20 || c == 0x7f)
-			return false;
-	}
-	return text.n > 0 && text.n <= ARGUMENT_MAX;
+	return space < line.n ? span_skip(line, space + 1) : line;
+}
+
+/* A server may say anything, also what it was just told. */
+static struct span
+shown(const struct logon *l, struct span text)
+{
+	if (sasl_repeats(text, l->secret) || sasl_repeats(text, l->before) ||
+			sasl_repeats(text, proof(l)))
+		return SPAN("(it repeats the secret)");
+	return span_first(text, AUTH_WORDS_MAX);
+}
+
+static void
+note(char out[AUTH_WORDS_MAX + 1], struct span text)
+{
+	size_t n = text.n < AUTH_WORDS_MAX ? text.n : AUTH_WORDS_MAX;
+
+	if (n > 0)
+		memcpy(out, text.p, n);
+	out[n] = '\0';
 }
 
 /* RFC 2449 section 8.1, RFC 3206: what a refusal is about. */
-static bool
-refused(struct pop_session *s, struct span text)
+static void
+refused(struct logon *l, struct span text)
 {
+	l->event = 4003;
 	if (span_starts_nocase(text, SPAN("[IN-USE]")) ||
 			span_starts_nocase(text, SPAN("[LOGIN-DELAY]")))
-		return pop_refused(s, 4004, text);
-	if (span_starts_nocase(text, SPAN("[SYS/TEMP]")))
-		return pop_refused(s, 4002, text);
-	return pop_refused(s, 4003, text);
+		l->event = 4004;
+	else if (span_starts_nocase(text, SPAN("[SYS/TEMP]")))
+		l->event = 4002;
+	note(l->said, shown(l, text));
 }
 
-static struct span
-response(const struct pop_session *s)
-{
-	return span_trim(span_of(s->pop->pop3_response));
-}
-
+/* "+" and what stands behind it (RFC 5034 section 4). */
 static bool
-user_pass(struct pop_session *s, const char *user, const char *password)
+asks(struct logon *l, struct span line)
 {
-	int rc = mailpop3_user(s->pop, user);
+	const struct pop_wire *w = &l->s->wire;
 
-	if (rc == MAILPOP3_NO_ERROR)
-		rc = mailpop3_pass(s->pop, password);
-	/* libetpan leaves the command in its buffer. */
-	secret_wipe(s->wire.stream->write_buffer, s->wire.stream->buffer_max_size);
-	switch (rc) {
-	case MAILPOP3_NO_ERROR:
-		return true;
-	case MAILPOP3_ERROR_BAD_USER:
-	case MAILPOP3_ERROR_BAD_PASSWORD:
-		if (s->low.greedy || dial_why(s->low.dial) != DIAL_OK)
-			return pop_lost(s);
-		return refused(s, response(s));
-	default:
-		return pop_lost(s);
-	}
+	if (!span_starts(line, SPAN("+")) || (line.n > 1 && line.p[1] != ' ') ||
+			w->cut || span_find(line, '\0') < line.n ||
+			(w->bare && w->framed && !w->lenient))
+		return false;
+	l->challenge = span_trim(span_skip(line, 1));
+	return true;
 }
 
-/* Sends line and, when the server asks for it, what follows (RFC 5034). */
-static bool
-auth_exchange(struct pop_session *s, const char *line, const char *follows)
+/* For `accounts show --session`; status lines are noted as they come elsewhere. */
+static void
+note_answer(struct logon *l, const char *what, struct span text)
+{
+	AUTO(buf_done) struct buf line = BUF_MAX(AUTH_REFUSAL_SIZE);
+
+	if (buf_addf(&line, "%s%s" SPAN_FMT, what, *what ? " " : "",
+			    SPAN_ARG(shown(l, text))))
+		ring_add(&l->s->poll->ring, clock_mono_ms(), "S", buf_span(&line));
+}
+
+static enum answer
+answer(struct logon *l)
 {
 	struct span text;
+	enum pop_answer is;
 
-	if (!pop_command(s, line) || !pop_flush(s))
-		return false;
-	if (follows) {
-		if (!pop_line(&s->wire, &text))
-			return pop_lost(s);
-		if (span_starts(text, SPAN("-ERR")))
-			return refused(s, span_trim(span_skip(text, 4)));
-		if (!span_starts(text, SPAN("+")) || span_starts(text, SPAN("+OK")))
-			return pop_odd(s, text);
-		if (!pop_command(s, follows) || !pop_flush(s))
-			return false;
-	}
-	switch (pop_status(&s->wire, &text)) {
+	l->s->wire.ring = NULL;
+	is = pop_status(&l->s->wire, &text);
+	l->s->wire.ring = &l->s->poll->ring;
+	switch (is) {
 	case POP_OK:
-		return true;
+		note_answer(l, "+OK", text);
+		return ANSWER_IN;
 	case POP_ERR:
-		return refused(s, text);
+		note_answer(l, "-ERR", text);
+		refused(l, text);
+		return ANSWER_REFUSED;
 	case POP_ODD:
-		return pop_odd(s, text);
+		note_answer(l, "", text);
+		if (asks(l, text))
+			return ANSWER_MORE;
+		(void)pop_odd(l->s, shown(l, text));
+		return ANSWER_ENDED;
 	case POP_LOST:
 		break;
 	}
-	return pop_lost(s);
+	(void)pop_lost(l->s);
+	return ANSWER_ENDED;
 }
 
-static bool
-auth_plain(struct pop_session *s, struct span user, struct span password)
+void
+auth_refusal(const struct logon *l, char out[AUTH_REFUSAL_SIZE])
 {
-	struct buf plain = BUF_MAX(2 + 2 * ARGUMENT_MAX), line = BUF_MAX(BASE64_MAX);
-	const char *whole = NULL;
-	bool ok = buf_addc(&plain, '\0') && buf_add(&plain, user) &&
-			buf_addc(&plain, '\0') && buf_add(&plain, password) &&
-			buf_add(&line, SPAN("AUTH PLAIN ")) &&
-			enc_base64(&line, buf_span(&plain)) &&
-			buf_add(&line, SPAN("\r\n")) && (whole = buf_cstr(&line));
-
-	/* The initial response has to fit the longest command (RFC 5034 section 4). */
-	if (!ok)
-		(void)pop_fail(s, 4003, "user name and password are too long");
-	else if (line.n <= COMMAND_MAX)
-		ok = auth_exchange(s, whole, NULL);
-	else
-		ok = auth_exchange(s, "AUTH PLAIN\r\n", whole + strlen("AUTH PLAIN "));
-	secret_wipe(s->wire.stream->write_buffer, s->wire.stream->buffer_max_size);
-	secret_done(&plain);
-	secret_done(&line);
-	return ok;
-}
-
-static bool
-with_password(struct pop_session *s, struct buf *password)
-{
-	const struct conf_account *a = s->poll->account;
-	const char *text = buf_cstr(password);
-	bool tls = dial_is_tls(s->low.dial);
-	bool plain = a->auth == CONF_AUTH_PLAIN ||
-			(a->auth == CONF_AUTH_AUTO && s->caps.sasl_plain &&
-					(tls || (s->caps.heard && !s->caps.user)));
-
-	if (a->auth != CONF_AUTH_AUTO && a->auth != CONF_AUTH_PLAIN &&
-			a->auth != CONF_AUTH_USER)
-		return pop_fail(s, 4003, "this auth method is not there yet");
-	if (!text || !pop_argument_ok(span_of(a->user)) ||
-			!pop_argument_ok(buf_span(password)))
-		return pop_fail(s, 4003,
-				"user name or password is empty, longer than %d octets or "
-				"holds a control character",
-				ARGUMENT_MAX);
-	if (a->tls != CONF_TLS_NONE && !tls)
-		return pop_fail(s, 8003, "no TLS, so no password was sent");
-	return plain ? auth_plain(s, span_of(a->user), buf_span(password))
-		     : user_pass(s, a->user, text);
+	(void)snprintf(out, AUTH_REFUSAL_SIZE, "-ERR %s%s%s", l->said,
+			*l->reason ? "; its reason: " : "", l->reason);
 }
 
 bool
-pop_logon(struct pop_session *s)
+auth_settled(struct logon *l, enum answer a)
 {
-	struct buf password = BUF_MAX(64 * 1024);
-	struct err err = { 0 };
-	bool ok = secret_read(&s->poll->account->password, &password, &err);
+	char words[AUTH_REFUSAL_SIZE];
 
-	if (ok)
-		ok = with_password(s, &password);
-	else
-		(void)pop_fail(s, 4003, "the password cannot be read: %s", err.text);
-	secret_done(&password);
+	if (a == ANSWER_REFUSED) {
+		auth_refusal(l, words);
+		(void)pop_fail(l->s, l->event, "%s", words);
+	}
+	if (a == ANSWER_IN)
+		l->s->logged_on = l->how;
+	return a == ANSWER_IN;
+}
+
+/* ---- what we say ---- */
+
+bool
+pop_flush_secret(struct pop_session *s)
+{
+	bool ok = pop_flush(s);
+
+	secret_wipe(s->wire.stream->write_buffer, s->wire.stream->buffer_max_size);
 	return ok;
+}
+
+static enum answer
+ended(struct logon *l, int event, const char *words)
+{
+	(void)pop_fail(l->s, event, "%s: %s", sasl_name(l->how), words);
+	return ANSWER_ENDED;
+}
+
+/* Sends l->line, and its end. */
+static enum answer
+say(struct logon *l)
+{
+	const char *text = buf_add(&l->line, SPAN("\r\n")) ? buf_cstr(&l->line) : NULL;
+
+	if (!text)
+		return ended(l, 4003, "user name and secret are too long");
+	l->told = true;
+	if (!pop_command(l->s, text) || !pop_flush_secret(l->s))
+		return ANSWER_ENDED;
+	return answer(l);
+}
+
+/* "AUTH NAME": the server is to ask for the rest. */
+static enum answer
+begin(struct logon *l)
+{
+	buf_clear(&l->line);
+	if (!pop_command(l->s, "AUTH ") || !pop_command(l->s, sasl_name(l->how)) ||
+			!pop_command(l->s, "\r\n") || !pop_flush(l->s))
+		return ANSWER_ENDED;
+
+	enum answer a = answer(l);
+	if (a == ANSWER_IN)
+		return ended(l, 4005, "the server says +OK before anything was proved");
+	return a;
+}
+
+/* Answers the server's "+" with l->line. */
+static enum answer
+last(struct logon *l, bool built)
+{
+	enum answer a = built ? say(l) : ended(l, 4003, "out of room");
+
+	if (a == ANSWER_MORE)
+		return ended(l, 4005, "the server asks for more than there is to say");
+	return a;
+}
+
+static struct span
+user_name(const struct logon *l)
+{
+	return span_of(l->s->poll->account->user);
+}
+
+/* ---- the mechanisms ---- */
+
+/* The initial response has to fit the longest command (RFC 5034 section 4). */
+static enum answer
+by_plain(struct logon *l)
+{
+	const struct span command = SPAN("AUTH PLAIN ");
+
+	if (!buf_add(&l->line, command) ||
+			!sasl_plain(user_name(l), l->secret, &l->line))
+		return ended(l, 4003, "user name and password are too long");
+	if (l->line.n + 2 <= COMMAND_MAX)
+		return last(l, true);
+
+	enum answer a = begin(l);
+	return a == ANSWER_MORE ? last(l, sasl_plain(user_name(l), l->secret, &l->line))
+				: a;
+}
+
+static enum answer
+by_login(struct logon *l)
+{
+	enum answer a = begin(l);
+
+	if (a != ANSWER_MORE)
+		return a;
+	if (!enc_base64(&l->line, user_name(l)))
+		return ended(l, 4003, "the user name is too long");
+	a = say(l);
+	if (a == ANSWER_IN)
+		return ended(l, 4005, "the server says +OK before anything was proved");
+	if (a != ANSWER_MORE)
+		return a;
+	buf_clear(&l->line);
+	return last(l, enc_base64(&l->line, l->secret));
+}
+
+static enum answer
+by_cram_md5(struct logon *l)
+{
+	enum answer a = begin(l);
+
+	if (a != ANSWER_MORE)
+		return a;
+	if (!sasl_cram_md5(user_name(l), l->secret, l->challenge, &l->line))
+		return ended(l, 4005, "the server's challenge cannot be answered");
+	return last(l, true);
+}
+
+/* Only the timestamp of this very channel will do: what came before STLS is
+ * forgotten, since anybody may have written it. */
+static enum answer
+by_apop(struct logon *l)
+{
+	struct span timestamp = span_of(l->s->pop->pop3_timestamp);
+	char digest[DIGEST_MD5_HEX_SIZE];
+
+	if (timestamp.n == 0 && l->s->poll->account->tls == CONF_TLS_STARTTLS)
+		return ended(l, 4003,
+				"not with tls: starttls, where the greeting comes in clear");
+	if (!sasl_timestamp_ok(timestamp))
+		return ended(l, 4003,
+				"the greeting holds no timestamp that may be used");
+	if (!sasl_apop(timestamp, l->secret, digest))
+		return ended(l, 4003, "this machine has no MD5");
+	return last(l,
+			buf_addf(&l->line, "APOP %s %s", l->s->poll->account->user,
+					digest));
+}
+
+/* The server's reason, which it sends as one more challenge. */
+static void
+note_reason(struct logon *l)
+{
+	AUTO(buf_done) struct buf reason = BUF_MAX(WIRE_LINE);
+
+	if (l->challenge.n == 0 || !dec_base64(&reason, l->challenge))
+		return;
+	note(l->reason, shown(l, span_trim(buf_span(&reason))));
+}
+
+/* Two steps always: a token does not fit a command. A refusal comes as a challenge
+ * that wants an answer before -ERR (RFC 7628 section 3.2.3). */
+static enum answer
+by_token(struct logon *l)
+{
+	const struct conf_account *a = l->s->poll->account;
+	struct sasl_user user = { span_of(a->user), a->server.name, a->server.port };
+	bool bearer = l->how == CONF_AUTH_OAUTHBEARER;
+
+	l->reason[0] = '\0';
+
+	enum answer is = begin(l);
+	if (is != ANSWER_MORE)
+		return is;
+	if (!(bearer ? sasl_oauthbearer(&user, l->secret, &l->line)
+		     : sasl_xoauth2(&user, l->secret, &l->line)))
+		return ended(l, 4003, "user name and token are too long");
+	is = say(l);
+	for (unsigned n = 0; is == ANSWER_MORE; n++) {
+		if (n == CONTINUATIONS_MAX)
+			return ended(l, 4005, "the server asks without end");
+		note_reason(l);
+		if (!pop_command(l->s, bearer ? "AQ==\r\n" : "\r\n") ||
+				!pop_flush(l->s))
+			return ANSWER_ENDED;
+		is = answer(l);
+	}
+	return is;
+}
+
+/* ---- USER and PASS ---- */
+
+static bool
+queue(struct pop_session *s, const char *command, struct span argument)
+{
+	mailstream *to = s->wire.stream;
+
+	return pop_command(s, command) &&
+			(mailstream_write(to, argument.p, argument.n) ==
+							(ssize_t)argument.n ||
+					pop_lost(s)) &&
+			pop_command(s, "\r\n");
+}
+
+bool
+pop_user_pass_write(struct pop_session *s, struct span password)
+{
+	return pop_secret_welcome(s) && pop_arguments_ok(s, password) &&
+			queue(s, "USER ", span_of(s->poll->account->user)) &&
+			queue(s, "PASS ", password);
+}
+
+bool
+pop_user_pass_read(struct pop_session *s, struct span password)
+{
+	struct logon l = { .s = s, .how = CONF_AUTH_USER, .secret = password };
+	enum answer a = answer(&l);
+
+	return auth_settled(&l, a == ANSWER_MORE ? ended(&l, 4005, "\"+\"") : a);
+}
+
+/* One after the other: a server that refuses the name gets no password. */
+static enum answer
+by_user_pass(struct logon *l)
+{
+	struct pop_session *s = l->s;
+	enum answer a = ANSWER_ENDED;
+
+	if (queue(s, "USER ", user_name(l)) && pop_flush(s))
+		a = answer(l);
+	if (a != ANSWER_IN)
+		return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
+	if (!queue(s, "PASS ", l->secret) || !pop_flush_secret(s))
+		return ANSWER_ENDED;
+	a = answer(l);
+	return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
+}
+
+enum answer
+auth_prove(struct logon *l)
+{
+	enum answer a = ANSWER_ENDED;
+
+	l->line = BUF_MAX(SASL_RESPONSE_MAX);
+	sasl_room(&l->line);
+	switch (l->how) {
+	case CONF_AUTH_AUTO:
+		break;
+	case CONF_AUTH_USER:
+		a = by_user_pass(l);
+		break;
+	case CONF_AUTH_PLAIN:
+		a = by_plain(l);
+		break;
+	case CONF_AUTH_LOGIN:
+		a = by_login(l);
+		break;
+	case CONF_AUTH_CRAM_MD5:
+		a = by_cram_md5(l);
+		break;
+	case CONF_AUTH_APOP:
+		a = by_apop(l);
+		break;
+	case CONF_AUTH_XOAUTH2:
+	case CONF_AUTH_OAUTHBEARER:
+		a = by_token(l);
+		break;
+	}
+	secret_done(&l->line);
+	return a;
 }

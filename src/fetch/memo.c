@@ -90,6 +90,8 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
 			put_number(out, "check", m->check) &&
 			put_number(out, "proven", m->proven) &&
+			put_number(out, "heard", (uint64_t)m->heard_ms) &&
+			put_number(out, "delay", m->login_delay_s) &&
 			put_number(out, "caps", m->caps) &&
 			put_number(out, "held", m->held);
 	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
@@ -150,6 +152,10 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("proven")))
 			m->proven = get_number(&line, 1);
+		else if (span_eq(key, SPAN("heard")))
+			m->heard_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("delay")))
+			m->login_delay_s = get_number(&line, UINT32_MAX);
 		else if (span_eq(key, SPAN("caps")))
 			m->caps = (unsigned)get_number(&line, 0xff);
 		else if (span_eq(key, SPAN("held")))

@@ -45,7 +45,9 @@ struct fetch_memo {
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
 	bool proven; /* a session with these went well, and `caps` are its */
+	int64_t heard_ms; /* wall: when CAPA was heard last */
 	unsigned caps; /* enum memo_caps */
+	uint64_t login_delay_s; /* from CAPA */
 	bool held; /* 4009 was logged */
 	bool loaded; /* what the store has was read */
 	uint64_t kept; /* digest of what the store has */

@@ -5,6 +5,7 @@
 #include "postern/clock.h"
 #include "postern/log.h"
 #include "postern/num.h"
+#include "sasl.h"
 #include "session.h"
 
 enum {
@@ -36,11 +37,14 @@ log_tls(struct pop_session *s)
 static bool
 tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
 {
-	bool pinned = s->poll->account->tls_pin && !s->poll->account->tls_ca;
-	int event = why != DIAL_CERTIFICATE ? 8002 : pinned ? 8005 : 8004;
+	int event = 4002;
 
-	if (why != DIAL_CERTIFICATE && why != DIAL_TLS)
-		event = 4002;
+	if (why == DIAL_PIN)
+		event = 8005;
+	else if (why == DIAL_CERTIFICATE)
+		event = 8004;
+	else if (why == DIAL_TLS)
+		event = 8002;
 	return pop_fail(s, event, "%s", err->text);
 }
 
@@ -106,6 +110,18 @@ connect_server(struct pop_session *s)
 }
 
 static void
+read_mechanisms(struct pop_caps *caps, struct span names)
+{
+	struct span word;
+	enum conf_auth how;
+
+	caps->sasl_said = true;
+	while ((word = span_word(&names)).n > 0)
+		if (sasl_mechanism(word, &how))
+			caps->sasl |= 1u << how;
+}
+
+static void
 read_capability(struct pop_caps *caps, struct span line)
 {
 	struct span word = span_word(&line);
@@ -123,9 +139,7 @@ read_capability(struct pop_caps *caps, struct span line)
 	else if (span_eq_nocase(word, SPAN("LOGIN-DELAY")))
 		(void)num_u64(span_word(&line), LOGIN_DELAY_MAX, &caps->login_delay_s);
 	else if (span_eq_nocase(word, SPAN("SASL")))
-		while ((word = span_word(&line)).n > 0)
-			if (span_eq_nocase(word, SPAN("PLAIN")))
-				caps->sasl_plain = true;
+		read_mechanisms(caps, line);
 }
 
 static bool
@@ -165,7 +179,7 @@ ask_capabilities(struct pop_session *s)
 }
 
 static bool
-start_tls(struct pop_session *s)
+start_tls(struct pop_session *s, bool fast)
 {
 	const struct conf_account *a = s->poll->account;
 	struct err err = { 0 };
@@ -190,16 +204,13 @@ start_tls(struct pop_session *s)
 	s->pop->pop3_timestamp = NULL;
 	s->wire.framed = false;
 	log_tls(s);
-	return ask_capabilities(s);
+	return fast || ask_capabilities(s);
 }
 
+/* With everything asked that a server can tell. */
 static bool
-log_on(struct pop_session *s)
+log_on_slowly(struct pop_session *s)
 {
-	if (!ask_capabilities(s))
-		return false;
-	if (s->poll->account->tls == CONF_TLS_STARTTLS && !start_tls(s))
-		return false;
 	s->stage = POP_AT_LOGON;
 	s->low.quota = LOGON_QUOTA;
 	pop_sync(&s->wire);
@@ -215,10 +226,34 @@ log_on(struct pop_session *s)
 			return false;
 		s->caps.heard = true;
 		s->caps.uidl |= before.uidl;
+		s->caps.top |= before.top;
+		s->caps.user |= before.user;
 	}
+	return true;
+}
+
+static bool
+log_on(struct pop_session *s)
+{
+	bool fast = pop_fast(s), changed = false, ok;
+
+	if (!fast && !ask_capabilities(s))
+		return false;
+	if (s->poll->account->tls == CONF_TLS_STARTTLS && !start_tls(s, fast))
+		return false;
+	if (fast) {
+		pop_fast_caps(s);
+		s->stage = POP_AT_LOGON;
+		ok = pop_fast_logon(s, &changed);
+		if (!ok || !changed)
+			return ok;
+		if (!ask_capabilities(s))
+			return false;
+	}
+	ok = log_on_slowly(s);
 	if (clock_wall_ms() < s->poll->memo->alone_until_ms)
 		s->caps.pipelining = false;
-	return true;
+	return ok;
 }
 
 bool

@@ -18,8 +18,9 @@ enum {
 struct window {
 	struct pop_session *s;
 	const char *verb;
+	bool quits; /* nothing will be said behind it: QUIT goes with the last command */
 	bool retrieves; /* counts octets, and stops when the poll is to end */
-	const size_t *order; /* places in the listing */
+	const uint32_t *order; /* places in the listing */
 	size_t n, sent, done;
 	uint64_t octets; /* expected for what is under way */
 };
@@ -55,14 +56,27 @@ send_more(struct window *w)
 		char line[32];
 
 		(void)snprintf(line, sizeof(line), "%s %zu\r\n", w->verb,
-				w->order[w->sent] + 1);
+				(size_t)w->order[w->sent] + 1);
 		if (!pop_command(w->s, line))
 			return false;
 		w->octets += w->retrieves ? octets_of(w, w->sent) : 0;
 		w->sent++;
 		sent = true;
 	}
+	if (sent && w->sent == w->n && w->quits && w->s->caps.pipelining &&
+			!pop_say_quit(w->s))
+		return false;
 	return !sent || pop_flush(w->s);
+}
+
+/* Certain beforehand that no message will be deleted, whatever comes? */
+static bool
+deletes_nothing(const struct pop_session *s)
+{
+	return s->poll->account->keep_s != 0 && s->plan.delete == 0 &&
+			s->plan.verify == 0 && s->plan.notice == 0 &&
+			s->listing.unnamed == 0 &&
+			clock_wall_ms() >= s->poll->memo->alone_until_ms;
 }
 
 /* Its answers do not match our commands: it is asked one by one for a day. */
@@ -131,15 +145,20 @@ retrieve_window(struct window *w)
 bool
 pop_retrieve(struct pop_session *s)
 {
-	size_t n = s->listing.n, *order = calloc(n + 1, sizeof(*order));
-	struct window w = { .s = s, .verb = "RETR", .retrieves = true, .order = order };
+	size_t n = s->listing.n;
+	uint32_t *order = calloc(n + 1, sizeof(*order));
+	struct window w = { .s = s,
+		.verb = "RETR",
+		.retrieves = true,
+		.order = order,
+		.quits = deletes_nothing(s) };
 
 	if (!order)
 		abort();
 	for (size_t i = 0; i < n; i++)
 		if (s->messages[i].fate == POP_RETRIEVE ||
 				s->messages[i].fate == POP_VERIFY)
-			order[w.n++] = i;
+			order[w.n++] = (uint32_t)i;
 	s->stage = POP_AT_RETR;
 	s->low.waiting = while_waiting;
 	s->low.host = s;
@@ -160,8 +179,8 @@ pop_retrieve(struct pop_session *s)
 bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 {
-	size_t *order = calloc(s->listing.n + 1, sizeof(*order));
-	struct window w = { .s = s, .verb = "DELE", .order = order };
+	uint32_t *order = calloc(s->listing.n + 1, sizeof(*order));
+	struct window w = { .s = s, .verb = "DELE", .order = order, .quits = true };
 	struct span text;
 
 	*deleted = calloc(s->listing.n + 1, sizeof(**deleted));
@@ -169,7 +188,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
 		if (s->messages[i].durable)
-			order[w.n++] = i;
+			order[w.n++] = (uint32_t)i;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");
 

@@ -98,8 +98,9 @@ pop_command(struct pop_session *s, const char *text)
 {
 	size_t n = strlen(text);
 
-	ring_add(&s->poll->ring, clock_mono_ms(), "C",
-			shown(span_trim((struct span){ text, n })));
+	if (n > 2) /* not the end of a line that came in parts */
+		ring_add(&s->poll->ring, clock_mono_ms(), "C",
+				shown(span_trim((struct span){ text, n })));
 	return mailstream_write(s->wire.stream, text, n) == (ssize_t)n || pop_lost(s);
 }
 
@@ -168,23 +169,29 @@ read_uidl(struct pop_session *s)
 	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
 }
 
+/* LIST, and UIDL unless LIST shows that there is nothing to be named. */
+static bool
+ask_listing(struct pop_session *s)
+{
+	if (s->listing_asked)
+		return read_list(s) && read_uidl(s);
+	if (!pop_command(s, "LIST\r\n"))
+		return false;
+	if (s->caps.pipelining)
+		return pop_command(s, "UIDL\r\n") && pop_flush(s) && read_list(s) &&
+				read_uidl(s);
+	if (!pop_flush(s) || !read_list(s))
+		return false;
+	return s->listing.n == 0 ||
+			(pop_command(s, "UIDL\r\n") && pop_flush(s) && read_uidl(s));
+}
+
 static bool
 read_listing(struct pop_session *s)
 {
 	s->stage = POP_AT_LIST;
 	s->low.quota = 3 * (uint64_t)LISTING_BYTES;
-	if (!pop_command(s, "LIST\r\n"))
-		return false;
-	if (s->caps.pipelining) {
-		if (!pop_command(s, "UIDL\r\n") || !pop_flush(s) || !read_list(s))
-			return false;
-	} else {
-		if (!pop_flush(s) || !read_list(s))
-			return false;
-		if (s->listing.n > 0 && (!pop_command(s, "UIDL\r\n") || !pop_flush(s)))
-			return false;
-	}
-	if ((s->caps.pipelining || s->listing.n > 0) && !read_uidl(s))
+	if (!ask_listing(s))
 		return false;
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");
@@ -382,6 +389,17 @@ confirmed(struct pop_session *s, const size_t *deleted, size_t n)
 	}
 }
 
+/* Sends QUIT, unless it went out behind the last command already. */
+bool
+pop_say_quit(struct pop_session *s)
+{
+	if (s->quit_sent)
+		return true;
+	crash_point("fetch: before QUIT");
+	s->quit_sent = pop_command(s, "QUIT\r\n");
+	return s->quit_sent;
+}
+
 /* The server applies deletions here and nowhere else (RFC 1939 section 6). */
 static bool
 quit(struct pop_session *s, const size_t *deleted, size_t n)
@@ -389,18 +407,18 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 	struct span text;
 	enum pop_answer answer = POP_LOST;
 
-	crash_point("fetch: before QUIT");
 	s->stage = POP_AT_QUIT;
 	s->low.quota = QUIT_QUOTA;
-	if (pop_command(s, "QUIT\r\n") && pop_flush(s))
-		answer = pop_status(&s->wire, &text);
-	if (answer == POP_OK) {
-		if (n > 0)
-			confirmed(s, deleted, n);
+	bool said = pop_say_quit(s) && pop_flush(s);
+	if (n == 0) {
+		/* Nothing is at stake, so its answer is not waited for. */
+		s->err = (struct err){ 0 };
 		return true;
 	}
-	if (n == 0) {
-		s->err = (struct err){ 0 }; /* nothing was at stake */
+	if (said)
+		answer = pop_status(&s->wire, &text);
+	if (answer == POP_OK) {
+		confirmed(s, deleted, n);
 		return true;
 	}
 	unconfirmed(s, n);
@@ -474,7 +492,9 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	s->out = BUF_MAX(SUBMIT_BATCH);
 
 	bool ok = run(s, more) && s->err.event == 0;
-	if (!ok) {
+	if (ok) {
+		pop_fast_remember(s);
+	} else {
 		p->result.error = s->err;
 		p->stage = pop_stage_name(s->stage);
 	}

@@ -31,8 +31,10 @@ enum pop_stage {
 
 struct pop_caps {
 	bool heard; /* CAPA was answered */
-	bool pipelining, uidl, top, stls, user, sasl_plain;
 	uint64_t login_delay_s; /* 0: not named */
+	bool pipelining, uidl, top, stls, user;
+	bool sasl_said; /* it told which mechanisms it has: */
+	unsigned sasl; /* 1u << enum conf_auth */
 };
 
 struct pop_session {
@@ -42,6 +44,7 @@ struct pop_session {
 	struct pop_wire wire;
 	enum pop_stage stage;
 	struct pop_caps caps;
+	enum conf_auth logged_on; /* how; CONF_AUTH_AUTO: not yet */
 	char ip[NET_TEXT_SIZE];
 	struct pop_listing listing;
 	struct pop_message *messages; /* listing.n of them */
@@ -50,6 +53,9 @@ struct pop_session {
 	struct pop_plan plan;
 	struct fetch_submit *submit; /* NULL until the first message */
 	bool relay_down; /* it puts mail off: collect no more */
+	bool listing_asked; /* LIST and UIDL are under way */
+	bool quit_sent; /* QUIT is under way, behind what was asked last */
+	unsigned check; /* pop_check of what we logged on with; 0: by no password */
 	bool again; /* ended early for one message's sake: the next session goes on */
 	struct fetch_flight *current; /* whose body is being handed over */
 	struct buf head, out; /* of the message being read */
@@ -74,15 +80,44 @@ bool pop_refused(struct pop_session *s, int event, struct span text);
 const char *pop_stage_name(enum pop_stage stage);
 bool pop_command(struct pop_session *s, const char *text);
 bool pop_flush(struct pop_session *s);
+/* QUIT, into the flight that is being gathered; once. */
+bool pop_say_quit(struct pop_session *s);
 /* Something was achieved: the session's deadline begins anew. */
 void pop_progress(struct pop_session *s);
 
+/* fast.c: the last session with these credentials went well, on a server that pipelines. */
+bool pop_fast(const struct pop_session *s);
+/* Takes the capabilities from memory, where nothing of this server was heard yet. */
+void pop_fast_caps(struct pop_session *s);
+/* USER, PASS, LIST and UIDL in one flight; logged on afterwards, with the answers to
+ * LIST and UIDL still to be read (s->listing_asked). *changed: the password is another one
+ * now, nothing was said. */
+bool pop_fast_logon(struct pop_session *s, bool *changed);
+/* What a good session leaves for the next one. */
+void pop_fast_remember(struct pop_session *s);
+/* Digest of server, user and password; 16 bits, see memo.h. Never 0. */
+unsigned pop_check(const struct pop_session *s, struct span password);
 /* open.c: connects, greets, starts TLS, logs on. */
 bool pop_open(struct pop_session *s);
-/* auth.c: from AUTHORIZATION to TRANSACTION. */
+/* logon.c: from AUTHORIZATION to TRANSACTION, by the mechanism that is configured
+ * or, with auth: auto, by the first of its order that the server offers. */
 bool pop_logon(struct pop_session *s);
+/* The account's password, as its source gives it now; wiped by secret_done. */
+bool pop_password(struct pop_session *s, struct buf *out);
+/* May a secret be said on this connection, and can these words be said at all?
+ * False is the end of the session. */
+bool pop_secret_welcome(struct pop_session *s);
+bool pop_arguments_ok(struct pop_session *s, struct span password);
 /* May this text be sent as an argument (P12)? */
 bool pop_argument_ok(struct span text);
+/* auth.c: queues USER and PASS without sending them; false where a secret is not
+ * welcome or these cannot be said. The caller sends them by pop_flush_secret. */
+bool pop_user_pass_write(struct pop_session *s, struct span password);
+/* Reads the answer to one of the two. A refusal is noted as 4002, 4003 or 4004 by
+ * what it is about. Once PASS was answered s->logged_on is CONF_AUTH_USER. */
+bool pop_user_pass_read(struct pop_session *s, struct span password);
+/* pop_flush, and wipes what libetpan's buffer held. */
+bool pop_flush_secret(struct pop_session *s);
 /* retrieve.c */
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);

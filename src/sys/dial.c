@@ -44,6 +44,7 @@ static const char *const end_names[] = {
 	[DIAL_DEADLINE] = "took too long",
 	[DIAL_CANCELLED] = "cancelled",
 	[DIAL_CERTIFICATE] = "certificate not accepted",
+	[DIAL_PIN] = "key is not the pinned one",
 	[DIAL_TLS] = "TLS failed",
 	[DIAL_SYSTEM] = "system error",
 };
@@ -125,7 +126,9 @@ dial_tls_ended(struct dial *d, enum tls_step step)
 	case TLS_CUT:
 		return dial_end(d, DIAL_RESET, tls_io_words(d->tls));
 	case TLS_CERT:
-		return dial_end(d, DIAL_CERTIFICATE, tls_io_words(d->tls));
+		return dial_end(d,
+				tls_io_pin_failed(d->tls) ? DIAL_PIN : DIAL_CERTIFICATE,
+				tls_io_words(d->tls));
 	case TLS_OK:
 	case TLS_WANT_READ:
 	case TLS_WANT_WRITE:

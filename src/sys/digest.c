@@ -8,6 +8,8 @@
 
 #include "postern/must.h"
 
+enum { MD5_SIZE = 16 };
+
 struct digest {
 	EVP_MD_CTX *ctx;
 };
@@ -91,16 +93,66 @@ digest_hmac(struct span key, struct span bytes, uint8_t out[DIGEST_SIZE])
 	MUST(n == DIGEST_SIZE);
 }
 
-void
-digest_hex(const uint8_t in[DIGEST_SIZE], char out[DIGEST_HEX_SIZE])
+static void
+hex(const uint8_t *in, size_t n, char *out)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (size_t i = 0; i < DIGEST_SIZE; i++) {
-		out[2 * i] = digits[in[i] >> 4];
-		out[2 * i + 1] = digits[in[i] & 15];
+	for (size_t i = 0; i < n; i++) {
+		*out++ = digits[in[i] >> 4];
+		*out++ = digits[in[i] & 15];
 	}
-	out[(size_t)2 * DIGEST_SIZE] = '\0';
+	*out = '\0';
+}
+
+void
+digest_hex(const uint8_t in[DIGEST_SIZE], char out[DIGEST_HEX_SIZE])
+{
+	hex(in, DIGEST_SIZE, out);
+}
+
+/* Not kept: a logon needs it once. */
+static EVP_MD *
+md5(void)
+{
+	return EVP_MD_fetch(NULL, "MD5", NULL);
+}
+
+bool
+digest_md5_hex(const struct span *parts, size_t n, char out[DIGEST_MD5_HEX_SIZE])
+{
+	uint8_t sum[MD5_SIZE];
+	EVP_MD *md = md5();
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok = md && ctx && EVP_DigestInit_ex2(ctx, md, NULL) == 1;
+
+	for (size_t i = 0; ok && i < n; i++)
+		ok = parts[i].n == 0 ||
+				EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
+	ok = ok && EVP_DigestFinal_ex(ctx, sum, NULL) == 1;
+	if (ok)
+		hex(sum, sizeof(sum), out);
+	EVP_MD_CTX_free(ctx);
+	EVP_MD_free(md);
+	return ok;
+}
+
+bool
+digest_hmac_md5_hex(struct span key, struct span bytes, char out[DIGEST_MD5_HEX_SIZE])
+{
+	uint8_t sum[MD5_SIZE];
+	EVP_MD *md = md5();
+
+	MUST(key.n <= 1u << 16);
+	bool ok = md &&
+			HMAC(md, key.n > 0 ? key.p : "", (int)key.n,
+					(const unsigned char *)(bytes.n > 0 ? bytes.p
+									    : ""),
+					bytes.n, sum, NULL);
+	if (ok)
+		hex(sum, sizeof(sum), out);
+	EVP_MD_free(md);
+	return ok;
 }
 
 bool

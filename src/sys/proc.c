@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,26 +53,28 @@ proc_spawn(const char *const *argv, int out_fd, pid_t *pid)
 	return no;
 }
 
-/* Reads what is there. false: too much of it. */
+/* Reads what is there, which may be a secret. false: too much of it. */
 static bool
 proc_drain(int *fd, struct buf *out)
 {
 	char piece[4096];
+	bool fits = true;
 
-	for (;;) {
+	while (fits) {
 		ssize_t got = read(*fd, piece, sizeof(piece));
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0 && errno == EAGAIN)
-			return true;
+			break;
 		if (got <= 0) {
 			fd_done(fd);
-			return true;
+			break;
 		}
-		if (!buf_add(out, (struct span){ piece, (size_t)got }))
-			return false;
+		fits = buf_add(out, (struct span){ piece, (size_t)got });
 	}
+	explicit_bzero(piece, sizeof(piece));
+	return fits;
 }
 
 /* Until it has ended: true; or a limit was passed: false. */

@@ -390,6 +390,12 @@ tls_io_free(struct tls_io *io)
 	free(io);
 }
 
+bool
+tls_io_pin_failed(const struct tls_io *io)
+{
+	return io->fault == X509_V_ERR_APPLICATION_VERIFICATION;
+}
+
 const char *
 tls_io_words(const struct tls_io *io)
 {

@@ -27,6 +27,8 @@ enum tls_step tls_io_write(struct tls_io *io, const void *p, size_t n, size_t *p
 bool tls_io_pending(const struct tls_io *io);
 void tls_io_goodbye(struct tls_io *io); /* sends close_notify if it can at once */
 void tls_io_free(struct tls_io *io);
+/* A TLS_CERT was about the pin. */
+bool tls_io_pin_failed(const struct tls_io *io);
 /* Why the last step was TLS_CUT, TLS_CERT or TLS_BAD. */
 const char *tls_io_words(const struct tls_io *io);
 void tls_io_facts(const struct tls_io *io, struct tls_facts *out);

@@ -26,11 +26,11 @@ def missing():
 
 
 class Dovecot:
-    def __init__(self, users, certs=None, lmtp=False):
+    def __init__(self, users, certs=None, lmtp=False, mechanisms="plain"):
         self.dir = net.short_dir("dc-")
         self.users = list(users)
         self.certs = certs
-        self.lmtp = lmtp
+        self.lmtp, self.mechanisms = lmtp, mechanisms
         self.port, self.tls_port, self.lmtp_port = net.free_port(), net.free_port(), net.free_port()
         self.lmtp_socket = self.dir / "lmtp"
         root = os.geteuid() == 0
@@ -70,7 +70,7 @@ listen = 127.0.0.1
 hostname = dovecot.test
 postmaster_address = postmaster@contoso.test
 disable_plaintext_auth = no
-auth_mechanisms = plain
+auth_mechanisms = {self.mechanisms}
 auth_username_format = %Ln
 auth_failure_delay = 0
 first_valid_uid = 1

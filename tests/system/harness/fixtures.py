@@ -8,7 +8,7 @@ import pytest
 
 from . import certs as certs_module
 from . import dovecot as dovecot_module
-from . import net, pop3_server, postfix, postern, smtp_sink
+from . import net, pop3_auth, pop3_server, postfix, postern, smtp_sink
 
 LIMIT = 60  # seconds for one test, unless it has a mark `limit(n)`
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,6 +85,12 @@ def dovecot(closing):
 def pop3(closing):
     """pop3(...): a POP3 server that does what it is told."""
     return lambda **kw: closing(pop3_server.Pop3Server(**kw))
+
+
+@pytest.fixture
+def pop3_sasl(closing):
+    """pop3_sasl(...): the same with AUTH and APOP, and a ledger of proofs."""
+    return lambda **kw: closing(pop3_auth.AuthServer(**kw))
 
 
 @pytest.fixture

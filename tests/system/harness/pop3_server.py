@@ -207,6 +207,8 @@ class Message:
 
 
 class Pop3Server:
+    session = Session
+
     def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING")):
         self.users = users or {"global": "secret"}
         self.boxes = {u: [] for u in self.users}
@@ -247,7 +249,7 @@ class Pop3Server:
 
     def _serve(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        session = Session(self, sock)
+        session = self.session(self, sock)
         self.sessions.append(session.ledger)
         with contextlib.suppress(Cut, OSError, ssl.SSLError):
             session.run()

@@ -43,6 +43,7 @@ has(const char *part)
 
 #define ACCOUNT \
 	"accounts: { a: { type: global, server: s.test, user: u, password: { env: P }, "
+#define PIN "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 #define PERSON \
 	"accounts: { a: { type: user, server: s.test, user: u, password: { env: P }, " \
 	"recipient: a@x.test, "
@@ -148,6 +149,36 @@ everything_has_its_place(void **state)
 	assert_int_equal(c->log.format, CONF_LOG_JSON);
 	assert_int_equal(c->log.level, 3);
 	conf_free(c);
+}
+
+static void
+a_token_stands_for_the_password(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *auth;
+		enum conf_auth want;
+	} rows[] = { { "auto", CONF_AUTH_AUTO }, { "xoauth2", CONF_AUTH_XOAUTH2 },
+		{ "oauthbearer", CONF_AUTH_OAUTHBEARER } };
+
+	for (size_t i = 0; i < 3; i++) {
+		char text[400];
+		(void)snprintf(text, sizeof(text),
+				"accounts: { a: { type: global, server: s.test, user: u, auth: %s, "
+				"tls_pin: '" PIN "; " PIN
+				"', token: { command: [ give, it ] } } }",
+				rows[i].auth);
+		struct conf *c = parse(text);
+		if (!c || faults.n > 0)
+			fail_msg("%s", said());
+		const struct conf_account *a = &c->accounts.p[0];
+		assert_int_equal(a->auth, rows[i].want);
+		assert_int_equal(a->password.kind, SECRET_NONE);
+		assert_int_equal(a->token.kind, SECRET_COMMAND);
+		assert_string_equal(a->token.argv[1], "it");
+		assert_string_equal(a->tls_pin, PIN "; " PIN);
+		conf_free(c);
+	}
 }
 
 static void
@@ -392,15 +423,24 @@ static const struct bad bads[] = {
 	{ PERSON "envelope: auto } }", "\"envelope\" belongs to global accounts" },
 	{ PERSON "unrouted: badmail } }", "\"unrouted\" belongs to global accounts" },
 	{ ACCOUNT "tls: none, tls_ca: x } }", "\"tls_ca\" has no use with tls: none" },
+	{ ACCOUNT "tls: none, tls_pin: '" PIN "' } }",
+			"\"tls_pin\" has no use with tls: none" },
+	{ ACCOUNT "tls_pin: sha256//short } }",
+			"accounts.a.tls_pin: expected sha256//BASE64" },
+	{ ACCOUNT "tls_pin: '" PIN ";" PIN ";x' } }", "expected sha256//BASE64" },
+	{ ACCOUNT "auth: xoauth2 } }",
+			":1:13: error: accounts.a: \"token\" is missing\n" },
+	{ ACCOUNT "auth: oauthbearer } }", "hint: token: { command: [" },
+	{ ACCOUNT "auth: cram-md5, token: { env: T } } }",
+			"accounts.a: \"token\" has no use with this auth" },
+	{ "accounts: { a: { type: global, server: s, user: u, auth: plain } }",
+			"accounts.a: \"password\" is missing\n" },
 	{ ACCOUNT "tls: none } }",
 			"warning: accounts.a: password and mail cross the network unprotected" },
 	{ "accounts:\n  a: { type: user, server: s, user: u, password: { env: P }, recipient: a@x.test }\n"
 	  "  b: { type: user, server: 'S:995', user: u, password: { env: P }, recipient: b@x.test }\n",
 			":3:3: warning: accounts.b is the same mailbox as accounts.a" },
 	/* not yet */
-	{ ACCOUNT "auth: apop } }",
-			"accounts.a.auth: apop is not available yet in this version" },
-	{ ACCOUNT "auth: xoauth2 } }", "xoauth2 is not available yet in this version" },
 	{ ACCOUNT "unrouted: hold } }", "hold is not available yet in this version" },
 	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: jane } }",
 			"an alias is not available yet in this version" },
@@ -559,6 +599,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_has_its_place),
+		cmocka_unit_test(a_token_stands_for_the_password),
 		cmocka_unit_test(presets_are_those_of_the_contract),
 		cmocka_unit_test(empty_sections_and_files_are_fine),
 		cmocka_unit_test(one_file_with_ten_mistakes_names_all_ten),

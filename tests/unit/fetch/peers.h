@@ -17,6 +17,11 @@ struct provider_mail {
 	atomic_bool gone;
 };
 
+/* A line as it comes, and what it gets. */
+struct provider_line {
+	const char *line, *reply;
+};
+
 struct provider {
 	int fd;
 	uint16_t port;
@@ -29,6 +34,10 @@ struct provider {
 			verb; /* a command that begins so gets this reply, "": is cut */
 	_Atomic(const char *) reply;
 	_Atomic(const char *) greeting;
+	_Atomic(const struct provider_line *)
+			script; /* before all else; ends with NULL */
+	pthread_mutex_t lock;
+	struct buf heard; /* every line, each with LF; under the lock */
 	atomic_long cut_at; /* octets after which the connection is cut; < 0: never */
 	atomic_long sent; /* in the last session */
 	atomic_uint sessions, retrieved;
@@ -37,6 +46,8 @@ struct provider {
 
 void provider_open(struct provider *p);
 void provider_put(struct provider *p, const char *uid, struct span data);
+/* Did it get a line that begins so? */
+bool provider_heard(struct provider *p, const char *begin);
 size_t provider_left(const struct provider *p);
 void provider_close(struct provider *p);
 

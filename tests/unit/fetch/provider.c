@@ -102,6 +102,23 @@ begins(const char *line, const char *verb)
 	return strncasecmp(line, verb, strlen(verb)) == 0;
 }
 
+static bool
+scripted(struct talk *t, const char *line)
+{
+	const struct provider_line *l = t->p->script;
+
+	(void)pthread_mutex_lock(&t->p->lock);
+	if (!buf_addf(&t->p->heard, "%s\n", line))
+		abort();
+	(void)pthread_mutex_unlock(&t->p->lock);
+	while (l && l->line && strcmp(l->line, line) != 0)
+		l++;
+	if (!l || !l->line)
+		return false;
+	say(t, l->reply);
+	return true;
+}
+
 static void
 command(struct talk *t, const char *line)
 {
@@ -110,6 +127,8 @@ command(struct talk *t, const char *line)
 
 	const char *verb = p->verb, *reply = p->reply, *caps = p->caps;
 
+	if (scripted(t, line))
+		return;
 	if (verb && begins(line, verb)) {
 		say(t, reply);
 		t->dead = t->dead || reply[0] == '\0';
@@ -206,6 +225,8 @@ provider_open(struct provider *p)
 	p->caps = "UIDL\r\nPIPELINING\r\nUSER\r\n";
 	p->greeting = "+OK ready\r\n";
 	p->cut_at = -1;
+	p->heard = BUF_MAX(16 * 1024 * 1024);
+	(void)pthread_mutex_init(&p->lock, NULL);
 	p->mails = calloc(MAILS_MAX, sizeof(*p->mails));
 	p->fd = socket(AF_INET, SOCK_STREAM, 0);
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -229,6 +250,19 @@ provider_put(struct provider *p, const char *uid, struct span data)
 	p->n++;
 }
 
+bool
+provider_heard(struct provider *p, const char *begin)
+{
+	bool found = false;
+
+	(void)pthread_mutex_lock(&p->lock);
+	struct span rest = buf_span(&p->heard);
+	while (!found && rest.n > 0)
+		found = span_starts(span_until(&rest, '\n'), span_of(begin));
+	(void)pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
 size_t
 provider_left(const struct provider *p)
 {
@@ -248,4 +282,6 @@ provider_close(struct provider *p)
 	for (size_t i = 0; i < p->n; i++)
 		buf_done(&p->mails[i].data);
 	free(p->mails);
+	buf_done(&p->heard);
+	(void)pthread_mutex_destroy(&p->lock);
 }

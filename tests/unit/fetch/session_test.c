@@ -431,20 +431,32 @@ test_kept_messages_stay_and_come_once(void **state)
 	assert_int_equal(provider_left(&w->provider), 3);
 }
 
-/* What is out of step ends without QUIT: nothing may be deleted by it. */
+/* What is out of step is not believed, whatever the server did of it: what it deleted
+ * is here, what is left is deleted by the next session without being asked for again. */
 static void
 test_nonsense_to_dele(void **state)
 {
 	struct world *w = *state;
 
-	put_some(w, 3);
-	w->provider.verb = "DELE 2";
-	w->provider.reply = "what?\r\n";
-	struct fetch_result r = poll_once(w);
-	assert_int_equal(r.error.event, 4005);
-	assert_int_equal(r.deleted, 0);
-	assert_int_equal(provider_left(&w->provider), 3);
-	assert_true(logged(w, "event=4015"));
+	for (int pipelining = 0; pipelining < 2; pipelining++) {
+		w->provider.caps = pipelining ? "UIDL\r\nPIPELINING\r\nUSER\r\n"
+					      : "UIDL\r\nUSER\r\n";
+		put_some(w, 3);
+		w->provider.verb = "DELE 2";
+		w->provider.reply = "what?\r\n";
+		struct fetch_result r = poll_once(w);
+		assert_int_equal(r.error.event, 4005);
+		assert_int_equal(r.deleted, 0);
+		assert_true(logged(w, "event=4015"));
+		/* QUIT went out with the commands where they are pipelined. */
+		assert_int_equal(provider_left(&w->provider), pipelining ? 1 : 3);
+		w->provider.verb = NULL;
+		w->provider.retrieved = 0;
+		assert_false(poll_once(w).failed);
+		assert_int_equal(w->provider.retrieved, 0);
+		assert_int_equal(provider_left(&w->provider), 0);
+	}
+	check_all_here_once(w, 6);
 }
 
 static void

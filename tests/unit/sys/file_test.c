@@ -402,6 +402,13 @@ test_digests(void **state)
 	digest_hex(sum, hex);
 	assert_string_equal(hex,
 			"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_true(digest_md5_hex(two, 2, hex)); /* RFC 1321 A.5 */
+	assert_string_equal(hex, "900150983cd24fb0d6963f7d28e17f72");
+	assert_true(digest_md5_hex(NULL, 0, hex));
+	assert_string_equal(hex, "d41d8cd98f00b204e9800998ecf8427e");
+	assert_true(digest_hmac_md5_hex(/* RFC 2104 */
+			SPAN("Jefe"), SPAN("what do ya want for nothing?"), hex));
+	assert_string_equal(hex, "750c783e6ab0b503eaa86e310a5db738");
 	assert_true(digest_same(SPAN("ab"), SPAN("ab")));
 	assert_false(digest_same(SPAN("ab"), SPAN("ac")));
 	assert_false(digest_same(SPAN("ab"), SPAN("abc")));
