@@ -130,6 +130,9 @@ int cli_policy_test(struct cli *c);
 int cli_events(struct cli *c);
 int cli_events_explain(struct cli *c);
 int cli_events_catalog(struct cli *c);
+int cli_import_fetchmailrc(struct cli *c);
+int cli_import_getmailrc(struct cli *c);
+int cli_import_mpoprc(struct cli *c);
 int cli_config_schema(struct cli *c);
 int cli_config_defaults(struct cli *c);
 

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+#define IMPORT_USAGE "FILE [--secrets DIR] [--domain D] [--state [--ids PATH]]"
+
 static const struct cli_word words[] = {
 	{ "run", "", "the service: collects on schedule, relays, delivers", cli_run },
 	{ "once", "[--queue-only] [ACCOUNT...]",
@@ -45,6 +47,14 @@ static const struct cli_word words[] = {
 	{ "events explain", "N", "what an event means and what to do",
 			cli_events_explain },
 	{ "events catalog", "", "all events", cli_events_catalog },
+	{ "import fetchmailrc", IMPORT_USAGE,
+			"the accounts of fetchmail, as they are said here",
+			cli_import_fetchmailrc },
+	{ "import getmailrc", IMPORT_USAGE,
+			"the account of getmail, as it is said here",
+			cli_import_getmailrc },
+	{ "import mpoprc", IMPORT_USAGE, "the accounts of mpop, as they are said here",
+			cli_import_mpoprc },
 	{ "config schema", "", "the JSON Schema of the configuration",
 			cli_config_schema },
 	{ "config defaults", "", "every setting with its default",
