@@ -5,6 +5,7 @@ import json
 import subprocess
 
 import pytest
+from harness.dovecot import jwt
 from harness.message import message
 from harness.postern import BAD_CONFIG, DONE, FAILED
 
@@ -405,3 +406,22 @@ def test_dovecot_refuses(pt, dovecot, certs):
         pt.account(auth, server.port, password="wrong", auth=auth)
     pt.once(status=FAILED)
     assert sorted(e["account"] for e in pt.events(4003)) == sorted(BY_PASSWORD)
+
+
+@pytest.mark.parametrize("auth", BY_TOKEN + ["auto"])
+def test_dovecot_takes_a_token(world, dovecot, auth):
+    """One that expired, then one that did not."""
+    server = dovecot(["global"], certs=world.certs, mechanisms="plain xoauth2 oauthbearer", oauth=True)
+    server.put("global", message().replace(b"\r\n", b"\n"))
+    server.start()
+    expired, fresh = jwt("global", -600), jwt("global")
+    world.pt.conf["log"] = {"level": 3}
+    world.pt.account("contoso", 0, server=f"localhost:{server.tls_port}", tls="implicit", auth=auth,
+                     tls_ca=str(world.certs.ca.pem), token=world.command(expired, fresh))
+    world.entry = world.pt.conf["accounts"]["contoso"]
+    del world.entry["password"]
+    world.once()
+    assert len(world.pt.drop()) == 1 and server.messages("global") == []
+    assert world.runs() == 2 and 8007 in world.numbers()
+    assert f"method={'OAUTHBEARER' if auth == 'auto' else auth.upper()}" in server.log()
+    world.nothing_lies_about(expired, fresh)

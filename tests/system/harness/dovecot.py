@@ -1,18 +1,23 @@
 """A private Dovecot: POP3 (plain, STLS, implicit TLS) and LMTP on free ports, as
 an ordinary process below one short directory. Works as root and as any user."""
+import base64
 import getpass
 import grp
+import hmac
+import json
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from . import net
 
 PROGRAM = shutil.which("dovecot", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 PASSWORD = "secret"
+JWT_KEY = b"a key for nothing but tests, 32 octets and more"
 
 
 def missing():
@@ -25,12 +30,22 @@ def missing():
     return None
 
 
+def jwt(user, seconds=3600):
+    """An access token that expires in so many seconds."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    now = int(time.time())
+    head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    body = part(json.dumps({"sub": user, "iat": now - 7200, "nbf": now - 7200, "exp": now + seconds}).encode())
+    return b".".join((head, body, part(hmac.digest(JWT_KEY, head + b"." + body, "sha256")))).decode()
+
+
 class Dovecot:
-    def __init__(self, users, certs=None, lmtp=False, mechanisms="plain"):
+    def __init__(self, users, certs=None, lmtp=False, mechanisms="plain", oauth=False):
         self.dir = net.short_dir("dc-")
         self.users = list(users)
         self.certs = certs
-        self.lmtp, self.mechanisms = lmtp, mechanisms
+        self.lmtp, self.mechanisms, self.oauth = lmtp, mechanisms, oauth
         self.port, self.tls_port, self.lmtp_port = net.free_port(), net.free_port(), net.free_port()
         self.lmtp_socket = self.dir / "lmtp"
         root = os.geteuid() == 0
@@ -80,7 +95,7 @@ mail_fsync = never
 maildir_very_dirty_syncs = yes
 pop3_no_flag_updates = yes
 mail_max_userip_connections = 0
-{self.inner}{tls}
+{self.inner}{tls}{self._oauth() if self.oauth else ""}
 passdb {{
   driver = passwd-file
   args = username_format=%n {d}/users
@@ -119,6 +134,24 @@ service lmtp {{
   }}
 }}
 """ if self.lmtp else ""))
+
+    def _oauth(self):
+        """Tokens are JWT that Dovecot judges by itself."""
+        key = self.dir / "keys" / "default" / "HS256" / "default"
+        key.parent.mkdir(parents=True)
+        key.write_bytes(base64.b64encode(JWT_KEY))
+        for p in (key, key.parent, key.parent.parent, key.parent.parent.parent):
+            p.chmod(0o755)
+        (self.dir / "oauth2").write_text(
+            f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={self.dir}/keys/\n"
+            "username_attribute = sub\n")
+        return f"""
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {self.dir}/oauth2
+}}
+"""
 
     def put(self, user, data, link=None):
         """One more message in the user's mailbox: these bytes as they are, or a

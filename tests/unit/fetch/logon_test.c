@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../../src/fetch/poll.h"
 #include "check.h"
 #include "peers.h"
 #include "postern/conf.h"
@@ -433,6 +434,49 @@ test_token_is_read_again_only_when_it_was_refused(void **state)
 	(void)unlink(file);
 }
 
+/* Whatever else went wrong before: a plain connection gets nothing where TLS is
+ * configured. */
+static void
+test_nothing_without_tls(void **state)
+{
+	static const enum conf_auth all[] = { CONF_AUTH_AUTO, CONF_AUTH_USER,
+		CONF_AUTH_PLAIN, CONF_AUTH_LOGIN, CONF_AUTH_CRAM_MD5, CONF_AUTH_APOP,
+		CONF_AUTH_XOAUTH2, CONF_AUTH_OAUTHBEARER };
+	struct world *w = *state;
+	struct fetch_setup setup;
+	struct fetch_memo memo;
+	atomic_bool ending = false;
+	struct err err = { 0 };
+	enum dial_end why;
+
+	w->account.tls = CONF_TLS_IMPLICIT;
+	w->account.token = (struct secret){ .kind = SECRET_VALUE, .text = TOKEN };
+	w->provider.script = everything;
+	assert_true(fetch_setup_init(&setup, &w->conf, "/nowhere", &err));
+	fetch_memo_init(&memo, setup.seed);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const struct dial_to to = { .host = "127.0.0.1",
+			.port = w->provider.port };
+		struct fetch_poll poll = { .setup = &setup,
+			.account = &w->account,
+			.ending = &ending,
+			.memo = &memo,
+			.look_only = true,
+			.connected = dial_open(&to, &why, &err),
+			.tls = fetch_tls_new(&w->account, &err) };
+
+		assert_true(poll.connected && poll.tls);
+		w->account.auth = all[i];
+		fetch_poll_run(&poll);
+		assert_int_equal(poll.result.error.event, 8003);
+		tls_free(poll.tls);
+	}
+	check_silent(w);
+	assert_false(provider_heard(&w->provider, "USER"));
+	fetch_memo_done(&memo);
+	fetch_setup_done(&setup);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -443,6 +487,7 @@ main(void)
 		IN_WORLD(test_automatic),
 		IN_WORLD(test_nothing_weaker),
 		IN_WORLD(test_apop),
+		IN_WORLD(test_nothing_without_tls),
 		IN_WORLD(test_endless_continuation),
 		IN_WORLD(test_nonsense),
 		IN_WORLD(test_refusals),
