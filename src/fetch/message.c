@@ -6,6 +6,7 @@
 #include "dots.h"
 #include "message.h"
 #include "postern/clock.h"
+#include "postern/crash.h"
 #include "postern/date.h"
 #include "postern/digest.h"
 #include "postern/event.h"
@@ -292,6 +293,7 @@ begin(struct reading *r)
 										.hostname),
 						.account = s->poll->name,
 						.cancel = s->poll->cancel,
+						.ring = &s->poll->ring,
 						.settled = pop_message_settled,
 						.host = s,
 				},
@@ -607,6 +609,7 @@ pop_message_read(struct pop_session *s, size_t index)
 	struct pop_dots dots = { .lenient = s->wire.lenient };
 	struct reading r = { .s = s, .i = index };
 
+	crash_point("fetch: message in hand");
 	buf_clear(&s->out);
 	if (s->head.cap > HEAD_KEPT)
 		buf_done(&s->head);

@@ -101,6 +101,8 @@ connect_server(struct pop_session *s)
 				s->pop->pop3_response ? s->pop->pop3_response
 						      : "nonsense");
 	}
+	ring_add(&s->poll->ring, clock_mono_ms(), "S",
+			span_of(s->pop->pop3_response ? s->pop->pop3_response : "+OK"));
 	/* Nobody asked for anything yet (P09). */
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");
@@ -142,6 +144,28 @@ read_capability(struct pop_caps *caps, struct span line)
 		read_mechanisms(caps, line);
 }
 
+/* What administrators ask for in CAPA: how long mail stays, how often one may come,
+ * and how full the mailbox is, where a server tells (there is no standard for that). */
+static void
+note_policy(struct pop_session *s, struct span line)
+{
+	struct span rest = line, word = span_word(&rest);
+	struct buf *says = &s->poll->says;
+	bool quota = span_starts_nocase(word, SPAN("QUOTA")) ||
+			span_starts_nocase(word, SPAN("X-QUOTA")) ||
+			span_starts_nocase(word, SPAN("XQUOTA"));
+
+	if (!quota && !span_eq_nocase(word, SPAN("EXPIRE")) &&
+			!span_eq_nocase(word, SPAN("LOGIN-DELAY")))
+		return;
+	if (says->n + line.n + 2 > says->max ||
+			(says->n > 0 && !buf_add(says, SPAN(", "))))
+		return;
+	for (size_t i = 0; i < line.n; i++)
+		(void)!buf_addc(says,
+				line.p[i] >= ' ' && line.p[i] < 0x7f ? line.p[i] : '?');
+}
+
 static bool
 ask_capabilities(struct pop_session *s)
 {
@@ -164,7 +188,10 @@ ask_capabilities(struct pop_session *s)
 	case POP_LOST:
 		return pop_lost(s);
 	}
+	buf_clear(&s->poll->says);
 	while (pop_item(&s->wire, &line, &lost)) {
+		ring_add(&s->poll->ring, clock_mono_ms(), "S", line);
+		note_policy(s, line);
 		if (++lines > CAPA_LINES || s->wire.cut)
 			return pop_fail(s, 4005,
 					"the list of capabilities is too long");
@@ -188,6 +215,7 @@ start_tls(struct pop_session *s, bool fast)
 	if (s->caps.heard && !s->caps.stls)
 		return pop_fail(s, 8003, "the server does not offer STLS");
 	pop_sync(&s->wire);
+	ring_add(&s->poll->ring, clock_mono_ms(), "C", SPAN("STLS"));
 	/* Refuses by itself when plain bytes follow the answer (CVE-2020-15953). */
 	int rc = mailpop3_stls(s->pop);
 	if (rc == MAILPOP3_ERROR_STLS_NOT_SUPPORTED)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hand.h"
 #include "hours.h"
 #include "mailbox.h"
 #include "postern/clock.h"
@@ -263,6 +264,34 @@ prepare(struct fetch_poll *p)
 	return false;
 }
 
+/* Messages that were being handled when earlier processes ended. */
+static void
+take_blame(struct fetch_poll *p)
+{
+	struct span uid;
+	unsigned times;
+
+	p->hand = hand_open(p->setup->state, p->name);
+	for (size_t i = 0; (times = hand_blamed(p->hand, i, &uid)) > 0; i++) {
+		struct memo_message *m = fetch_memo_get(p->memo, uid);
+
+		if (!m)
+			continue;
+		m->crashes += times < MEMO_CRASHES ? times : MEMO_CRASHES;
+		if (m->crashes < MEMO_CRASHES || m->aside)
+			continue;
+		m->aside = true;
+		log_event(4012,
+				FIELDS(f_span("account", p->name),
+						f_span("id", p->name),
+						f_span("uidl", uid),
+						f_num("attempts", m->crashes),
+						f_str("path",
+								"none; the collector ended "
+								"each time")));
+	}
+}
+
 /* One session per mailbox. Looking into it goes on where there is no state yet. */
 static bool
 lock_mailbox(struct fetch_poll *p, int *fd)
@@ -301,6 +330,8 @@ fetch_poll_run(struct fetch_poll *p)
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name)));
 	ok = lock_mailbox(p, &lock) && prepare(p);
+	if (ok && !p->look_only)
+		take_blame(p);
 	if (ok) {
 		do
 			ok = pop_session_run(p, &more);
@@ -323,6 +354,8 @@ fetch_poll_run(struct fetch_poll *p)
 		say_success(p);
 	if (!p->look_only)
 		tell_polled(p, clock_wall_ms());
+	hand_close(p->hand);
+	p->hand = NULL;
 	ring_done(&p->ring);
 	buf_done(&p->says);
 	p->result.finished = true;

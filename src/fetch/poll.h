@@ -53,6 +53,7 @@ struct fetch_poll {
 	uint64_t waiting_octets; /* ... and their size as LIST tells */
 	struct buf says; /* what the server tells of expiry, delays, quota */
 	struct ring ring; /* what was said */
+	struct hand *hand; /* the message being handled, for after a crash; may be NULL */
 	const char *stage; /* where the session was when it failed */
 };
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "hand.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/log.h"
@@ -98,8 +99,10 @@ read_one(struct window *w)
 	s->low.quota = UINT64_MAX;
 	switch (pop_status(&s->wire, &text)) {
 	case POP_OK:
+		hand_take(s->poll->hand, pop_listing_uid(&s->listing, i));
 		if (!pop_message_read(s, i))
 			return false;
+		hand_drop(s->poll->hand);
 		break;
 	case POP_ERR:
 		pop_not_retrieved(s, i, text);

@@ -1,7 +1,5 @@
 #include "ring.h"
 
-#include <stdio.h>
-
 void
 ring_init(struct ring *r, int64_t mono_ms)
 {
@@ -38,17 +36,37 @@ put(struct ring *r, struct span line)
 	(void)!buf_add(&r->tail, line);
 }
 
+/* "12.345 C: "; by hand, since this is done for every line that is said. */
+static size_t
+print_mark(char out[64], int64_t ms, const char *who)
+{
+	char digits[24];
+	size_t n = 0, at = 0;
+	uint64_t left = ms > 0 ? (uint64_t)ms : 0;
+
+	do {
+		if (n == 3)
+			digits[n++] = '.';
+		digits[n++] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0 || n < 5);
+	while (n > 0)
+		out[at++] = digits[--n];
+	out[at++] = ' ';
+	for (; *who && at < 48; who++)
+		out[at++] = *who;
+	out[at++] = ':';
+	out[at++] = ' ';
+	return at;
+}
+
 void
 ring_add(struct ring *r, int64_t now_ms, const char *who, struct span text)
 {
-	int64_t ms = now_ms - r->began_ms;
-
 	do {
 		struct span line = span_until(&text, '\n');
-		char out[RING_LINE + 64];
-		int n = snprintf(out, 64, "%lld.%03lld %s: ", (long long)(ms / 1000),
-				(long long)(ms % 1000), who);
-		size_t at = n > 0 && n < 64 ? (size_t)n : 0;
+		char out[RING_LINE + 72];
+		size_t at = print_mark(out, now_ms - r->began_ms, who);
 
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;

@@ -495,6 +495,7 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	if (ok) {
 		pop_fast_remember(s);
 	} else {
+		ring_add(&p->ring, clock_mono_ms(), "end", span_of(s->err.text));
 		p->result.error = s->err;
 		p->stage = pop_stage_name(s->stage);
 	}

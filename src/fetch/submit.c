@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/clock.h"
 #include "postern/log.h"
 #include "transcript.h"
 
@@ -190,6 +191,16 @@ on_over(struct fetch_submit *s, const struct verdict *v)
 }
 
 static void
+note(struct fetch_submit *s, struct span said, struct span heard)
+{
+	int64_t now = clock_mono_ms();
+
+	if (said.n > 0)
+		ring_add(s->o.ring, now, "relay C", span_trim(said));
+	ring_add(s->o.ring, now, "relay S", span_trim(heard));
+}
+
+static void
 facts(struct fetch_submit *s)
 {
 	struct smtp_fact fact;
@@ -210,6 +221,7 @@ facts(struct fetch_submit *s)
 			break;
 		case SMTP_FACT_EXCHANGE:
 			transcript_add(&s->transcript, fact.said, fact.heard);
+			note(s, fact.said, fact.heard);
 			break;
 		case SMTP_FACT_OVER:
 			on_over(s, fact.verdict);

@@ -10,6 +10,7 @@
 #include "postern/dial.h"
 #include "postern/list.h"
 #include "postern/smtp_client.h"
+#include "ring.h"
 
 enum {
 	SUBMIT_WINDOW = 256, /* messages that wait for their commit */
@@ -43,6 +44,7 @@ struct fetch_submit_options {
 	struct span hostname; /* for EHLO */
 	struct span account;
 	struct dial_cancel *cancel;
+	struct ring *ring; /* what was said is noted there; outlives the session */
 	/* The relay answered for the whole message: a 250 (delivered) means durable.
 	 * The flight is freed afterwards unless it is `reading`. */
 	void (*settled)(void *host, struct fetch_flight *f, const struct verdict *v);

@@ -140,7 +140,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_POLL_PUT] =
 			"INSERT OR REPLACE INTO poll VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
 			" ?12, ?13, ?14, CASE WHEN ?5 THEN ?3 ELSE"
-			" coalesce((SELECT success_ms FROM poll WHERE account = ?1), 0) END, ?15, ?16)",
+			" coalesce((SELECT success_ms FROM poll WHERE account = ?1), 0) END, ?15,"
+			/* It is not heard in every session. */
+			" coalesce(?16, (SELECT says FROM poll WHERE account = ?1)))",
 	[SQL_POLL_ALL] =
 			"SELECT a.name, p.started_ms, p.ended_ms, p.next_ms, p.ok, p.event, p.text,"
 			" p.listed, p.collected, p.deleted, p.skipped, p.failed, p.octets, p.waiting,"

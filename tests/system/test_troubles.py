@@ -192,3 +192,130 @@ def test_reused_unique_id_of_a_kept_message(pt, pop3):
     poll(pt)
     assert len(pt.drop()) == 3
     assert server.last.retrieved == []
+
+
+def test_a_message_that_ends_the_collector_is_set_aside(pt, pop3):
+    """FAULTS Q14: three processes ended with it in their hand; the others come."""
+    server = pop3()
+    fill(server, 3)
+    pt.account("contoso", server.port)
+    for _ in range(3):
+        server.boxes["global"].sort(key=lambda m: m.uidl)
+        r = pt.run("once", env={"POSTERN_CRASH": "fetch: message in hand"})
+        assert r.status < 0, "it was not killed"
+    assert poll(pt)["collected"] == 2
+    [event] = pt.events(4012)
+    assert "uid-00001" in event["text"]
+    assert server.left() == ["uid-00001"] and len(pt.drop()) == 2
+    poll(pt)
+    assert len(pt.events(4012)) == 1 and server.last.retrieved == []
+
+
+def test_one_crash_is_forgiven(pt, pop3):
+    server = pop3()
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    assert pt.run("once", env={"POSTERN_CRASH": "fetch: message in hand#2"}).status < 0
+    poll(pt)
+    assert len(pt.drop()) == 2 and server.left() == [] and pt.events(4012) == []
+
+
+LOGON = ["USER global", "PASS ***", "LIST", "UIDL"]
+
+
+def test_second_poll_asks_nothing_it_knows(pt, pop3):
+    """One flight in; QUIT goes with the last command. Each poll is a process of its own."""
+    server = pop3()
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    poll(pt)
+    assert server.last.verbs() == ["CAPA", "USER", "PASS", "LIST", "UIDL", "RETR", "RETR", "DELE", "DELE", "QUIT"]
+    fill(server, 1)
+    poll(pt)
+    assert server.last.commands == [*LOGON, "RETR 1", "DELE 1", "QUIT"]
+    assert server.last.pipelined and len(pt.drop()) == 3
+    poll(pt)
+    assert server.last.commands == [*LOGON, "QUIT"] and server.last.updated
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_one_flight_over_tls(pt, pop3, certs, tls):
+    server = pop3(tls="stls" if tls == "starttls" else tls, cert=certs.good)
+    pt.account("contoso", 0, server=f"localhost:{server.port}", tls=tls, tls_ca=str(certs.ca.pem))
+    poll(pt)
+    fill(server, 1)
+    poll(pt)
+    begin = ["STLS"] if tls == "starttls" else []
+    assert server.last.commands == [*begin, *LOGON, "RETR 1", "DELE 1", "QUIT"]
+    assert all(logged_in_tls for s in server.sessions for _, logged_in_tls in s.logins)
+
+
+def test_no_flight_after_a_change_or_a_refusal(pt, pop3):
+    """Strays behind a refused PASS look like an attack."""
+    server = pop3()
+    pt.account("contoso", server.port)
+    poll(pt)
+    server.users["global"] = "other"
+    poll(pt, status=(FAILED,))  # the server changed the password: it cannot be known
+    poll(pt, status=(FAILED,))
+    assert "LIST" not in server.last.verbs() and server.last.verbs()[0] == "CAPA"
+    pt.account("contoso", server.port, password="other")
+    poll(pt)
+    assert server.last.verbs()[0] == "CAPA"
+    poll(pt)
+    assert server.last.commands == [*LOGON, "QUIT"]
+    server.users["global"] = "third"
+    pt.account("contoso", server.port, password="third")
+    poll(pt)
+    assert server.last.verbs()[0] == "CAPA", "a new password was tried in one flight"
+
+
+def test_no_flight_without_pipelining(pt, pop3):
+    server = pop3(caps=("UIDL", "TOP", "USER"))
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    poll(pt)
+    poll(pt)
+    assert all(not s.pipelined for s in server.sessions) and server.last.verbs()[0] == "CAPA"
+
+
+def test_out_of_step_is_remembered_by_the_next_process(pt, pop3):
+    server = pop3()
+    fill(server, 5)
+    server.answers["RETR 3"] = b"what?\r\n"
+    pt.account("contoso", server.port)
+    poll(pt, status=(FAILED,))
+    server.answers.clear()
+    assert poll(pt)["known"] + len(pt.drop()) >= 5
+    assert not server.last.pipelined and server.left() == [] and len(pt.drop()) == 5
+    fill(server, 1)
+    poll(pt)
+    assert not server.last.pipelined and "UIDL 1" in server.last.commands
+
+
+def test_numbers_that_move_are_seen(pt, pop3):
+    """P05: after RETR the number belongs to another message; nothing is kept of it."""
+    server = pop3()
+    fill(server, 2)
+    server.answers["RETR 2"] = b"what?\r\n"
+    pt.account("contoso", server.port)
+    poll(pt, status=(FAILED,))
+    server.answers = {"UIDL 2": b"+OK 2 somebody-else\r\n"}
+    fill(server, 1)
+    poll(pt, status=(FAILED,))
+    assert any("another one now" in e["text"] for e in pt.events(4005))
+    server.answers.clear()
+    poll(pt)
+    assert server.left() == [] and len(pt.drop()) == 3
+
+
+def test_kept_mail_is_left_in_three_flights(pt, pop3):
+    """Nothing will be deleted: QUIT goes with the last RETR."""
+    server = pop3()
+    fill(server, 3)
+    pt.account("contoso", server.port, keep="forever")
+    poll(pt)
+    fill(server, 1)
+    poll(pt)
+    assert server.last.commands == [*LOGON, "RETR 4", "QUIT"]
+    assert len(pt.drop()) == 4 and len(server.left()) == 4

@@ -1,0 +1,26 @@
+/* hand: which message is being handled, told to whoever comes after a crash.
+ *
+ * A message whose bytes end this process would do so again at every poll. Its
+ * unique-id stands in a small mapped file below run/ while it is handled: no
+ * system call for each message, and it survives the process (not a power cut,
+ * which no message causes). */
+#ifndef FETCH_HAND_H
+#define FETCH_HAND_H
+
+#include "postern/span.h"
+
+struct hand;
+
+enum { HAND_BLAMED = 8 };
+
+/* Opens the account's, and blames what an earlier process had in its hand. NULL where it
+ * cannot be had, which costs only this. */
+struct hand *hand_open(const char *state, struct span account);
+/* The i-th message that is blamed, and how often since the last hand_close; 0: none. */
+unsigned hand_blamed(const struct hand *h, size_t i, struct span *uid);
+void hand_take(struct hand *h, struct span uid); /* NULL is welcome, here and below */
+void hand_drop(struct hand *h);
+/* The poll ended in order: nothing is in hand, and nobody is blamed any more. */
+void hand_close(struct hand *h);
+
+#endif
