@@ -73,36 +73,51 @@ asks(struct logon *l, struct span line)
 	return true;
 }
 
-/* For `accounts show --session`; status lines are noted as they come elsewhere. */
+/* Into the record of the session: command and argument as they may be seen. */
 static void
-note_answer(struct logon *l, const char *what, struct span text)
+record(struct pop_session *s, const char *who, struct span command,
+		struct span argument)
 {
-	AUTO(buf_done) struct buf line = BUF_MAX(AUTH_REFUSAL_SIZE);
+	AUTO(buf_done) struct buf line = BUF_MAX((size_t)2 * RING_LINE);
 
-	if (buf_addf(&line, "%s%s" SPAN_FMT, what, *what ? " " : "",
-			    SPAN_ARG(shown(l, text))))
-		ring_add(&l->s->poll->ring, clock_mono_ms(), "S", buf_span(&line));
+	if (buf_add(&line, span_first(command, RING_LINE)) &&
+			buf_add(&line, span_first(argument, RING_LINE)))
+		ring_add(&s->poll->ring, clock_mono_ms(), who, buf_span(&line));
+}
+
+/* Nothing is recorded before it is known not to repeat the secret. */
+static enum pop_answer
+status(struct logon *l, struct span *text)
+{
+	struct pop_wire *w = &l->s->wire;
+	struct ring *ring = w->ring;
+
+	w->ring = NULL;
+	enum pop_answer is = pop_status(w, text);
+	w->ring = ring;
+	if (is == POP_OK)
+		record(l->s, "S", SPAN("+OK "), shown(l, *text));
+	else if (is == POP_ERR)
+		record(l->s, "S", SPAN("-ERR "), shown(l, *text));
+	else if (is == POP_ODD && span_starts(*text, SPAN("+")))
+		record(l->s, "S", SPAN("+ "), SPAN("***"));
+	else if (is == POP_ODD)
+		record(l->s, "S", SPAN(""), shown(l, *text));
+	return is;
 }
 
 static enum answer
 answer(struct logon *l)
 {
 	struct span text;
-	enum pop_answer is;
 
-	l->s->wire.ring = NULL;
-	is = pop_status(&l->s->wire, &text);
-	l->s->wire.ring = &l->s->poll->ring;
-	switch (is) {
+	switch (status(l, &text)) {
 	case POP_OK:
-		note_answer(l, "+OK", text);
 		return ANSWER_IN;
 	case POP_ERR:
-		note_answer(l, "-ERR", text);
 		refused(l, text);
 		return ANSWER_REFUSED;
 	case POP_ODD:
-		note_answer(l, "", text);
 		if (asks(l, text))
 			return ANSWER_MORE;
 		(void)pop_odd(l->s, shown(l, text));
@@ -153,16 +168,27 @@ ended(struct logon *l, int event, const char *words)
 	return ANSWER_ENDED;
 }
 
-/* Sends l->line, and its end. */
+/* Not by pop_command: that one records what it sends. */
+static bool
+put(struct pop_session *s, struct span text)
+{
+	return mailstream_write(s->wire.stream, text.p, text.n) == (ssize_t)text.n ||
+			pop_lost(s);
+}
+
+/* Sends l->line, and its end; recorded without its proof. */
 static enum answer
 say(struct logon *l)
 {
-	const char *text = buf_add(&l->line, SPAN("\r\n")) ? buf_cstr(&l->line) : NULL;
+	size_t proof_n = proof(l).n;
 
-	if (!text)
+	if (!buf_add(&l->line, SPAN("\r\n")))
 		return ended(l, 4003, "user name and secret are too long");
 	l->told = true;
-	if (!pop_command(l->s, text) || !pop_flush_secret(l->s))
+
+	struct span line = buf_span(&l->line);
+	record(l->s, "C", span_first(line, line.n - 2 - proof_n), SPAN("***"));
+	if (!put(l->s, line) || !pop_flush_secret(l->s))
 		return ANSWER_ENDED;
 	return answer(l);
 }
@@ -171,9 +197,12 @@ say(struct logon *l)
 static enum answer
 begin(struct logon *l)
 {
+	struct span name = span_of(sasl_name(l->how));
+
 	buf_clear(&l->line);
-	if (!pop_command(l->s, "AUTH ") || !pop_command(l->s, sasl_name(l->how)) ||
-			!pop_command(l->s, "\r\n") || !pop_flush(l->s))
+	record(l->s, "C", SPAN("AUTH "), name);
+	if (!put(l->s, SPAN("AUTH ")) || !put(l->s, name) || !put(l->s, SPAN("\r\n")) ||
+			!pop_flush(l->s))
 		return ANSWER_ENDED;
 
 	enum answer a = answer(l);
@@ -302,7 +331,8 @@ by_token(struct logon *l)
 		if (n == CONTINUATIONS_MAX)
 			return ended(l, 4005, "the server asks without end");
 		note_reason(l);
-		if (!pop_command(l->s, bearer ? "AQ==\r\n" : "\r\n") ||
+		record(l->s, "C", SPAN(""), bearer ? SPAN("AQ==") : SPAN(""));
+		if (!put(l->s, bearer ? SPAN("AQ==\r\n") : SPAN("\r\n")) ||
 				!pop_flush(l->s))
 			return ANSWER_ENDED;
 		is = answer(l);
@@ -313,23 +343,26 @@ by_token(struct logon *l)
 /* ---- USER and PASS ---- */
 
 static bool
-queue(struct pop_session *s, const char *command, struct span argument)
+queue_user(struct pop_session *s)
 {
-	mailstream *to = s->wire.stream;
+	struct span user = span_of(s->poll->account->user);
 
-	return pop_command(s, command) &&
-			(mailstream_write(to, argument.p, argument.n) ==
-							(ssize_t)argument.n ||
-					pop_lost(s)) &&
-			pop_command(s, "\r\n");
+	record(s, "C", SPAN("USER "), user);
+	return put(s, SPAN("USER ")) && put(s, user) && put(s, SPAN("\r\n"));
+}
+
+static bool
+queue_pass(struct pop_session *s, struct span password)
+{
+	record(s, "C", SPAN("PASS "), SPAN("***"));
+	return put(s, SPAN("PASS ")) && put(s, password) && put(s, SPAN("\r\n"));
 }
 
 bool
 pop_user_pass_write(struct pop_session *s, struct span password)
 {
 	return pop_secret_welcome(s) && pop_arguments_ok(s, password) &&
-			queue(s, "USER ", span_of(s->poll->account->user)) &&
-			queue(s, "PASS ", password);
+			queue_user(s) && queue_pass(s, password);
 }
 
 bool
@@ -348,11 +381,11 @@ by_user_pass(struct logon *l)
 	struct pop_session *s = l->s;
 	enum answer a = ANSWER_ENDED;
 
-	if (queue(s, "USER ", user_name(l)) && pop_flush(s))
+	if (queue_user(s) && pop_flush(s))
 		a = answer(l);
 	if (a != ANSWER_IN)
 		return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
-	if (!queue(s, "PASS ", l->secret) || !pop_flush_secret(s))
+	if (!queue_pass(s, l->secret) || !pop_flush_secret(s))
 		return ANSWER_ENDED;
 	a = answer(l);
 	return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
