@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "postern/arena.h"
+#include "postern/dial.h"
 #include "postern/err.h"
 
 struct conf;
@@ -78,9 +80,63 @@ void fetch_pool_cancel(struct fetch_pool *p);
 /* Waits for the workers, after fetch_pool_cancel if need be. NULL is welcome. */
 void fetch_pool_free(struct fetch_pool *p);
 
+/* What was seen on the way into a mailbox. Texts may hold what the server said. */
+struct fetch_look {
+	enum dial_end end; /* how the connection ended, when that is why it failed */
+	const char *stage; /* where the session was then: "LOGON" */
+	char words[600]; /* what is wrong; empty: nothing */
+	char hint[600]; /* what to do about it; may be empty */
+	bool tls;
+	struct tls_facts facts; /* when tls */
+	const char *mechanism; /* "PLAIN": how it logged on; NULL: it did not */
+	bool capa; /* the server told its capabilities: */
+	bool pipelining, uidl, top;
+	uint64_t login_delay_s; /* 0: it names none */
+	uint64_t octets; /* of all messages that wait there, as LIST says */
+	uint64_t unnamed; /* messages without a usable unique-id */
+};
+
 /* Connects, logs in, lists and leaves: nothing is collected or deleted. For
- * `check --online`. Blocks; result->listed counts. False when result->failed. */
-bool fetch_try(const struct conf *conf, size_t account, struct fetch_result *result);
+ * `check --online`. Blocks; result->listed counts. False when result->failed. Where
+ * the port seems to be the wrong one, another connection asks what it speaks. look may
+ * be NULL. */
+bool fetch_try(const struct conf *conf, size_t account, struct fetch_result *result,
+		struct fetch_look *look);
+
+enum { FETCH_ADOPT_BATCH = 10000 };
+
+/* Takes the unique-ids of all that is in a mailbox, which is nobody else's meanwhile. */
+struct fetch_adopter {
+	/* At most FETCH_ADOPT_BATCH of them, valid during the call. False with *err ends it. */
+	bool (*take)(void *host, const struct span *uidls, size_t n, struct err *err);
+	void *host;
+};
+
+/* The same as fetch_try, but what is listed is handed over before QUIT. Fails, too, when
+ * messages wait there and none of them has a usable unique-id. look is filled. */
+bool fetch_adopt(const struct conf *conf, size_t account, const struct fetch_adopter *to,
+		struct fetch_result *result, struct fetch_look *look);
+
+/* What the collector remembers of an account, read from poll_memo's text. */
+struct fetch_trouble {
+	struct span uidl;
+	unsigned attempts; /* RETRs of it that failed */
+	bool aside; /* it is left alone now (4012) */
+};
+
+struct fetch_memory {
+	unsigned failures; /* polls that failed since the last good one */
+	unsigned refusals; /* logons refused since then */
+	bool suspended; /* by so many refusals (4019) */
+	bool held; /* by a storm of new unique-ids (4009) */
+	int64_t alone_until_ms; /* no pipelining until then */
+	uint64_t oversize; /* messages that are left there for their size */
+	const struct fetch_trouble *troubles; /* by unique-id */
+	size_t n;
+};
+
+/* False when the arena is too small. */
+bool fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out);
 
 /* The first moment from wall_ms on (milliseconds since 1970) at which the account's
  * window is open: wall_ms itself when it is open then. Any thread. */

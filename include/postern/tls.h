@@ -8,6 +8,8 @@
 #ifndef POSTERN_TLS_H
 #define POSTERN_TLS_H
 
+#include <stdint.h>
+
 #include "postern/err.h"
 #include "postern/span.h"
 
@@ -40,6 +42,10 @@ struct tls_facts {
 	const char *cipher; /* "TLS_AES_256_GCM_SHA384" */
 	bool resumed;
 	bool verified; /* the peer is who it should be, by chain and name or by pin */
+	/* The peer's certificate: valid until then (seconds since 1970; 0: it has none),
+	 * and the common names of its owner and its issuer, tamed. */
+	int64_t expires_s;
+	char owner[256], issuer[256];
 };
 
 #endif

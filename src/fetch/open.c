@@ -11,6 +11,7 @@
 enum {
 	CONNECT_MS = 15000,
 	GREETING_MS = 30000,
+	LOOK_MS = 15000, /* for who waits at a terminal */
 	IDLE_MS = 120000,
 	GREETING_QUOTA = 4096,
 	LOGON_QUOTA = 64 * 1024,
@@ -39,6 +40,7 @@ tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
 {
 	int event = 4002;
 
+	s->poll->end = why;
 	if (why == DIAL_PIN)
 		event = 8005;
 	else if (why == DIAL_CERTIFICATE)
@@ -57,7 +59,7 @@ dial_server(struct pop_session *s)
 		.port = (uint16_t)a->server.port,
 		.tls = a->tls == CONF_TLS_IMPLICIT ? s->poll->tls : NULL,
 		.connect_ms = CONNECT_MS,
-		.idle_ms = GREETING_MS,
+		.idle_ms = s->poll->look_only ? LOOK_MS : GREETING_MS,
 		.cancel = s->poll->cancel,
 		.dns = &s->poll->setup->dns,
 	};

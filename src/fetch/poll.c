@@ -6,6 +6,7 @@
 
 #include "hand.h"
 #include "hours.h"
+#include "look.h"
 #include "mailbox.h"
 #include "postern/clock.h"
 #include "postern/date.h"
@@ -212,6 +213,8 @@ say_failure(struct fetch_poll *p)
 
 	if (e->event == 0)
 		e->event = 4002;
+	if (p->look)
+		look_failed(p);
 	if (!p->look_only && !told)
 		log_failure(p, fields);
 	if (!p->look_only && tls)
@@ -299,14 +302,14 @@ lock_mailbox(struct fetch_poll *p, int *fd)
 	struct err err = { 0 };
 
 	switch (fetch_mailbox_lock(
-			p->setup->state, p->account, !p->look_only, fd, &err)) {
+			p->setup->state, p->account, !p->look_only || p->adopt, fd, &err)) {
 	case MAILBOX_OURS:
 		return true;
 	case MAILBOX_TAKEN:
 		p->word = SCHEDULE_HERE;
 		break;
 	case MAILBOX_FAILED:
-		if (p->look_only)
+		if (p->look_only && !p->adopt)
 			return true;
 		break;
 	}

@@ -36,6 +36,8 @@ struct fetch_poll {
 	struct fetch_memo *memo;
 	struct dial *connected; /* use this connection for the first session; NULL: make one */
 	bool look_only; /* log in, list, leave; nothing is logged */
+	struct fetch_look *look; /* what is seen then; NULL: nobody asks */
+	const struct fetch_adopter *adopt; /* look_only: takes the unique-ids; may be NULL */
 	bool scheduled; /* it comes again by itself: next_ms is to be set */
 	struct fetch_result result;
 	void (*publish)(void *host, const struct fetch_result *r);
@@ -55,6 +57,7 @@ struct fetch_poll {
 	struct ring ring; /* what was said */
 	struct hand *hand; /* the message being handled, for after a crash; may be NULL */
 	const char *stage; /* where the session was when it failed */
+	enum dial_end end; /* how the connection was then */
 };
 
 /* Makes the setup; strings are copied. */

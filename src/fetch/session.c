@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "look.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/log.h"
@@ -455,7 +456,7 @@ run(struct pop_session *s, bool *more)
 		return false;
 	if (s->poll->look_only) {
 		s->poll->result.listed = s->listing.n;
-		return quit(s, NULL, 0);
+		return look_session(s) && quit(s, NULL, 0);
 	}
 	s->poll->waiting = s->listing.n;
 	s->poll->waiting_octets = s->listing.octets;
@@ -498,6 +499,8 @@ pop_session_run(struct fetch_poll *p, bool *more)
 		ring_add(&p->ring, clock_mono_ms(), "end", span_of(s->err.text));
 		p->result.error = s->err;
 		p->stage = pop_stage_name(s->stage);
+		if (s->low.dial)
+			p->end = dial_why(s->low.dial);
 	}
 	/* State 0 (disconnected): frees without sending QUIT. */
 	s->pop->pop3_state = 0;

@@ -402,6 +402,43 @@ tls_io_words(const struct tls_io *io)
 	return io->said.text;
 }
 
+/* The zone of a certificate's date is always UTC (RFC 5280 section 4.1.2.5). */
+static int64_t
+tls_expires_s(const X509 *cert)
+{
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int days = 0, seconds = 0;
+	bool ok = epoch &&
+			ASN1_TIME_diff(&days, &seconds, epoch,
+					X509_get0_notAfter(cert)) == 1;
+
+	ASN1_TIME_free(epoch);
+	return ok ? (int64_t)days * 24 * 3600 + seconds : 0;
+}
+
+static void
+tls_common_name(const X509_NAME *subject, char *out, size_t size)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(size - 1);
+
+	tls_add_common_name(&b, subject);
+	if (b.n > 0)
+		memcpy(out, b.p, b.n);
+	out[b.n] = '\0';
+}
+
+static void
+tls_certificate_facts(const X509 *cert, struct tls_facts *out)
+{
+	out->expires_s = 0;
+	out->owner[0] = out->issuer[0] = '\0';
+	if (!cert)
+		return;
+	out->expires_s = tls_expires_s(cert);
+	tls_common_name(X509_get_subject_name(cert), out->owner, sizeof(out->owner));
+	tls_common_name(X509_get_issuer_name(cert), out->issuer, sizeof(out->issuer));
+}
+
 void
 tls_io_facts(const struct tls_io *io, struct tls_facts *out)
 {
@@ -410,4 +447,5 @@ tls_io_facts(const struct tls_io *io, struct tls_facts *out)
 	out->resumed = SSL_session_reused(io->ssl) == 1;
 	out->verified = !io->tls->server && io->fault == 0 &&
 			(io->tls->pin_only ? io->pinned : io->tls->verify);
+	tls_certificate_facts(SSL_get0_peer_certificate(io->ssl), out);
 }

@@ -769,13 +769,13 @@ test_try_changes_nothing(void **state)
 	struct fetch_result r;
 
 	put_some(w, 3);
-	assert_true(fetch_try(&w->conf, 0, &r));
+	assert_true(fetch_try(&w->conf, 0, &r, NULL));
 	assert_int_equal(r.listed, 3);
 	assert_int_equal(w->provider.retrieved, 0);
 	assert_int_equal(provider_left(&w->provider), 3);
 	w->provider.verb = "PASS";
 	w->provider.reply = "-ERR no\r\n";
-	assert_false(fetch_try(&w->conf, 0, &r));
+	assert_false(fetch_try(&w->conf, 0, &r, NULL));
 	assert_non_null(strstr(r.error.text, "-ERR no"));
 }
 

@@ -1,0 +1,51 @@
+/* The memo of an account for people. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "memo.h"
+#include "postern/fetch.h"
+
+static int
+by_uidl(const void *a, const void *b)
+{
+	const struct fetch_trouble *x = a, *y = b;
+
+	return span_cmp(x->uidl, y->uidl);
+}
+
+bool
+fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
+{
+	static const uint64_t seed[2] = { 0, 0 }; /* our own text, read once */
+	struct fetch_trouble *list;
+	struct fetch_memo m;
+	size_t at = 0;
+
+	fetch_memo_init(&m, seed);
+	fetch_memo_read(&m, memo);
+	*out = (struct fetch_memory){
+		.failures = m.failures,
+		.refusals = m.refusals,
+		.suspended = m.refusals >= MEMO_REFUSALS,
+		.held = m.held,
+		.alone_until_ms = m.alone_until_ms,
+	};
+	list = arena_alloc(a, (m.messages.n + 1) * sizeof(*list));
+	bool ok = list != NULL;
+	for (struct map_slot *slot; ok && (slot = map_next(&m.messages, &at));) {
+		const struct memo_message *msg = slot->value;
+		struct span uidl = arena_dup(a, (struct span){ msg->uid, msg->uid_n });
+
+		ok = uidl.p != NULL;
+		out->oversize += msg->told;
+		if (ok && msg->attempts > 0)
+			list[out->n++] = (struct fetch_trouble){ .uidl = uidl,
+				.attempts = msg->attempts,
+				.aside = msg->aside || msg->attempts >= MEMO_ATTEMPTS };
+	}
+	if (ok && out->n > 0)
+		qsort(list, out->n, sizeof(*list), by_uidl);
+	out->troubles = list;
+	fetch_memo_done(&m);
+	return ok;
+}
