@@ -114,8 +114,9 @@ struct fetch_adopter {
 
 /* The same as fetch_try, but what is listed is handed over before QUIT. Fails, too, when
  * messages wait there and none of them has a usable unique-id. look is filled. */
-bool fetch_adopt(const struct conf *conf, size_t account, const struct fetch_adopter *to,
-		struct fetch_result *result, struct fetch_look *look);
+bool fetch_adopt(const struct conf *conf, size_t account,
+		const struct fetch_adopter *to, struct fetch_result *result,
+		struct fetch_look *look);
 
 /* What the collector remembers of an account, read from poll_memo's text. */
 struct fetch_trouble {

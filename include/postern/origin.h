@@ -118,4 +118,13 @@ bool poll_results(struct reader *r, struct arena *a, struct poll_result **out,
 bool origin_collected(struct reader *r, struct span account, int64_t since_ms,
 		uint64_t *out, struct err *e);
 
+struct collected {
+	struct span account;
+	uint64_t messages;
+};
+
+/* The same for all accounts that have any, by name. */
+bool origin_collected_all(struct reader *r, int64_t since_ms, struct arena *a,
+		struct collected **out, size_t *n, struct err *e);
+
 #endif

@@ -1,31 +1,60 @@
-/* accounts, poll */
-#include <inttypes.h>
+/* accounts: all of them, a line for each. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "accounts.h"
 #include "policies.h"
 #include "postern/clock.h"
-#include "postern/ctl.h"
 #include "postern/fetch.h"
-#include "postern/origin.h"
 
-enum { DAY_MS = 24 * 3600 * 1000 };
-
-static const struct poll_result *
-result_of(const struct poll_result *all, size_t n, const char *account)
+static int
+by_name(const void *key, const void *item)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (span_eq(all[i].account, span_of(account)))
-			return &all[i];
-	}
-	return NULL;
+	const struct span *name = key;
+	const struct poll_result *p = item;
+
+	return span_cmp(*name, p->account);
+}
+
+const struct poll_result *
+cli_poll_of(const struct poll_result *all, size_t n, const char *account)
+{
+	struct span name = span_of(account);
+
+	return n > 0 ? bsearch(&name, all, n, sizeof(*all), by_name) : NULL;
+}
+
+static int
+by_account(const void *key, const void *item)
+{
+	const struct span *name = key;
+	const struct collected *c = item;
+
+	return span_cmp(*name, c->account);
+}
+
+static uint64_t
+today_of(const struct collected *all, size_t n, const char *account)
+{
+	struct span name = span_of(account);
+	const struct collected *c =
+			n > 0 ? bsearch(&name, all, n, sizeof(*all), by_account) : NULL;
+
+	return c ? c->messages : 0;
+}
+
+int64_t
+cli_midnight_ms(void)
+{
+	enum { DAY_MS = 24 * 3600 * 1000 };
+
+	return clock_wall_ms() / DAY_MS * DAY_MS; /* UTC, as all times here */
 }
 
 /* When it is polled next by schedule: not before its window opens, which holds for
  * an account too that was not polled yet. 0: nobody knows, or it is suspended. */
-static int64_t
-next_poll(const struct conf_account *a, const struct poll_result *p)
+int64_t
+cli_next_poll_ms(const struct conf_account *a, const struct poll_result *p)
 {
 	int64_t now = clock_wall_ms(), from = p && p->next_ms > now ? p->next_ms : now;
 	int64_t opens = fetch_window_opens_ms(a, from);
@@ -35,27 +64,43 @@ next_poll(const struct conf_account *a, const struct poll_result *p)
 	return opens > from ? opens : p ? p->next_ms : 0;
 }
 
-static void
-print_server(struct buf *out, const struct conf_account *a)
+void
+cli_print_server(struct buf *out, const struct conf_account *a)
 {
 	(void)!buf_addf(out, strchr(a->server.name, ':') ? "[%s]:%u" : "%s:%u",
 			a->server.name, a->server.port);
 }
 
+const char *
+cli_account_type(const struct conf_account *a)
+{
+	return a->type == CONF_GLOBAL ? "global" : "user";
+}
+
 static json_t *
-account_json(const struct conf_account *a, const struct poll_result *p, uint64_t today)
+number_or_null(const struct poll_result *p, uint64_t n)
+{
+	return p ? json_integer((json_int_t)n) : json_null();
+}
+
+json_t *
+cli_account_json(const struct conf_account *a, const struct poll_result *p,
+		uint64_t today)
 {
 	AUTO(buf_done) struct buf server = BUF_MAX(1024);
 
-	print_server(&server, a);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "name", a->name, "type",
-			a->type == CONF_GLOBAL ? "global" : "user", "server",
+	cli_print_server(&server, a);
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o}", "name",
+			a->name, "type", cli_account_type(a), "server",
 			cli_json_span(buf_span(&server)), "last_poll",
 			cli_json_time(p ? p->ended_ms : 0), "result",
 			p ? cli_json_span(p->text) : json_null(), "waiting",
-			p ? json_integer((json_int_t)p->waiting) : json_null(),
-			"collected", (json_int_t)today, "next_poll",
-			cli_json_time(next_poll(a, p)));
+			number_or_null(p, p ? p->waiting : 0), "collected",
+			(json_int_t)today, "next_poll",
+			cli_json_time(cli_next_poll_ms(a, p)), "last_success",
+			cli_json_time(p ? p->success_ms : 0), "waiting_octets",
+			number_or_null(p, p ? p->waiting_octets : 0), "server_says",
+			p && p->says.n > 0 ? cli_json_span(p->says) : json_null());
 }
 
 static void
@@ -64,26 +109,58 @@ account_row(struct cli_table *t, const struct conf_account *a,
 {
 	AUTO(buf_done) struct buf server = BUF_MAX(1024);
 
-	print_server(&server, a);
-	const char *const row[] = { cli_cell(t, span_of(a->name)),
-		a->type == CONF_GLOBAL ? "global" : "user",
+	cli_print_server(&server, a);
+	const char *const row[] = { cli_cell(t, span_of(a->name)), cli_account_type(a),
 		cli_cell(t, buf_span(&server)), cli_cell_time(t, p ? p->ended_ms : 0),
 		p ? cli_cell(t, p->text) : "never polled",
 		p ? cli_cell_num(t, p->waiting) : "-", cli_cell_num(t, today),
-		cli_cell_time(t, next_poll(a, p)) };
+		cli_cell_time(t, cli_next_poll_ms(a, p)) };
 	cli_table_row(t, row);
+}
+
+struct state {
+	struct arena arena;
+	struct poll_result *polls;
+	struct collected *today;
+	size_t n_polls, n_today;
+};
+
+static void
+print_all(struct cli *c, const struct state *s)
+{
+	static const char *const titles[] = { "account", "type", "server", "last poll",
+		"result", ">waiting", ">today", "next poll" };
+	json_t *list = json_array();
+	struct cli_table t;
+
+	cli_table_init(&t, titles, 8);
+	for (size_t i = 0; i < c->conf->accounts.n; i++) {
+		const struct conf_account *a = &c->conf->accounts.p[i];
+		const struct poll_result *p =
+				cli_poll_of(s->polls, s->n_polls, a->name);
+		uint64_t today = today_of(s->today, s->n_today, a->name);
+
+		if (c->json)
+			(void)json_array_append_new(
+					list, cli_account_json(a, p, today));
+		else
+			account_row(&t, a, p, today);
+	}
+	if (c->json)
+		arena_done(&t.arena);
+	else
+		cli_table_print(&t);
+	if (c->json)
+		(void)cli_print_json(list);
+	else
+		json_decref(list);
 }
 
 int
 cli_accounts(struct cli *c)
 {
-	static const char *const titles[] = { "account", "type", "server", "last poll",
-		"result", ">waiting", ">today", "next poll" };
-	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
-	struct poll_result *polls = NULL;
-	struct cli_table t;
+	struct state s = { .arena = ARENA_MAX(256 * 1024 * 1024) };
 	struct err err = { 0 };
-	size_t n = 0;
 	bool nothing, ok = true;
 
 	if (!cli_options(c, NULL, 0, 0))
@@ -95,147 +172,12 @@ cli_accounts(struct cli *c)
 	if (!r && !nothing)
 		return CLI_FAILED;
 	if (r)
-		ok = poll_results(r, &a, &polls, &n, &err);
-	json_t *list = json_array();
-	int64_t midnight =
-			clock_wall_ms() / DAY_MS * DAY_MS; /* UTC, as all times here */
-	cli_table_init(&t, titles, 8);
-	for (size_t i = 0; ok && i < c->conf->accounts.n; i++) {
-		const struct conf_account *account = &c->conf->accounts.p[i];
-		const struct poll_result *p = result_of(polls, n, account->name);
-		uint64_t today = 0;
-		ok = !r ||
-				origin_collected(r, span_of(account->name), midnight,
-						&today, &err);
-		if (c->json)
-			(void)json_array_append_new(
-					list, account_json(account, p, today));
-		else
-			account_row(&t, account, p, today);
-	}
+		ok = poll_results(r, &s.arena, &s.polls, &s.n_polls, &err) &&
+				origin_collected_all(r, cli_midnight_ms(), &s.arena,
+						&s.today, &s.n_today, &err);
 	reader_close(r);
-	if (ok && !c->json)
-		cli_table_print(&t);
-	else
-		arena_done(&t.arena);
-	if (ok && c->json)
-		return cli_print_json(list);
-	json_decref(list);
+	if (ok)
+		print_all(c, &s);
+	arena_done(&s.arena);
 	return ok ? CLI_DONE : cli_fail(CLI_FAILED, "%s", err.text);
-}
-
-/* --- poll --- */
-
-struct progress {
-	struct span account, words;
-	uint64_t listed, collected, octets, finished, failed;
-};
-
-static bool
-read_progress(struct span body, struct progress *p)
-{
-	return ctl_get_span(&body, &p->account) && ctl_get_span(&body, &p->words) &&
-			ctl_get_u64(&body, &p->listed) &&
-			ctl_get_u64(&body, &p->collected) &&
-			ctl_get_u64(&body, &p->octets) &&
-			ctl_get_u64(&body, &p->finished) &&
-			ctl_get_u64(&body, &p->failed);
-}
-
-static void
-show_progress(struct cli *c, const struct progress *p, json_t *list, bool terminal)
-{
-	if (p->finished && c->json) {
-		(void)json_array_append_new(list,
-				json_pack("{s:o,s:I,s:I,s:I,s:b,s:o}", "name",
-						cli_json_span(p->account), "listed",
-						(json_int_t)p->listed, "collected",
-						(json_int_t)p->collected, "octets",
-						(json_int_t)p->octets, "failed",
-						p->failed != 0, "result",
-						cli_json_span(p->words)));
-		return;
-	}
-	if (c->json || (!p->finished && !terminal))
-		return;
-	if (terminal)
-		(void)fputs("\r\033[K", stdout);
-	cli_print_span(stdout, p->account, 0);
-	(void)printf(": %" PRIu64 " of %" PRIu64 " collected, %" PRIu64 " octets",
-			p->collected, p->listed, p->octets);
-	if (p->finished) {
-		(void)fputs(": ", stdout);
-		cli_print_span(stdout, p->words, 0);
-		(void)putchar('\n');
-	}
-	(void)fflush(stdout);
-}
-
-static int
-follow(struct cli *c, struct ctl_client *fetch, json_t *list)
-{
-	enum {
-		SILENCE_MS = 35 * 60 * 1000
-	}; /* a session may take 30 minutes for one message */
-	bool terminal = isatty(STDOUT_FILENO) && !c->json, failed = false;
-	enum ctl_kind kind;
-	struct span body, reason;
-	struct err err = { 0 };
-
-	for (;;) {
-		struct progress p = { 0 };
-		if (!ctl_receive(fetch, SILENCE_MS, &kind, &body, &err))
-			return cli_fail(CLI_LATER, "%s", err.text);
-		if (kind == CTL_OK)
-			return failed ? CLI_FAILED : CLI_DONE;
-		if (kind == CTL_FAILED)
-			return cli_fail(CLI_FAILED, SPAN_FMT,
-					SPAN_ARG(ctl_get_span(&body, &reason)
-									? reason
-									: SPAN("refused")));
-		if (kind != CTL_PROGRESS || !read_progress(body, &p))
-			return cli_fail(CLI_FAILED,
-					"the service sent something unexpected");
-		failed = failed || (p.finished && p.failed);
-		show_progress(c, &p, list, terminal);
-	}
-}
-
-int
-cli_poll(struct cli *c)
-{
-	AUTO(buf_done) struct buf body = BUF_MAX(CTL_BODY_MAX);
-	struct err err = { 0 };
-	bool ok;
-
-	if (!cli_options(c, NULL, 0, 10000))
-		return CLI_USAGE;
-	if (!cli_conf(c))
-		return CLI_CONFIG;
-	ok = ctl_put_u64(&body, (uint64_t)c->argc);
-	for (int i = 0; i < c->argc; i++) {
-		if (!conf_account_find(c->conf, c->argv[i]))
-			return cli_fail(CLI_USAGE, "there is no account %s",
-					c->argv[i]);
-		ok = ok && ctl_put_span(&body, span_of(c->argv[i]));
-	}
-
-	struct ctl_client *fetch =
-			ctl_connect(cli_path(c, "run/fetch.ctl"), 5000, &err);
-	if (!fetch)
-		return cli_fail(CLI_LATER,
-				"no service runs on %s; postern once collects without one",
-				c->conf->server.state);
-	json_t *list = json_array();
-	int status = CLI_FAILED;
-	if (!ok || !ctl_send(fetch, CTL_POLL, buf_span(&body), &err))
-		(void)cli_fail(0, "%s", err.text);
-	else
-		status = follow(c, fetch, list);
-	ctl_client_free(fetch);
-	if (c->json)
-		(void)cli_print_json(list);
-	else
-		json_decref(list);
-	return status;
 }

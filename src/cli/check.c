@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "policies.h"
-#include "postern/fetch.h"
 #include "postern/secret_read.h"
 
 /* Where a password or token should come from is looked at; what it is, is not. */
@@ -28,27 +28,6 @@ check_secret(const struct conf_account *a, const struct secret *s, const char *f
 								: "the password is read from there at each poll" });
 }
 
-static int
-check_online(struct cli *c)
-{
-	bool fine = true;
-
-	for (size_t i = 0; i < c->conf->accounts.n; i++) {
-		const struct conf_account *a = &c->conf->accounts.p[i];
-		struct fetch_result r = { 0 };
-		bool ok = fetch_try(c->conf, i, &r);
-		fine = fine && ok;
-		if (ok)
-			(void)printf("%s: logged on, %llu messages wait there\n",
-					a->name, (unsigned long long)r.listed);
-		else {
-			(void)printf("%s: ", a->name);
-			cli_print_lines(stdout, span_of(r.error.text));
-		}
-	}
-	return fine ? CLI_DONE : CLI_FAILED;
-}
-
 static json_t *
 fault_json(const struct conf_fault *f)
 {
@@ -60,17 +39,39 @@ fault_json(const struct conf_fault *f)
 			f->hint ? cli_json_span(span_of(f->hint)) : json_null());
 }
 
-static void
-print_faults(struct cli *c, const struct conf_faults *faults)
+static json_t *
+faults_json(const struct conf_faults *faults)
 {
-	if (!c->json) {
-		(void)cli_print_faults(faults, stdout);
-		return;
-	}
 	json_t *list = json_array();
+
 	for (size_t i = 0; i < faults->n; i++)
 		(void)json_array_append_new(list, fault_json(&faults->list[i]));
-	(void)cli_print_json(list);
+	return list;
+}
+
+/* With --online the faults are a part of the answer. */
+static int
+report(struct cli *c, const struct conf_faults *faults, bool online)
+{
+	int status = faults->errors > 0 ? CLI_CONFIG : CLI_DONE;
+
+	if (!c->json) {
+		(void)cli_print_faults(faults, stdout);
+		if (status == CLI_DONE)
+			(void)printf("%s: no errors.\n", c->conf_path);
+		return status == CLI_DONE && online ? cli_check_online(c, NULL)
+						    : status;
+	}
+	if (!online) {
+		(void)cli_print_json(faults_json(faults));
+		return status;
+	}
+	json_t *all = json_pack("{s:o,s:[],s:[]}", "faults", faults_json(faults),
+			"accounts", "routes");
+	if (status == CLI_DONE)
+		status = cli_check_online(c, all);
+	(void)cli_print_json(all);
+	return status;
 }
 
 int
@@ -101,12 +102,9 @@ cli_check(struct cli *c)
 			policy_check_conf(set, c->conf, faults);
 		policy_free(set);
 	}
-	print_faults(c, faults);
-	int status = faults->errors > 0 ? CLI_CONFIG : CLI_DONE;
-	if (status == CLI_DONE && !c->json)
-		(void)printf("%s: no errors.\n", c->conf_path);
+	int status = report(c, faults, online);
 	policy_files_done(&files);
 	conf_faults_done(faults);
 	free(faults);
-	return status == CLI_DONE && online ? check_online(c) : status;
+	return status;
 }

@@ -70,6 +70,8 @@ const char *cli_user(void);
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Tells a running relay that the store has changed; silent when none runs. */
 void cli_wake_relay(const struct cli *c);
+/* After a change: for the record (9002), and so that the relay looks again. */
+void cli_changed(const struct cli *c, const char *action, const char *detail);
 
 /* --- printing --- */
 
@@ -113,6 +115,8 @@ int cli_once(struct cli *c);
 int cli_check(struct cli *c);
 int cli_poll(struct cli *c);
 int cli_accounts(struct cli *c);
+int cli_accounts_show(struct cli *c);
+int cli_accounts_adopt(struct cli *c);
 int cli_explain(struct cli *c);
 int cli_trace(struct cli *c);
 int cli_queue_list(struct cli *c);

@@ -264,6 +264,23 @@ cli_user(void)
 }
 
 void
+cli_changed(const struct cli *c, const char *action, const char *detail)
+{
+	struct err err = { 0 };
+
+	if (cli_log_quietly(c->conf, &err))
+		log_event(9002,
+				FIELDS(f_str("user", cli_user()),
+						f_str("action", action),
+						f_str("detail", detail)));
+	else
+		(void)cli_fail(0, "the change is made, but not in the log: %s",
+				err.text);
+	log_close();
+	cli_wake_relay(c);
+}
+
+void
 cli_wake_relay(const struct cli *c)
 {
 	struct ctl_client *relay =

@@ -4,7 +4,6 @@
 
 #include "policies.h"
 #include "postern/address.h"
-#include "postern/log.h"
 #include "postern/nexthop.h"
 
 static json_t *
@@ -118,24 +117,6 @@ cli_policy_show(struct cli *c)
 	return cli_options(c, NULL, 1, 1) ? print_policies(c, c->argv[0]) : CLI_USAGE;
 }
 
-/* After a change: for the record, and so that the relay looks again. */
-static void
-tell(struct cli *c, const char *action, const char *detail)
-{
-	struct err err = { 0 };
-
-	if (cli_log_quietly(c->conf, &err))
-		log_event(9002,
-				FIELDS(f_str("user", cli_user()),
-						f_str("action", action),
-						f_str("detail", detail)));
-	else
-		(void)cli_fail(0, "the change is made, but not in the log: %s",
-				err.text);
-	log_close();
-	cli_wake_relay(c);
-}
-
 int
 cli_policy_apply(struct cli *c)
 {
@@ -169,7 +150,7 @@ cli_policy_apply(struct cli *c)
 	free(faults);
 	if (status != CLI_DONE)
 		return status;
-	tell(c, "policy apply", "policy files");
+	cli_changed(c, "policy apply", "policy files");
 	if (c->json)
 		return cli_print_json(json_pack("{s:I,s:I}", "policies", (json_int_t)n,
 				"changed", (json_int_t)changed));
@@ -203,7 +184,7 @@ cli_policy_add(struct cli *c)
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
-	tell(c, "policy add", c->argv[0]);
+	cli_changed(c, "policy add", c->argv[0]);
 	if (c->json)
 		return cli_print_json(json_pack(
 				"{s:s,s:s}", "domain", c->argv[0], "policy", policy));
@@ -237,7 +218,7 @@ cli_policy_remove(struct cli *c)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
 	if (was == 0)
 		return cli_fail(CLI_FAILED, "%s is in no policy", c->argv[0]);
-	tell(c, "policy remove", c->argv[0]);
+	cli_changed(c, "policy remove", c->argv[0]);
 	if (c->json)
 		return cli_print_json(json_pack("{s:s,s:I}", "domain", c->argv[0],
 				"removed", (json_int_t)was));

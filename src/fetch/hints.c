@@ -32,7 +32,8 @@ usual_port(const struct conf_account *a)
 }
 
 static bool
-hint_unreached(const struct conf_account *a, const struct hint_fault *f, struct buf *out)
+hint_unreached(const struct conf_account *a, const struct hint_fault *f,
+		struct buf *out)
 {
 	switch (f->end) {
 	case DIAL_NO_NAME:
@@ -109,8 +110,9 @@ hint_pin(const struct hint_fault *f, struct buf *out)
 		found = span_skip(f->words, (size_t)(at - f->words.p));
 		found = span_first(found, span_find(found, ','));
 	}
-	return buf_add(out, SPAN("ask the provider whether the key was changed; if so, set "
-				 "tls_pin to ")) &&
+	return buf_add(out,
+			       SPAN("ask the provider whether the key was changed; if so, set "
+				    "tls_pin to ")) &&
 			(found.n > 0 ? buf_add(out, found)
 				     : buf_add(out, SPAN("the new one")));
 }

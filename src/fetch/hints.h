@@ -24,6 +24,7 @@ struct hint_fault {
 /* The sentence for people: the words, and what they are about. */
 bool hint_sentence(const struct hint_fault *f, const char *stage, struct buf *out);
 /* What to do about it; appends nothing where nobody knows. False: out is full. */
-bool hint_for(const struct conf_account *a, const struct hint_fault *f, struct buf *out);
+bool hint_for(const struct conf_account *a, const struct hint_fault *f,
+		struct buf *out);
 
 #endif

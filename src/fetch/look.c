@@ -91,8 +91,11 @@ port_speaks(const struct fetch_poll *p, struct tls *tls)
 			break;
 		got += (size_t)n;
 	}
-	bool speaks = d && (tls || (got == sizeof(greeting) &&
-						   memcmp(greeting, "+OK", got) == 0));
+	bool speaks = d &&
+			(tls ||
+					(got == sizeof(greeting) &&
+							memcmp(greeting, "+OK", got) ==
+									0));
 	dial_close(d);
 	return speaks;
 }
@@ -102,7 +105,8 @@ ask_port(const struct fetch_poll *p)
 {
 	const struct err *e = &p->result.error;
 	bool silent = p->end == DIAL_IDLE || p->end == DIAL_EOF || p->end == DIAL_RESET;
-	bool greeting = p->stage && strcmp(p->stage, pop_stage_name(POP_AT_GREETING)) == 0;
+	bool greeting = p->stage &&
+			strcmp(p->stage, pop_stage_name(POP_AT_GREETING)) == 0;
 
 	if (p->account->tls == CONF_TLS_IMPLICIT && e->event == 8002 && p->tls)
 		return port_speaks(p, NULL) ? HINT_PORT_CLEAR : HINT_PORT_UNKNOWN;
@@ -134,7 +138,8 @@ look_failed(struct fetch_poll *p)
 	const struct hint_fault fault = {
 		.event = p->result.error.event,
 		.end = p->end,
-		.connected = p->stage && strcmp(p->stage, pop_stage_name(POP_AT_CONNECT)),
+		.connected = p->stage &&
+				strcmp(p->stage, pop_stage_name(POP_AT_CONNECT)),
 		.port = ask_port(p),
 		.words = span_of(p->result.error.text),
 	};

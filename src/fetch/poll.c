@@ -301,8 +301,8 @@ lock_mailbox(struct fetch_poll *p, int *fd)
 {
 	struct err err = { 0 };
 
-	switch (fetch_mailbox_lock(
-			p->setup->state, p->account, !p->look_only || p->adopt, fd, &err)) {
+	switch (fetch_mailbox_lock(p->setup->state, p->account,
+			!p->look_only || p->adopt, fd, &err)) {
 	case MAILBOX_OURS:
 		return true;
 	case MAILBOX_TAKEN:

@@ -37,7 +37,8 @@ struct fetch_poll {
 	struct dial *connected; /* use this connection for the first session; NULL: make one */
 	bool look_only; /* log in, list, leave; nothing is logged */
 	struct fetch_look *look; /* what is seen then; NULL: nobody asks */
-	const struct fetch_adopter *adopt; /* look_only: takes the unique-ids; may be NULL */
+	const struct fetch_adopter
+			*adopt; /* look_only: takes the unique-ids; may be NULL */
 	bool scheduled; /* it comes again by itself: next_ms is to be set */
 	struct fetch_result result;
 	void (*publish)(void *host, const struct fetch_result *r);

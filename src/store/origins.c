@@ -171,14 +171,42 @@ origin_look(struct reader *r, struct span account, struct span uidl,
 	return query_end(&q, "cannot read the origins", e);
 }
 
+/* Ids begin with the time: those before the moment need not be looked at. */
+static void
+query_since(struct query *q, int64_t since_ms)
+{
+	query_int(q, since_ms > 0 && since_ms < INT64_MAX >> 16 ? since_ms << 16 : 0);
+	query_int(q, since_ms);
+}
+
+bool
+origin_collected_all(struct reader *r, int64_t since_ms, struct arena *a,
+		struct collected **out, size_t *n, struct err *e)
+{
+	struct rows rows = { .size = sizeof **out };
+	struct query q = query_of(&r->db, SQL_ORIGIN_COLLECTED_ALL);
+	query_since(&q, since_ms);
+	while (query_row(&q)) {
+		struct collected *c = rows_add(&rows, a);
+		if (!c) {
+			q.rc = SQLITE_NOMEM;
+			break;
+		}
+		c->account = query_copy(&q, 0, a);
+		c->messages = (uint64_t)query_get(&q, 1);
+	}
+	*out = rows.p;
+	*n = rows.n;
+	return query_end(&q, "cannot read the history", e);
+}
+
 bool
 origin_collected(struct reader *r, struct span account, int64_t since_ms, uint64_t *out,
 		struct err *e)
 {
 	struct query q = query_of(&r->db, SQL_ORIGIN_COLLECTED);
 	query_text(&q, account);
-	query_int(&q, since_ms > 0 && since_ms < INT64_MAX >> 16 ? since_ms << 16 : 0);
-	query_int(&q, since_ms);
+	query_since(&q, since_ms);
 	*out = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
 	return query_end(&q, "cannot read the history", e);
 }

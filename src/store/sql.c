@@ -137,6 +137,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_ORIGIN_COLLECTED] =
 			"SELECT count(*) FROM message WHERE id >= ?2 AND arrived_ms >= ?3"
 			" AND account = (SELECT id FROM account WHERE name = ?1)",
+	[SQL_ORIGIN_COLLECTED_ALL] =
+			"SELECT a.name, count(*) FROM message m JOIN account a ON a.id = m.account"
+			" WHERE m.id >= ?1 AND m.arrived_ms >= ?2 GROUP BY a.name ORDER BY a.name",
 	[SQL_POLL_PUT] =
 			"INSERT OR REPLACE INTO poll VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
 			" ?12, ?13, ?14, CASE WHEN ?5 THEN ?3 ELSE"
