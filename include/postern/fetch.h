@@ -69,8 +69,10 @@ struct fetch_pool *fetch_pool_new(const struct fetch_options *o, struct err *err
  * is left alone, one that is under way is followed by another. They begin in this
  * order as far as they are of one provider's server; the servers take turns, and one
  * gets only so many polls at once as it bears. `idle` is called once afterwards, also
- * when n is 0. Any thread. */
-void fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n);
+ * when n is 0. `asked`: somebody named them, so one that is suspended (4019) tries its
+ * password once more. Any thread. */
+void fetch_pool_poll(
+		struct fetch_pool *p, const size_t *accounts, size_t n, bool asked);
 /* Copies the account's last poll, or the one under way (finished is false). False
  * when there was none since fetch_pool_new. Any thread. */
 bool fetch_pool_result(struct fetch_pool *p, size_t account, struct fetch_result *out);

@@ -189,7 +189,7 @@ collect_and_deliver(struct once *o, bool queue_only)
 	o->relay = relay_new(&relay, &err);
 	o->pool = o->relay ? fetch_pool_new(&fetch, &err) : NULL;
 	if (o->pool) {
-		fetch_pool_poll(o->pool, o->accounts, o->n);
+		fetch_pool_poll(o->pool, o->accounts, o->n, o->c->argc > 0);
 		ran = relay_run(o->relay, &err);
 		fetch_pool_cancel(o->pool);
 		relay_summary(o->relay, &sum);

@@ -112,6 +112,23 @@ pop_password(struct pop_session *s, struct buf *out)
 			pop_fail(s, 4003, "the password cannot be read: %s", err.text);
 }
 
+/* What was refused time and again is not tried again by itself, so that the provider
+ * does not lock the mailbox (4019); a new password is, and whatever somebody asks for. */
+static bool
+not_suspended(struct pop_session *s, unsigned check)
+{
+	const struct fetch_memo *m = s->poll->memo;
+
+	if (m->refusals < MEMO_REFUSALS || m->refused != check || s->poll->asked ||
+			s->poll->look_only)
+		return true;
+	return pop_fail(s, 4003,
+			"suspended after %u refusals of this password; nothing was sent. Mend "
+			"the password, or try it once more by the account's name (postern poll, "
+			"postern once)",
+			m->refusals);
+}
+
 static bool
 with_password(struct logon *l)
 {
@@ -119,9 +136,15 @@ with_password(struct logon *l)
 	bool ok = pop_password(l->s, &password);
 
 	l->secret = buf_span(&password);
-	ok = ok && pop_arguments_ok(l->s, l->secret) && auth_settled(l, auth_prove(l));
-	if (ok)
-		l->s->check = pop_check(l->s, l->secret);
+	ok = ok && pop_arguments_ok(l->s, l->secret);
+	if (ok) {
+		unsigned check = pop_check(l->s, l->secret);
+
+		ok = not_suspended(l->s, check) && auth_settled(l, auth_prove(l));
+		if (ok)
+			l->s->check = check;
+		l->s->poll->memo->refused = ok ? 0 : check;
+	}
 	secret_done(&password);
 	return ok;
 }

@@ -89,6 +89,7 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "refusals", m->refusals) &&
 			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
 			put_number(out, "check", m->check) &&
+			put_number(out, "refused", m->refused) &&
 			put_number(out, "proven", m->proven) &&
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
@@ -150,6 +151,8 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
 		else if (span_eq(key, SPAN("check")))
 			m->check = (unsigned)get_number(&line, 0xffff);
+		else if (span_eq(key, SPAN("refused")))
+			m->refused = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("proven")))
 			m->proven = get_number(&line, 1);
 		else if (span_eq(key, SPAN("heard")))

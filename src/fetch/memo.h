@@ -44,6 +44,7 @@ struct fetch_memo {
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
+	unsigned refused; /* the same of the last refused logon; 0: none */
 	bool proven; /* a session with these went well, and `caps` are its */
 	int64_t heard_ms; /* wall: when CAPA was heard last */
 	unsigned caps; /* enum memo_caps */

@@ -106,7 +106,9 @@ pop_notices(struct pop_session *s)
 	struct buf key = BUF_MAX(KNOWN_KEY_MAX);
 	bool ok = true, got;
 
-	for (size_t i = 0; ok && i < s->listing.n && !s->relay_down; i++) {
+	for (size_t i = 0;
+			ok && s->plan.notice > 0 && i < s->listing.n && !s->relay_down;
+			i++) {
 		if (s->messages[i].fate != POP_NOTICE)
 			continue;
 		/* Without a name of its own it would be told again and again. */

@@ -35,6 +35,7 @@ struct fetch_poll {
 	const atomic_bool *ending; /* end in order: retrieve no more */
 	struct fetch_memo *memo;
 	struct dial *connected; /* use this connection for the first session; NULL: make one */
+	bool asked; /* somebody named this account */
 	bool look_only; /* log in, list, leave; nothing is logged */
 	struct fetch_look *look; /* what is seen then; NULL: nobody asks */
 	const struct fetch_adopter

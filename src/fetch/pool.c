@@ -26,6 +26,7 @@ struct slot {
 	uint32_t account;
 	uint32_t ended; /* the account behind it in the pool's list, + 1 */
 	enum slot_state state;
+	bool asked; /* by its name, since its last poll */
 	bool again; /* asked for while its poll was under way */
 	bool news; /* in the list of those that ended */
 	uint64_t polls;
@@ -175,10 +176,12 @@ poll_slot(struct fetch_pool *p, struct slot *slot)
 		.ending = &p->ending,
 		.memo = &slot->memo,
 		.scheduled = p->scheduled,
+		.asked = slot->asked,
 		.result = { .account = slot->account },
 		.publish = publish,
 		.host = slot,
 	};
+	slot->asked = false;
 
 	if (!slot->result && !(slot->result = malloc(sizeof(*slot->result))))
 		abort();
@@ -358,7 +361,7 @@ fetch_pool_schedule(struct fetch_pool *p, void (*ended)(void *host))
 }
 
 void
-fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n)
+fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n, bool asked)
 {
 	mutex_lock(p->lock);
 	for (size_t i = 0; i < n; i++) {
@@ -367,6 +370,7 @@ fetch_pool_poll(struct fetch_pool *p, const size_t *accounts, size_t n)
 
 		if (atomic_load(&p->ending))
 			continue;
+		slot->asked = slot->asked || asked;
 		if (slot->state == SLOT_IDLE)
 			put(p, slot);
 		else

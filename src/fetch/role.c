@@ -115,7 +115,7 @@ start_due(void *host)
 		if (shut(r, i, now))
 			continue;
 		schedule_remove(&r->schedule, i);
-		fetch_pool_poll(r->pool, &i, 1);
+		fetch_pool_poll(r->pool, &i, 1, false);
 	}
 }
 
@@ -188,7 +188,7 @@ ask_for(struct role *r, struct asker *a, struct span name)
 		/* A poll under way has its listing already: the next one counts. */
 		a->since[i] = v.polls + (v.under_way ? 1 : 0);
 		schedule_remove(&r->schedule, i);
-		fetch_pool_poll(r->pool, &i, 1);
+		fetch_pool_poll(r->pool, &i, 1, true);
 		if (name.n > 0)
 			return true;
 	}

@@ -319,3 +319,19 @@ def test_kept_mail_is_left_in_three_flights(pt, pop3):
     poll(pt)
     assert server.last.commands == [*LOGON, "RETR 4", "QUIT"]
     assert len(pt.drop()) == 4 and len(server.left()) == 4
+
+
+def test_a_refused_password_is_not_hammered_by_many_processes(pt, pop3):
+    """4019 outlives the process: nothing more is sent, until somebody asks for the
+    account by its name, or the password is another one."""
+    server = pop3()
+    pt.account("contoso", server.port, password="wrong")
+    for _ in range(8):
+        poll(pt, status=(FAILED,))
+    tries = [s for s in server.sessions if s.logins]
+    assert len(tries) == 5 and len(pt.events(4019)) == 1
+    assert "suspended after" in pt.events(4003)[-1]["text"]
+    pt.once("contoso", status=FAILED)
+    assert sum(bool(s.logins) for s in server.sessions) == 6
+    pt.account("contoso", server.port)
+    assert poll(pt)["error"] is None

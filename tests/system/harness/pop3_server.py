@@ -78,6 +78,12 @@ class Session:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line.rstrip(b"\r").decode("latin-1")
 
+    def more(self):
+        """Bytes wait that are not the connection's end."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            return self.sock.pending() > 0
+        return select.select([self.sock], [], [], 0)[0] and self.sock.recv(1, socket.MSG_PEEK) != b""
+
     def start_tls(self):
         self.sock = self.server.context.wrap_socket(self.sock, server_side=True)
         self.ledger.tls = True
@@ -92,7 +98,7 @@ class Session:
             self.ledger.commands.append("PASS ***" if line.upper().startswith("PASS") else line)
             verb, _, arg = line.partition(" ")
             verb = verb.upper()
-            if self.buffer or select.select([self.sock], [], [], 0)[0]:
+            if self.buffer or self.more():
                 self.ledger.pipelined = True
             handler = getattr(self, "do_" + verb.lower(), None)
             self.reply(verb, arg, (lambda: handler(arg)) if handler else lambda: b"-ERR what?\r\n")

@@ -80,7 +80,7 @@ try(struct world *w, enum conf_auth auth, const char *caps,
 	w->provider.caps = caps;
 	w->provider.script = script;
 	buf_clear(&w->provider.heard);
-	(void)fetch_try(&w->conf, 0, &w->r);
+	(void)fetch_try(&w->conf, 0, &w->r, NULL);
 	assert_null(strstr(w->r.error.text, "canary"));
 	assert_null(strstr(w->r.error.text, PASSWORD));
 	return w->r.failed ? w->r.error.event : 0;

@@ -149,7 +149,7 @@ poll_from(struct fetch_pool *pool, size_t first, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		accounts[i] = first + i;
-	fetch_pool_poll(pool, accounts, n);
+	fetch_pool_poll(pool, accounts, n, false);
 }
 
 static size_t

@@ -114,7 +114,7 @@ poll_by(struct world *w, struct fetch_pool *pool)
 	const size_t first = 0;
 
 	atomic_store(&w->idle, false);
-	fetch_pool_poll(pool, &first, 1);
+	fetch_pool_poll(pool, &first, 1, false);
 	while (!atomic_load(&w->idle))
 		(void)usleep(200);
 	assert_true(fetch_pool_result(pool, 0, &r));
