@@ -74,7 +74,7 @@ talk(struct dial *d, struct smtp_client *s, struct greeting *out)
 	struct span have = SPAN("");
 	int stuck = 0;
 
-	while (stuck < 2 && send_all(d, s) && take_facts(s, out)) {
+	while (stuck < 2 && take_facts(s, out) && send_all(d, s)) {
 		if (have.n == 0) {
 			ssize_t n = dial_read(d, in, sizeof(in));
 			if (n < 0)
