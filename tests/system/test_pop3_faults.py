@@ -1,9 +1,14 @@
 """A provider that breaks the protocol, lies, or goes away: a clear event, and
 nothing lost, nothing twice (the rows "Bad input"; FAULTS 2.4)."""
+import ssl
+import subprocess
+import warnings
+from pathlib import Path
+
 import pytest
 from harness.message import message
 from harness.pop3_server import CUT
-from harness.postern import DONE, FAILED
+from harness.postern import DONE, FAILED, program
 from test_collect import account_row
 
 
@@ -194,50 +199,80 @@ LIES = {
 }
 
 
+MODES = {"none": "none", "starttls": "stls", "implicit": "implicit"}
+
+
+def account(pt, server, certs, tls, name="contoso", **more):
+    """The account of that server, over that kind of connection."""
+    extra = {} if tls == "none" else {"tls": tls, "tls_ca": str(certs.ca.pem)}
+    return pt.account(name, 0, server=f"localhost:{server.port}", **extra, **more)
+
+
+def serve(pop3, certs, tls, **more):
+    return pop3(tls=MODES[tls], cert=None if tls == "none" else certs.good, **more)
+
+
+def run_measured(pt, *words):
+    """The exit status of a command and the most memory it had, in MB."""
+    pt.write()
+    # Started by a small process: the kernel counts what the starter had as well.
+    starter = ("import os,sys; p=os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ); _,s,u=os.wait4(p,0);"
+               "print(os.waitstatus_to_exitcode(s), u.ru_maxrss)")
+    out = subprocess.run(["/usr/bin/python3", "-IS", "-c", starter, *pt.command(*words)], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pt.dir, check=True).stdout
+    status, kilobytes = out.split()[-2:]
+    return int(status), int(kilobytes) / 1024
+
+
+def bound():
+    """Megabytes; the sanitizers keep what is freed and a shadow of everything."""
+    return 1000 if b"__asan_init" in Path(program()).read_bytes() else 64
+
+
+@pytest.mark.parametrize("tls", MODES)
 @pytest.mark.parametrize("verb, lie", [(v, n) for v in LIES for n in LIES[v]])
-def test_lies(pt, pop3, verb, lie):
-    """Whatever it answers: the program lives, and what it may not believe stays
-    at the provider until the server says the truth."""
-    server = pop3()
+def test_lies(pt, pop3, certs, verb, lie, tls):
+    """Whatever it answers: the program lives within its memory, the other account is
+    polled, and what may not be believed stays at the provider until the server says
+    the truth."""
+    server, good = serve(pop3, certs, tls), pop3(users={"other": "secret"})
     fill(server, 3)
+    good.put(message(subject="from the good one", message_id="good"))
     reply = LIES[verb][lie]
     server.answers[verb] = (lambda s, _: s.send(reply) or CUT) if lie == "no end" else reply
     pt.conf["log"] = {"level": 1}  # 4004, mailbox in use, is of level 1
-    pt.account("contoso", server.port)
-    report = pt.once(status=(DONE, FAILED))
-    here = len(pt.drop()) + len(pt.badmail())
-    assert here + len(server.left()) >= 3, "deleted at the provider and not here"
-    if account_row(report, "contoso")["collected"] < 3:
-        assert [e for e in pt.events() if e["severity"] in "WE"], "nothing was said about it"
+    account(pt, server, certs, tls)
+    pt.account("good", good.port, user="other")
+    status, megabytes = run_measured(pt, "once")
+    assert status in (DONE, FAILED) and megabytes < bound()
+    assert good.left() == [], "the good account was not polled"
+    drops = [d for d in pt.drop() if b"good one" not in d.data]
+    assert len(drops) + len(pt.badmail()) + len(server.left()) >= 3, "deleted at the provider and not here"
+    if len(server.left()) == 3 and not drops:
+        assert [e for e in pt.events() if e["severity"] in "WE" and e.get("account") == "contoso"], "not a word"
     for e in pt.events():
         assert not any(ord(c) < 32 and c not in "\n\t" or c == "\x7f" for c in e["text"]), e
     # "-ERR" to STAT or a different id is no reason to collect twice, but where the
     # server itself renamed a message there is nothing to know it by.
     server.answers.clear()
     pt.once(status=(DONE, FAILED))
-    bodies = [d.data.split(b"\r\n\r\n", 1)[-1] for d in pt.drop()]
-    assert len(bodies) >= 3 and server.left() == []
+    drops = [d for d in pt.drop() if b"good one" not in d.data]
+    assert len(drops) >= 3 and server.left() == []
     if verb != "UIDL" and not verb.startswith("RETR"):
-        assert len(pt.drop()) == 3, "lost or doubled"
-
-
-def one_session_length(new_postern, pop3, count):
-    pt, server = new_postern(), pop3()
-    fill(server, count)
-    pt.account("contoso", server.port).once()
-    return server.last.sent
+        assert len(drops) == 3, "lost or doubled"
 
 
 @pytest.mark.limit(240)
-def test_cut_at_every_place(new_postern, pop3):
+@pytest.mark.parametrize("tls", MODES)
+def test_cut_at_every_place(new_postern, pop3, certs, tls):
     """The connection is cut after n octets, for n over a whole session; then the
-    server behaves. Nothing lost, nothing doubled, whatever n."""
-    length = one_session_length(new_postern, pop3, 3)
-    step = max(1, length // 60)
-    pt, server = new_postern(), pop3()
-    pt.account("contoso", server.port)
-    total = 0
-    for cut in range(0, length + 1, step):
+    server behaves. Nothing lost, nothing doubled, whatever n. Every single n is in
+    tests/unit/fetch/session_test.c."""
+    pt, server = new_postern(), serve(pop3, certs, tls)
+    fill(server, 3)
+    account(pt, server, certs, tls).once()
+    length, total = server.last.sent, 3
+    for cut in range(0, length + 1, max(1, length // 30)):
         fill(server, 3)
         total += 3
         server.cut_at = cut
@@ -246,6 +281,102 @@ def test_cut_at_every_place(new_postern, pop3):
         pt.once()
         assert server.left() == [], f"cut at {cut}"
         assert len(pt.drop()) == total, f"cut at {cut}: lost or doubled"
+
+
+@pytest.mark.parametrize("tls", MODES)
+@pytest.mark.parametrize("point", ["fetch: before DELE", "fetch: before QUIT", "fetch: QUIT confirmed"])
+def test_killed_between_250_and_the_end(pt, pop3, certs, point, tls):
+    """What was committed is deleted by the next session without RETR."""
+    server = serve(pop3, certs, tls)
+    fill(server, 3)
+    account(pt, server, certs, tls)
+    assert pt.run("once", env={"POSTERN_CRASH": point}).status < 0, "it was not killed"
+    assert server.sessions[0].retrieved and len(server.left()) in (0, 3)
+    before, left = len(server.sessions), server.left()
+    pt.once()
+    assert all(s.retrieved == [] for s in server.sessions[before:])
+    assert server.last.deleted == left and server.left() == [] and len(pt.drop()) == 3
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_tls_cut_in_a_message(pt, pop3, certs, tls):
+    """P10: the end of the connection without close_notify is no end of a message."""
+    server = serve(pop3, certs, tls)
+    fill(server, 2)
+
+    def half(session, arg):
+        session.send(b"+OK\r\nTo: ann@contoso.test\r\n\r\nhalf\r\n")
+        session.sock.unwrap = None
+        return CUT
+    server.answers["RETR 2"] = half
+    account(pt, server, certs, tls)
+    pt.once(status=FAILED)
+    assert 4013 in numbers(pt) and len(pt.drop()) == 1
+    settle(pt, server, 2)
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_old_tls_is_refused(pt, pop3, certs, tls):
+    server = serve(pop3, certs, tls)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        server.context.minimum_version = ssl.TLSVersion.TLSv1
+        server.context.maximum_version = ssl.TLSVersion.TLSv1_1
+    server.context.set_ciphers("ALL:@SECLEVEL=0")
+    fill(server, 1)
+    account(pt, server, certs, tls)
+    pt.once(status=FAILED)
+    assert 8002 in numbers(pt) and all(s.logins == [] for s in server.sessions)
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_greeting_in_clear_where_tls_belongs(pt, pop3, certs, tls):
+    """P10: a fake +OK, and everything after it, in clear: no secret is said."""
+    server = pop3()
+    fill(server, 1)
+    account(pt, server, certs, tls)
+    pt.once(status=FAILED)
+    assert {8002, 8003, 4002} & set(numbers(pt))
+    assert all(s.logins == [] and "USER" not in s.verbs() for s in server.sessions)
+
+
+@pytest.mark.parametrize("code, event", [
+    ("[IN-USE]", 4004), ("[LOGIN-DELAY]", 4004), ("[SYS/TEMP]", 4002), ("[SYS/PERM]", 4003), ("[AUTH]", 4003)])
+def test_codes_of_a_refusal(pt, pop3, code, event):
+    """P08, RFC 2449 and 3206."""
+    server = pop3()
+    fill(server, 1)
+    server.answers["PASS"] = f"-ERR {code} no\r\n".encode()
+    pt.conf["log"] = {"level": 1}
+    pt.account("contoso", server.port)
+    pt.once(status=FAILED)
+    assert event in numbers(pt) and sum("PASS" in s.verbs() for s in server.sessions) == 1
+    settle(pt, server, 1)
+
+
+def test_listing_of_a_hundred_thousand(pt, pop3):
+    """P13: within memory, and adopting them is one step."""
+    server = pop3()
+    fill(server, 1)
+    n = 100_000
+    server.answers["LIST"] = b"+OK\r\n" + b"".join(b"%d 500\r\n" % i for i in range(1, n + 1)) + b".\r\n"
+    server.answers["UIDL"] = b"+OK\r\n" + b"".join(b"%d u-%015d\r\n" % (i, i) for i in range(1, n + 1)) + b".\r\n"
+    pt.account("contoso", server.port, keep="forever")
+    assert pt.run("accounts", "adopt", "contoso").status == DONE
+    status, megabytes = run_measured(pt, "once")
+    assert status == DONE and megabytes < bound()
+    assert server.last.retrieved == [] and pt.drop() == []
+
+
+def test_message_deleted_by_somebody_else(pt, pop3):
+    """P14: gone between LIST and RETR is no fault of the others."""
+    server = pop3()
+    fill(server, 3)
+    server.answers["RETR 2"] = b"-ERR no such message\r\n"
+    pt.account("contoso", server.port)
+    pt.once(status=(DONE, FAILED))
+    del server.boxes["global"][0]
+    settle(pt, server, 2)
 
 
 def test_cut_inside_a_message_says_so(pt, pop3):

@@ -8,6 +8,7 @@ import pytest
 
 from . import certs as certs_module
 from . import dovecot as dovecot_module
+from . import mailutils as mailutils_module
 from . import net, pop3_auth, pop3_server, postfix, postern, smtp_sink
 
 LIMIT = 60  # seconds for one test, unless it has a mark `limit(n)`
@@ -79,6 +80,15 @@ def dovecot(closing):
     if why:
         pytest.skip(why)
     return lambda *a, **kw: closing(dovecot_module.Dovecot(*a, **kw))
+
+
+@pytest.fixture
+def mailutils(closing):
+    """mailutils(users): a GNU mailutils pop3d, not yet started."""
+    why = mailutils_module.missing()
+    if why:
+        pytest.skip(why)
+    return lambda *a, **kw: closing(mailutils_module.Mailutils(*a, **kw))
 
 
 @pytest.fixture
