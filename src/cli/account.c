@@ -64,7 +64,7 @@ static bool
 read_events(struct story *s, const char *path, struct err *err)
 {
 	const struct journal_filter f = { .account = span_of(s->account->name),
-		.level = 3 };
+		.level = 1 };
 	struct journal *j = journal_open(path, &f, err);
 	struct journal_entry e;
 

@@ -60,6 +60,8 @@ ctl_receive(struct ctl_client *c, int64_t wait_ms, enum ctl_kind *kind,
 {
 	buf_drop(&c->in, c->used);
 	c->used = 0;
+	/* The dial's own patience is shorter than some answers take. */
+	dial_set_idle(c->dial, wait_ms);
 	dial_set_deadline(c->dial, clock_mono_ms() + wait_ms);
 	for (;;) {
 		struct span in = buf_span(&c->in);

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from harness import net
@@ -319,7 +320,9 @@ def test_online_greets_every_route(pt, sink):
     assert "refused" in routes["c.test"]["text"] and "go" in routes["d.test"]["text"]
     assert f"{pt.dir}" in routes["e.test"]["text"] and "can be written to" in routes["e.test"]["text"]
     assert "\x1b" not in said and said.count(" -> ") == 7 and said.count(": error: ") == 3
-    assert good.messages == [] and lmtp.messages == []
+    assert good.mails == [] and lmtp.mails == []
+    assert any(str(c).startswith("EHLO") for c in good.commands), good.commands
+    assert any(str(c).startswith("LHLO") for c in lmtp.commands), lmtp.commands
 
 
 def test_check_json_stays_what_it_was(pt):
@@ -337,7 +340,7 @@ def test_poll_draws_lines_that_do_not_mix(box, pop3):
     box.account("second", other.port)
     for server in (box.server, other):
         fill(server, 5, uidl=f"{server.port}-")
-        server.answers["RETR"] = lambda *_: threading.Event().wait(0.3) and None
+        server.answers["RETR"] = lambda *_: time.sleep(0.3)
     box.start()
     ours, theirs = pty.openpty()
     p = subprocess.Popen(box.command("poll"), stdout=theirs, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
