@@ -338,10 +338,12 @@ def test_check_json_stays_what_it_was(pt):
 def test_poll_draws_lines_that_do_not_mix(box, pop3):
     other = pop3(users={"global": "secret"})
     box.account("second", other.port)
+    box.start()
+    for name in ("contoso", "second"):  # polled at the start, while there is nothing yet
+        box.wait_line(rf"event=4001 .*account={name}\b")
     for server in (box.server, other):
         fill(server, 5, uidl=f"{server.port}-")
         server.answers["RETR"] = lambda *_: time.sleep(0.3)
-    box.start()
     ours, theirs = pty.openpty()
     p = subprocess.Popen(box.command("poll"), stdout=theirs, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     os.close(theirs)
