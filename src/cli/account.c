@@ -9,12 +9,12 @@
 #include "postern/journal.h"
 #include "postern/num.h"
 
-enum { EVENTS = 3, SHOWN = 20 };
+enum { EVENTS = 3, SHOWN = 20, TEXT_MAX = 256 * 1024 };
 
 struct event_seen {
 	int64_t time_ms;
 	int id;
-	char *text;
+	struct buf text;
 };
 
 struct story {
@@ -25,8 +25,8 @@ struct story {
 	struct fetch_memory memory;
 	struct poll_session *sessions;
 	size_t n_sessions;
-	struct event_seen events[EVENTS]; /* the last ones, oldest first */
-	size_t n_events;
+	struct event_seen events[EVENTS]; /* the last ones: see event_at */
+	size_t n_events; /* that were seen */
 };
 
 const struct conf_account *
@@ -71,19 +71,25 @@ read_events(struct story *s, const char *path, struct err *err)
 	if (!j)
 		return false;
 	while (journal_next(j, &e)) {
-		if (s->n_events == EVENTS) {
-			free(s->events[0].text);
-			memmove(s->events, s->events + 1,
-					(EVENTS - 1) * sizeof(s->events[0]));
-			s->n_events--;
-		}
-		char *text = strndup(e.text.p ? e.text.p : "", e.text.n);
-		if (!text)
-			abort();
-		s->events[s->n_events++] = (struct event_seen){ e.time_ms, e.id, text };
+		struct event_seen *slot = &s->events[s->n_events++ % EVENTS];
+
+		slot->time_ms = e.time_ms;
+		slot->id = e.id;
+		slot->text.max = TEXT_MAX;
+		buf_clear(&slot->text);
+		(void)!buf_add(&slot->text, span_first(e.text, TEXT_MAX));
 	}
 	journal_close(j);
 	return true;
+}
+
+/* The last events, oldest first; NULL behind them. */
+static const struct event_seen *
+event_at(const struct story *s, size_t i)
+{
+	size_t n = s->n_events < EVENTS ? s->n_events : EVENTS;
+
+	return i < n ? &s->events[(s->n_events - n + i) % EVENTS] : NULL;
 }
 
 /* ---- as JSON ---- */
@@ -112,13 +118,14 @@ events_json(const struct story *s)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < s->n_events; i++)
+	const struct event_seen *e;
+
+	for (size_t i = 0; (e = event_at(s, i)); i++)
 		(void)json_array_append_new(list,
 				json_pack("{s:o,s:i,s:o}", "time",
-						cli_json_time(s->events[i].time_ms),
-						"id", s->events[i].id, "text",
-						cli_json_span(span_of(
-								s->events[i].text))));
+						cli_json_time(e->time_ms), "id", e->id,
+						"text",
+						cli_json_span(buf_span(&e->text))));
 	return list;
 }
 
@@ -304,13 +311,15 @@ print_troubles(const struct story *s)
 static void
 print_past(const struct story *s)
 {
-	for (size_t i = 0; i < s->n_events; i++) {
-		AUTO(buf_done) struct buf title = BUF_MAX(64);
+	const struct event_seen *e;
 
+	for (size_t i = 0; (e = event_at(s, i)); i++) {
+		char title[32];
+
+		(void)snprintf(title, sizeof(title), "event %d", e->id);
 		(void)putchar('\n');
-		if (buf_addf(&title, "event %d", s->events[i].id))
-			line_time(buf_cstr(&title), s->events[i].time_ms, "-");
-		cli_print_lines(stdout, span_of(s->events[i].text));
+		line_time(title, e->time_ms, "-");
+		cli_print_lines(stdout, buf_span(&e->text));
 	}
 	for (size_t i = 0; i < s->n_sessions; i++) {
 		(void)putchar('\n');
@@ -350,8 +359,8 @@ cli_accounts_show(struct cli *c)
 		print_troubles(&s);
 		print_past(&s);
 	}
-	for (size_t i = 0; i < s.n_events; i++)
-		free(s.events[i].text);
+	for (size_t i = 0; i < EVENTS; i++)
+		buf_done(&s.events[i].text);
 	arena_done(&s.arena);
 	return ok ? CLI_DONE : cli_fail(CLI_FAILED, "%s", err.text);
 }

@@ -65,13 +65,13 @@ report(struct cli *c, const char *name, const struct adopting *a,
 		const struct fetch_result *r, const struct fetch_look *look)
 {
 	AUTO(buf_done) struct buf words = BUF_MAX(512);
-	bool ok = buf_addf(&words,
+	(void)!buf_addf(&words,
 			"%" PRIu64 " messages listed, %" PRIu64 " adopted, %" PRIu64
 			" known before",
 			r->listed, a->adopted, a->known);
 
-	if (ok && look->unnamed > 0)
-		ok = buf_addf(&words,
+	if (look->unnamed > 0)
+		(void)!buf_addf(&words,
 				", %" PRIu64 " without a usable unique-id left out",
 				look->unnamed);
 	if (c->json)

@@ -139,7 +139,7 @@ look_failed(struct fetch_poll *p)
 		.event = p->result.error.event,
 		.end = p->end,
 		.connected = p->stage &&
-				strcmp(p->stage, pop_stage_name(POP_AT_CONNECT)),
+				strcmp(p->stage, pop_stage_name(POP_AT_CONNECT)) != 0,
 		.port = ask_port(p),
 		.words = span_of(p->result.error.text),
 	};
