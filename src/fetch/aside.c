@@ -40,7 +40,7 @@ print_evidence(struct pop_session *s, size_t i, struct span why, struct buf *out
 			(unsigned long long)s->listing.items[i].octets);
 
 	for (size_t k = 0; ok && k < why.n; k++)
-		ok = buf_addc(out, why.p[k] >= ' ' && why.p[k] < 0x7f ? why.p[k] : '?');
+		ok = buf_addc(out, ring_tame(why.p[k]));
 	ok = ok && buf_add(out, SPAN("\n\nThe end of the session:\n")) &&
 			ring_print(&s->poll->ring, &ring);
 	said = buf_span(&ring);

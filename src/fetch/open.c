@@ -164,8 +164,7 @@ note_policy(struct pop_session *s, struct span line)
 			(says->n > 0 && !buf_add(says, SPAN(", "))))
 		return;
 	for (size_t i = 0; i < line.n; i++)
-		(void)!buf_addc(says,
-				line.p[i] >= ' ' && line.p[i] < 0x7f ? line.p[i] : '?');
+		(void)!buf_addc(says, ring_tame(line.p[i]));
 }
 
 static bool

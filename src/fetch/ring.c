@@ -1,5 +1,13 @@
 #include "ring.h"
 
+char
+ring_tame(char c)
+{
+	if (c < ' ' || c > '~')
+		return '?';
+	return c;
+}
+
 void
 ring_init(struct ring *r, int64_t mono_ms)
 {
@@ -71,10 +79,8 @@ ring_add(struct ring *r, int64_t now_ms, const char *who, struct span text)
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
 		line = span_first(line, RING_LINE);
-		for (size_t i = 0; i < line.n; i++) {
-			char c = line.p[i];
-			out[at++] = c >= ' ' && c < 0x7f ? c : '?';
-		}
+		for (size_t i = 0; i < line.n; i++)
+			out[at++] = ring_tame(line.p[i]);
 		out[at++] = '\n';
 		put(r, (struct span){ out, at });
 	} while (text.n > 0);

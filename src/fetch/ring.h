@@ -18,6 +18,8 @@ struct ring {
 	int64_t began_ms; /* monotonic: times are printed from here */
 };
 
+/* c where a terminal would only print it, else '?'. */
+char ring_tame(char c);
 void ring_init(struct ring *r, int64_t mono_ms);
 /* who: "C", "S", "relay C"... ; now_ms monotonic. Each line of text is one. */
 void ring_add(struct ring *r, int64_t now_ms, const char *who, struct span text);

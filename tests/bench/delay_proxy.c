@@ -119,12 +119,14 @@ pass(struct lane *l)
 static void
 open_line(int epoll, int fd, int port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port) };
 	struct line *l = calloc(1, sizeof(*l));
 	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (!l || server < 0 || connect(server, (struct sockaddr *)&to, sizeof(to)) != 0) {
+	if (!l || server < 0 ||
+			connect(server, (struct sockaddr *)&to, sizeof(to)) != 0) {
 		(void)close(fd);
 		(void)close(server);
 		free(l);
