@@ -17,6 +17,9 @@ struct reading {
 	struct fetch_flight *flight;
 };
 
+/* identity.c: finds out which message it is; `drop` when it is here already. Needs the
+ * header. False: the session is over. */
+bool reading_name(struct reading *r);
 /* The header in s->head is all there is (open: all that is looked at): decides who gets
  * it and begins to hand it over. */
 bool reading_decide(struct reading *r, bool open);
