@@ -46,6 +46,14 @@ struct fetch_result {
 	struct err error; /* when failed: event 4002, 4003, 4005..., complete text */
 };
 
+/* How long a provider may take. */
+struct fetch_limits {
+	int64_t greeting_ms; /* for its greeting to move on */
+	int64_t idle_ms; /* for an answer to begin, or to move on */
+	int64_t rate_ms; /* waiting inside answers over which it has to send 1 KB/s */
+	int64_t session_ms; /* without one message; or at less than 1 KB/s altogether */
+};
+
 struct fetch_options {
 	const struct conf *conf; /* borrowed */
 	const char *state; /* the state directory; borrowed */
@@ -58,6 +66,7 @@ struct fetch_options {
 	 * relay is closed. On a worker's thread. NULL: nobody waits. */
 	void (*idle)(void *host);
 	void *host;
+	const struct fetch_limits *limits; /* copied; NULL: the usual ones */
 };
 
 /* Nothing is polled yet. Workers come when there is work and go some time after it,

@@ -10,9 +10,7 @@
 
 enum {
 	CONNECT_MS = 15000,
-	GREETING_MS = 30000,
 	LOOK_MS = 15000, /* for who waits at a terminal */
-	IDLE_MS = 120000,
 	GREETING_QUOTA = 4096,
 	LOGON_QUOTA = 64 * 1024,
 	CAPA_LINES = 100,
@@ -59,7 +57,8 @@ dial_server(struct pop_session *s)
 		.port = (uint16_t)a->server.port,
 		.tls = a->tls == CONF_TLS_IMPLICIT ? s->poll->tls : NULL,
 		.connect_ms = CONNECT_MS,
-		.idle_ms = s->poll->look_only ? LOOK_MS : GREETING_MS,
+		.idle_ms = s->poll->look_only ? LOOK_MS
+					      : s->poll->setup->limits.greeting_ms,
 		.cancel = s->poll->cancel,
 		.dns = &s->poll->setup->dns,
 	};
@@ -91,12 +90,15 @@ connect_server(struct pop_session *s)
 		abort();
 	pop_init(&s->wire, stream);
 	s->wire.ring = &s->poll->ring;
+	s->wire.awaits = &s->low.awaits;
+	s->low.rate_ms = s->poll->setup->limits.rate_ms;
+	s->low.patience_ms = 2 * s->poll->setup->limits.session_ms;
 	s->low.quota = GREETING_QUOTA;
 	s->stage = POP_AT_GREETING;
 
 	int rc = mailpop3_connect(s->pop, stream);
 	if (rc != MAILPOP3_NO_ERROR) {
-		if (s->low.greedy || dial_why(s->low.dial) != DIAL_OK)
+		if (pop_low_bad(&s->low) || dial_why(s->low.dial) != DIAL_OK)
 			return pop_fail(s, 4002, "no greeting: %s",
 					pop_low_error(&s->low));
 		return pop_fail(s, 4002, "the server greets with: %s",
@@ -108,7 +110,7 @@ connect_server(struct pop_session *s)
 	/* Nobody asked for anything yet (P09). */
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");
-	dial_set_idle(s->low.dial, IDLE_MS);
+	dial_set_idle(s->low.dial, s->poll->setup->limits.idle_ms);
 	log_tls(s);
 	return true;
 }

@@ -67,6 +67,12 @@ fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *sta
 			.timeout_ms = conf->dns.timeout_s * 1000,
 		},
 	};
+	s->limits = (struct fetch_limits){
+		.greeting_ms = 30000,
+		.idle_ms = 120000,
+		.rate_ms = 60000,
+		.session_ms = 30 * 60000,
+	};
 	clock_random(s->seed, sizeof(s->seed));
 	if (strlen(s->socket) < PATH_SIZE)
 		return true;

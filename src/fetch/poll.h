@@ -22,6 +22,7 @@ struct fetch_setup {
 	char *control; /* run/relay.ctl */
 	char *state;
 	struct dns_setup dns;
+	struct fetch_limits limits;
 	uint64_t seed[2];
 };
 

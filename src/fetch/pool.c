@@ -339,6 +339,8 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	descriptors_raise();
 	p->cancel = dial_cancel_new(err);
 	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
+	if (o->limits)
+		p->setup.limits = *o->limits;
 	turns_init(&p->turns, &o->conf->accounts, p->most_workers, p->setup.seed);
 	for (size_t i = 0; i < p->n; i++) {
 		p->slots[i] = (struct slot){ .pool = p, .account = (uint32_t)i };

@@ -37,7 +37,7 @@ room(const struct window *w)
 {
 	size_t out = w->sent - w->done;
 
-	if (w->sent == w->n || (w->retrieves && atomic_load(w->s->poll->ending)))
+	if (w->sent == w->n || pop_time_is_up(w->s, w->retrieves))
 		return false;
 	if (!w->s->caps.pipelining)
 		return out == 0;
@@ -215,6 +215,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 			ok = pop_lost(s);
 			break;
 		}
+		pop_progress(s);
 		w.done++;
 	}
 	free(order);

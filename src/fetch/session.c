@@ -13,7 +13,7 @@
 #include "postern/origin.h"
 #include "tell.h"
 
-enum { SESSION_MS = 30 * 60 * 1000, QUIT_QUOTA = 64 * 1024 };
+enum { QUIT_QUOTA = 64 * 1024 };
 
 const char *
 pop_stage_name(enum pop_stage stage)
@@ -115,8 +115,19 @@ void
 pop_progress(struct pop_session *s)
 {
 	if (s->low.dial)
-		dial_set_deadline(s->low.dial, clock_mono_ms() + SESSION_MS);
+		dial_set_deadline(s->low.dial,
+				clock_mono_ms() + s->poll->setup->limits.session_ms);
 	s->moved = 0;
+}
+
+bool
+pop_time_is_up(const struct pop_session *s, bool retrieves)
+{
+	int64_t ms = s->poll->setup->limits.session_ms;
+
+	if (retrieves && atomic_load(s->poll->ending))
+		return true;
+	return pop_low_crawls(&s->low, retrieves ? ms : ms + ms / 2);
 }
 
 /* ---- the listing ---- */
@@ -475,7 +486,7 @@ run(struct pop_session *s, bool *more)
 	/* Only while sessions achieve something: a server that does not delete would
 	 * be asked for ever. */
 	*more = s->plan.later > 0 && s->fresh > 0 && !s->relay_down &&
-			!atomic_load(s->poll->ending);
+			!pop_time_is_up(s, true);
 	return true;
 }
 

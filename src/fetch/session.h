@@ -84,6 +84,9 @@ bool pop_flush(struct pop_session *s);
 bool pop_say_quit(struct pop_session *s);
 /* Something was achieved: the session's deadline begins anew. */
 void pop_progress(struct pop_session *s);
+/* Retrieve no more, but end in order: asked to, or the server is too slow to wait for.
+ * Deletions have half as long again, so that QUIT comes before patience ends. */
+bool pop_time_is_up(const struct pop_session *s, bool retrieves);
 
 /* fast.c: the last session with these credentials went well, on a server that pipelines. */
 bool pop_fast(const struct pop_session *s);

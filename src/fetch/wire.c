@@ -83,6 +83,8 @@ pop_status(struct pop_wire *w, struct span *text)
 	enum pop_answer is = POP_ODD;
 
 	*text = SPAN("");
+	if (w->awaits && !pop_early(w))
+		*w->awaits = true;
 	if (!pop_line(w, &line))
 		return POP_LOST;
 	*text = line;

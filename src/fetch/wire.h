@@ -33,6 +33,7 @@ struct pop_wire {
 	bool bare; /* the last line ended in LF without CR */
 	char line[WIRE_LINE];
 	size_t line_n;
+	bool *awaits; /* set when an answer is still to begin; NULL: nobody asks */
 	struct ring *ring; /* status lines are noted there; NULL: nowhere */
 };
 

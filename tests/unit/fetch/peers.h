@@ -32,7 +32,9 @@ struct provider {
 	atomic_bool no_uidl; /* UIDL is refused */
 	_Atomic(const char *)
 			verb; /* a command that begins so gets this reply, "": is cut */
-	_Atomic(const char *) reply;
+	_Atomic(const char *) reply; /* NULL: none at all */
+	atomic_uint pause_us; /* before each answer */
+	atomic_uint drip_us; /* before each octet */
 	_Atomic(const char *) greeting;
 	_Atomic(const struct provider_line *)
 			script; /* before all else; ends with NULL */

@@ -31,7 +31,11 @@ put(struct talk *t, const char *p, size_t n)
 		t->dead = true;
 	}
 	for (size_t at = 0; at < n;) {
-		ssize_t k = send(t->fd, p + at, n - at, MSG_NOSIGNAL);
+		unsigned drip = t->p->drip_us;
+
+		if (drip > 0)
+			(void)usleep(drip);
+		ssize_t k = send(t->fd, p + at, drip > 0 ? 1 : n - at, MSG_NOSIGNAL);
 		if (k <= 0) {
 			t->dead = true;
 			return;
@@ -128,6 +132,10 @@ command(struct talk *t, const char *line)
 	const char *verb = p->verb, *reply = p->reply, *caps = p->caps;
 
 	if (scripted(t, line))
+		return;
+	if (p->pause_us > 0)
+		(void)usleep(p->pause_us);
+	if (verb && begins(line, verb) && !reply)
 		return;
 	if (verb && begins(line, verb)) {
 		say(t, reply);

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "peers.h"
+#include "postern/clock.h"
 #include "postern/conf.h"
 #include "postern/fetch.h"
 #include "postern/log.h"
@@ -19,6 +20,7 @@ struct world {
 	struct conf_account account;
 	const char *domains[1];
 	struct conf conf;
+	struct fetch_limits limits; /* idle_ms 0: the usual ones */
 	atomic_bool idle;
 	size_t put;
 };
@@ -97,9 +99,11 @@ on_idle(void *host)
 static struct fetch_pool *
 new_pool(struct world *w)
 {
-	struct fetch_options o = {
-		.conf = &w->conf, .state = w->dir, .idle = on_idle, .host = w
-	};
+	struct fetch_options o = { .conf = &w->conf,
+		.state = w->dir,
+		.idle = on_idle,
+		.host = w,
+		.limits = w->limits.idle_ms ? &w->limits : NULL };
 	struct err err;
 	struct fetch_pool *pool = fetch_pool_new(&o, &err);
 
@@ -267,12 +271,12 @@ test_large_header_and_body(void **state)
 
 /* The session is cut after every octet in turn; then the server behaves. */
 static void
-test_cut_at_every_octet(void **state)
+cut_at_every_octet(struct world *w, const char *caps)
 {
-	struct world *w = *state;
 	size_t total = 3;
 	long length;
 
+	w->provider.caps = caps;
 	put_some(w, 3);
 	(void)poll_once(w);
 	length = w->provider.sent;
@@ -294,6 +298,127 @@ test_cut_at_every_octet(void **state)
 		assert_int_equal(w->relay.had, 0);
 	}
 	check_all_here_once(w, total);
+}
+
+static void
+test_cut_at_every_octet(void **state)
+{
+	cut_at_every_octet(*state, "UIDL\r\nPIPELINING\r\nUSER\r\n");
+}
+
+static void
+test_cut_at_every_octet_one_by_one(void **state)
+{
+	cut_at_every_octet(*state, "UIDL\r\nUSER\r\n");
+}
+
+/* A server that says nothing more at one place is left when its time is over. */
+static void
+test_silence_ends(void **state)
+{
+	static const struct {
+		const char *verb;
+		int event;
+	} rows[] = {
+		{ "CAPA", 4005 },
+		{ "USER", 4005 },
+		{ "PASS", 4005 },
+		{ "LIST", 4005 },
+		{ "UIDL", 4005 },
+		{ "RETR 2", 4005 },
+		{ "DELE 2", 4005 },
+		{ "QUIT", 4015 },
+	};
+	const size_t n = sizeof(rows) / sizeof(rows[0]);
+	struct world *w = *state;
+
+	w->limits = (struct fetch_limits){ 100, 100, 60000, 60000 };
+	for (size_t i = 0; i < 2 * n; i++) {
+		int64_t began = clock_mono_ms();
+
+		w->provider.caps = i < n ? "UIDL\r\nUSER\r\n"
+					 : "UIDL\r\nPIPELINING\r\nUSER\r\n";
+		put_some(w, 3);
+		w->provider.verb = rows[i % n].verb;
+		w->provider.reply = NULL;
+		struct fetch_result r = poll_once(w);
+		assert_true(r.failed);
+		/* Where QUIT went out behind it, its answer is what is missing. */
+		if (i < n || strcmp(rows[i % n].verb, "DELE 2") != 0)
+			assert_int_equal(r.error.event, rows[i % n].event);
+		else
+			assert_int_equal(r.error.event, 4015);
+		assert_true(clock_mono_ms() - began < 5000);
+		w->provider.verb = NULL;
+		assert_false(poll_once(w).failed);
+		assert_int_equal(provider_left(&w->provider), 0);
+	}
+	w->provider.greeting = "";
+	struct fetch_result r = poll_once(w);
+	assert_int_equal(r.error.event, 4002);
+	check_all_here_once(w, 6 * n);
+}
+
+/* P08: an octet now and then keeps no worker. */
+static void
+test_drip_ends(void **state)
+{
+	struct world *w = *state;
+	int64_t began = clock_mono_ms();
+
+	put_some(w, 3);
+	w->limits = (struct fetch_limits){ 5000, 5000, 300, 60000 };
+	w->provider.drip_us = 5000;
+	struct fetch_result r = poll_once(w);
+	assert_true(r.failed);
+	assert_non_null(strstr(r.error.text, "less than 1 KB/s"));
+	assert_true(clock_mono_ms() - began < 5000);
+	w->provider.greeting =
+			"+OK this goes on and on and on and on and on and on and on and on\r\n";
+	r = poll_once(w);
+	assert_int_equal(r.error.event, 4002);
+	assert_non_null(strstr(r.error.text, "less than 1 KB/s"));
+	w->provider.drip_us = 0;
+	assert_false(poll_once(w).failed);
+	check_all_here_once(w, 3);
+}
+
+/* One that thinks before each answer is slow but honest. */
+static void
+test_late_answers_are_waited_for(void **state)
+{
+	struct world *w = *state;
+
+	w->provider.caps = "UIDL\r\nUSER\r\n";
+	put_some(w, 30);
+	w->limits = (struct fetch_limits){ 5000, 5000, 100, 60000 };
+	w->provider.pause_us = 10000;
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(r.deleted, 30);
+	check_all_here_once(w, 30);
+}
+
+/* ... but not for ever: it ends in order, with QUIT, and another poll goes on. */
+static void
+test_late_answers_end_in_order(void **state)
+{
+	struct world *w = *state;
+
+	w->provider.caps = "UIDL\r\nUSER\r\n";
+	put_some(w, 20);
+	w->account.max_per_session = 12;
+	w->limits = (struct fetch_limits){ 5000, 5000, 60000, 1500 };
+	w->provider.pause_us = 150000;
+	struct fetch_result r = poll_once(w);
+	assert_false(r.failed);
+	assert_int_equal(w->provider.sessions, 1);
+	assert_true(r.collected > 0 && r.collected < 12);
+	assert_true(r.deleted > 0 && r.deleted <= r.collected);
+	w->provider.pause_us = 0;
+	assert_false(poll_once(w).failed);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 20);
 }
 
 static void
@@ -814,7 +939,12 @@ main(void)
 		IN_WORLD(test_harmful_password_is_not_sent),
 		IN_WORLD(test_many_messages),
 		IN_WORLD(test_try_changes_nothing),
+		IN_WORLD(test_silence_ends),
+		IN_WORLD(test_drip_ends),
+		IN_WORLD(test_late_answers_are_waited_for),
+		IN_WORLD(test_late_answers_end_in_order),
 		IN_WORLD(test_cut_at_every_octet),
+		IN_WORLD(test_cut_at_every_octet_one_by_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
