@@ -34,11 +34,23 @@ class Certs:
                  "-subj", f"/CN={title}")
         return c
 
-    def _issue(self, name, names, ca, days=30):
+    def odd(self, name):
+        """nul_name: "localhost" NUL ".evil.test"; only_common_name: localhost, but the
+        alternative name is another; only_address: 127.0.0.1."""
+        nul = b"localhost\0.evil.test"
+        der = bytes([0x30, len(nul) + 2, 0x82, len(nul)]) + nul
+        names, subject = {
+            "nul_name": ("DER:" + der.hex(":"), "nul"),
+            "only_common_name": ("DNS:another.test", "localhost"),
+            "only_address": ("IP:127.0.0.1", "address"),
+        }[name]
+        return self._issue(name, names, self.ca, subject=subject)
+
+    def _issue(self, name, names, ca, days=30, subject=None):
         c = Cert(self.dir / f"{name}.pem", self.dir / f"{name}.key")
         request, ext = self.dir / f"{name}.csr", self.dir / f"{name}.ext"
         ext.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
-        _openssl("req", *EC, "-keyout", c.key, "-out", request, "-subj", f"/CN={name}")
+        _openssl("req", *EC, "-keyout", c.key, "-out", request, "-subj", f"/CN={subject or name}")
         _openssl("x509", "-req", "-in", request, "-CA", ca.pem, "-CAkey", ca.key,
                  "-CAcreateserial", "-out", c.pem, "-days", days, "-extfile", ext)
         c.key.chmod(0o644)
