@@ -9,8 +9,8 @@
  *	settled    and was deleted at the provider       -
  *	absent     (either, beside it) a complete        ORIGIN_BACK when listed again
  *	           listing did not name it
- *	adopted    seen there, never collected: never    -
- *	           deleted either (ORIGIN_ACT_ADOPT)
+ *	adopted    seen there, never collected: never    STORE_SUBMIT, where it was retrieved while it
+ *	           deleted either (ORIGIN_ACT_ADOPT)     was being adopted: committed then
  *	gone       -                                     ORIGIN_FORGET: absent from two complete listings
  *	                                                 and for ORIGIN_KEEP_MS (E14); the store checks both
  *

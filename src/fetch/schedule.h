@@ -38,7 +38,7 @@ enum schedule_word {
 	SCHEDULE_IN_USE, /* somebody else has the mailbox open */
 	SCHEDULE_HERE, /* ... and that is another poll of ours */
 	SCHEDULE_LOGIN_DELAY, /* too soon after the last logon */
-	SCHEDULE_SYS_TEMP, /* the provider is unwell, for now */
+	SCHEDULE_SYS_TEMP, /* the provider is unwell and says that it will pass */
 };
 
 /* The response code in "-ERR [CODE] text". */

@@ -91,8 +91,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_ACCOUNT_ADD] = "INSERT INTO account (name) VALUES (?)",
 	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
 	[SQL_HOP_ADD] = "INSERT INTO hop (key) VALUES (?)",
+	/* An adopted one was never here: "already have it" would lead to its deletion. */
 	[SQL_ORIGIN_ADD] =
-			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET"
+			" id = excluded.id, settled = 0, committed_ms = excluded.committed_ms,"
+			" print = excluded.print WHERE settled = 2",
 	[SQL_ORIGIN_FIND] = "SELECT o.id, o.settled FROM origin o WHERE o.account ="
 			    " (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

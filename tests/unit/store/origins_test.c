@@ -93,9 +93,14 @@ an_adopted_origin_is_never_collected_nor_settled_by_chance(void **state)
 	/* What is here stays known as here. */
 	assert_string_equal(walk(t, "isp"), "a:1 b:3 c:3 ");
 	assert_int_equal(look(t, "c"), ORIGIN_ADOPTED);
-	/* It was seen: a submission of it is one too many. */
+	/* Retrieved while it was being adopted: "already have it" would be a lie, and have
+	 * it deleted at the provider. */
+	struct submission late = fixture_message(t, "c");
+	assert_int_equal(fixture_do(t, &late.job), STORE_DONE);
+	assert_int_equal(look(t, "c"), ORIGIN_COMMITTED);
 	struct submission again = fixture_message(t, "c");
 	assert_int_equal(fixture_do(t, &again.job), STORE_HAD);
+	assert_int_equal(again.had, late.id);
 }
 
 static void
