@@ -83,6 +83,9 @@ struct conf_envelope {
 			names; /* header field names as written; n > 0 only when NAMED */
 };
 
+/* Where the provider writes it: above its Received lines, or last of all. */
+enum conf_envelope_position { CONF_ENVELOPE_TOP, CONF_ENVELOPE_BOTTOM };
+
 enum conf_unrouted_kind {
 	CONF_UNROUTED_POSTMASTER,
 	CONF_UNROUTED_HOLD,
@@ -133,7 +136,10 @@ struct conf_account {
 	struct secret token;
 	struct conf_texts domains; /* n == 0: every policy domain; "*.x": all below x */
 	struct conf_envelope envelope;
+	enum conf_envelope_position envelope_position;
+	struct conf_texts envelope_strip; /* prefixes, or patterns with one "*" */
 	unsigned trusted_hops;
+	bool trusted_hops_fixed; /* it was set, so it is not learned */
 	struct conf_aliases aliases;
 	const char *default_domain;
 	struct conf_unrouted unrouted;

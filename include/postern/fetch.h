@@ -20,6 +20,7 @@
 #include "postern/arena.h"
 #include "postern/dial.h"
 #include "postern/err.h"
+#include "postern/provider.h"
 
 struct conf;
 struct conf_account;
@@ -143,6 +144,7 @@ struct fetch_memory {
 	bool held; /* by a storm of new unique-ids (4009) */
 	int64_t alone_until_ms; /* no pipelining until then */
 	uint64_t oversize; /* messages that are left there for their size */
+	struct provider_habits provider; /* how the provider marks its mail */
 	const struct fetch_trouble *troubles; /* by unique-id */
 	size_t n;
 };

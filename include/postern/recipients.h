@@ -12,6 +12,7 @@
 
 #include "postern/address.h"
 #include "postern/header.h"
+#include "postern/provider.h"
 #include "postern/rewrite.h"
 
 enum recipients_mode {
@@ -28,6 +29,29 @@ enum recipients_unrouted {
 	UNROUTED_ADDRESS,
 };
 
+/* An alias rule as an administrator wrote it (E6). `match` is
+ *   an address             a recipient, or any other address in To and Cc
+ *   *@DOMAIN               every address of the domain that nothing else maps; with one
+ *                          target *@OTHER the domain alone is replaced
+ *   a text                 the user part of an address of ours; the display text in To and
+ *                          Cc has it as words of its own; or the List-Id is it */
+struct recipients_rule {
+	struct span match;
+	const struct span *to; /* full addresses */
+	size_t n;
+};
+
+/* Rules made ready, in an arena. See recipients_rules_init. */
+struct recipients_rules;
+
+/* Earlier rules win where two match alike. Those that can never match (no usable
+ * target, an address that is none) are left out and counted in *left_out. NULL: the
+ * arena is full. */
+const struct recipients_rules *recipients_rules_new(struct arena *arena,
+		const struct recipients_rule *v, size_t n, size_t *left_out);
+
+struct directory;
+
 /* What is known of an account. Borrowed: must outlive every decision. */
 struct recipients_account {
 	struct span name;
@@ -42,6 +66,15 @@ struct recipients_account {
 	const struct span *names; /* mode NAMES: header names in order */
 	size_t n_names;
 	unsigned trusted_hops; /* Received lines that the provider adds; 0: trust nothing */
+	bool hops_fixed; /* they were configured: what was learned of them does not count */
+	bool bottom; /* the provider appends: only the last field of a header is its own */
+	/* What the provider adds around an address in its envelope header: a prefix of the
+	 * local part ("mbox-"), or a pattern in which * stands for it ("*-pop"). */
+	const struct span *strip;
+	size_t n_strip;
+	const struct provider_habits *learned; /* NULL: nothing */
+	const struct recipients_rules *rules; /* NULL: none */
+	const struct directory *directory; /* known recipients; NULL: nobody is known */
 	struct span login; /* POP3 user name */
 	struct span address; /* the mailbox's own address when it is known, or empty */
 	struct span provider; /* host name of the POP3 server, for E1 level 3 */
@@ -73,11 +106,12 @@ struct recipients_candidate {
  *   4036  name the header, n its occurrences
  *   4038  n found, m the limit, name "addresses", "header octets" or "field octets"
  *   4039  name the header, text the raw member
+ *   4040  name the rule, text what it was found in, more who receives for it
  *   4043  text the envelope sender ("<>" when null) */
 struct recipients_fact {
 	int event;
 	struct span name;
-	struct span text;
+	struct span text, more;
 	uint64_t n, m;
 };
 
@@ -87,7 +121,7 @@ struct recipients {
 	enum recipients_outcome outcome;
 	unsigned level; /* 1 to 7 as in E1; 0 for a user account */
 	struct span source; /* header name as E1 spells it, "received-for", "to-cc", "resent-to",
-		"account" (user), "fallback" */
+		"alias", "list-id", "account" (user), "fallback" */
 	const char *reason; /* for X-Postern-Route when nobody was found: "no-recipients", ... */
 	struct span *v; /* recipients in wire form, each once, in the order found */
 	size_t n;
@@ -101,7 +135,14 @@ struct recipients {
 	size_t ignored; /* candidates that were not kept */
 	struct recipients_fact facts[RECIPIENTS_FACTS];
 	size_t n_facts;
+	/* What the decision looked at, as header fields with CRLF: recipients_decide makes the
+	 * same of it. Received is shortened to its by and for. Empty for user accounts. */
+	struct span fields;
+	bool fields_cut; /* not all of it: it would have been longer than RECIPIENTS_FIELDS_MAX */
+	struct provider_seen seen; /* for provider_learn */
 };
+
+enum { RECIPIENTS_FIELDS_MAX = 8 * 1024 };
 
 /* Bytes an arena must allow for one decision; nothing is allocated ahead. */
 enum { RECIPIENTS_ARENA_MAX = 16 * 1024 * 1024 };
@@ -112,7 +153,8 @@ void recipients_decide(const struct recipients_account *account, struct span blo
 		struct arena *arena, struct recipients *out);
 /* The route record: one JSON object of at most RECIPIENTS_RECORD_MAX bytes with account,
  * outcome, level, source, sender, recipients[], candidates[address,header,kept,why],
- * recipient_count, candidate_count and `cut`, true when lists are shortened. */
+ * recipient_count, candidate_count and `cut`, true when lists are shortened; and with
+ * `header` (r->fields) unless that is cut or has no room. */
 bool recipients_record(const struct recipients_account *account,
 		const struct recipients *r, struct buf *out)
 		__attribute__((warn_unused_result));

@@ -113,6 +113,42 @@ memory_json(const struct fetch_memory *m)
 			(json_int_t)m->oversize, "messages", list);
 }
 
+/* How often a header comes: the most common number, and whether it always does. */
+static unsigned
+header_times(const struct provider_header *h, bool *always)
+{
+	unsigned most = 1, all = 0;
+
+	for (unsigned i = 1; i < PROVIDER_TIMES; i++) {
+		all += h->times[i];
+		if (h->times[i] > h->times[most])
+			most = i;
+	}
+	*always = all * 10 >= (PROVIDER_LEARN - PROVIDER_LEARN_HOPS) * 9;
+	return most;
+}
+
+static json_t *
+provider_json(const struct provider_habits *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->n; i++) {
+		bool always;
+		unsigned times = header_times(&p->headers[i], &always);
+
+		if (provider_writes(p, span_of(p->headers[i].name)))
+			(void)json_array_append_new(list,
+					json_pack("{s:s,s:i,s:b}", "header",
+							p->headers[i].name, "times",
+							(int)times, "always", always));
+	}
+	return json_pack("{s:b,s:i,s:i,s:o,s:o,s:i}", "learned", provider_known(p),
+			"messages", (int)p->seen, "received_lines",
+			(int)provider_hops(p), "host", cli_json_span(provider_host(p)),
+			"headers", list, "strange", (int)p->strange);
+}
+
 static json_t *
 events_json(const struct story *s)
 {
@@ -185,6 +221,9 @@ print_json(const struct story *s, bool sessions)
 			s->poll && s->poll->event ? json_integer(s->poll->event)
 						  : json_null());
 	(void)json_object_set_new(j, "memory", memory_json(&s->memory));
+	if (a->type == CONF_GLOBAL)
+		(void)json_object_set_new(
+				j, "provider", provider_json(&s->memory.provider));
 	(void)json_object_set_new(j, "events", events_json(s));
 	if (sessions)
 		(void)json_object_set_new(j, "sessions", sessions_json(s));
@@ -258,6 +297,48 @@ print_poll(const struct story *s)
 	buf_clear(&text);
 	(void)!buf_addf(&text, "%" PRIu64 " messages", s->today);
 	line("today", buf_span(&text));
+}
+
+/* E2: what is obeyed, and from when on. */
+static void
+print_provider(const struct conf_account *a, const struct provider_habits *p)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	bool any = false;
+
+	if (p->seen > 0 && !provider_known(p))
+		(void)!buf_addf(&text, "learning, %u of %u messages seen", p->seen,
+				PROVIDER_LEARN);
+	if (a->trusted_hops_fixed)
+		(void)!buf_addf(&text, "%s%u Received lines as configured",
+				text.n ? "; " : "", a->trusted_hops);
+	else if (provider_hops(p) > 0)
+		(void)!buf_addf(&text, "%sadds %u Received line%s", text.n ? "; " : "",
+				provider_hops(p), provider_hops(p) == 1 ? "" : "s");
+	if (provider_host(p).n > 0)
+		(void)!buf_addf(&text, " (by " SPAN_FMT ")",
+				SPAN_ARG(provider_host(p)));
+	for (size_t i = 0; provider_known(p) && i < p->n; i++) {
+		bool always;
+		unsigned times = header_times(&p->headers[i], &always);
+
+		if (!provider_writes(p, span_of(p->headers[i].name)))
+			continue;
+		(void)!buf_addf(&text, "%s%s %s", any ? ", " : "; writes ",
+				p->headers[i].name,
+				!always			     ? "sometimes"
+						: times == 1 ? "once"
+						: times == 2 ? "twice"
+							     : "several times");
+		any = true;
+	}
+	if (provider_known(p) && !any)
+		(void)!buf_add(&text, SPAN("; writes no envelope header"));
+	line("provider", buf_span(&text));
+	if (p->strange > 0)
+		(void)printf("The last %u messages were marked in another way (4036). After "
+			     "%u in a row it is learned again.\n",
+				p->strange, PROVIDER_STRANGE);
 }
 
 static void
@@ -356,6 +437,8 @@ cli_accounts_show(struct cli *c)
 	} else if (ok) {
 		print_settings(s.account);
 		print_poll(&s);
+		if (s.account->type == CONF_GLOBAL)
+			print_provider(s.account, &s.memory.provider);
 		print_troubles(&s);
 		print_past(&s);
 	}

@@ -40,11 +40,15 @@ static const struct word oversizes[] = {
 	{ "notice", CONF_OVERSIZE_NOTICE, false }, { "skip", CONF_OVERSIZE_SKIP, false }, { NULL, 0, false },
 };
 
+static const struct word envelope_positions[] = {
+	{ "top", CONF_ENVELOPE_TOP, false }, { "bottom", CONF_ENVELOPE_BOTTOM, false }, { NULL, 0, false },
+};
+
 static const struct row alias_rows[] = {
 	{ .name = "match", .kind = ROW_TEXT, .flags = ROW_REQUIRED, .at = offsetof(struct conf_alias, match), .least = 1, .most = 255,
-		.says = "Text or address looked for in To and Cc." },
+		.says = "An address; *@DOMAIN for all of one; or a text: the user part of an address, words in To and Cc, or a List-Id." },
 	{ .name = "to", .kind = ROW_ADDRESS, .flags = ROW_REQUIRED | ROW_LIST, .at = offsetof(struct conf_alias, to), .least = 1, .most = 1000,
-		.says = "Who receives the message then." },
+		.says = "Who receives the message then; *@DOMAIN for the same user there." },
 	{ .name = NULL },
 };
 static const struct section alias_section = { .rows = alias_rows, .size = sizeof(struct conf_alias) };
@@ -72,11 +76,15 @@ static const struct row account_rows[] = {
 		.says = "Domains whose mail this global account holds, *.DOMAIN for those below one; every policy domain unless set." },
 	{ .name = "envelope", .kind = ROW_ENVELOPE, .at = offsetof(struct conf_account, envelope), .preset = "auto",
 		.says = "Header fields in which the provider notes the recipient: auto, strict, none, a name or a list of names." },
+	{ .name = "envelope_position", .kind = ROW_WORD, .at = offsetof(struct conf_account, envelope_position), .words = envelope_positions, .preset = "top",
+		.says = "Where the provider writes that field: above its Received lines, or as the last field of the header; then only the last one counts." },
+	{ .name = "envelope_strip", .kind = ROW_TEXT, .flags = ROW_LIST, .at = offsetof(struct conf_account, envelope_strip), .least = 1, .most = 255,
+		.says = "What the provider adds around the user in that field: a prefix such as mbox-, or a pattern such as *-pop in which * is the user." },
 	{ .name = "trusted_hops", .kind = ROW_COUNT, .at = offsetof(struct conf_account, trusted_hops), .preset = "1", .least = 0, .most = 50,
-		.says = "Received lines that the provider adds; what stands below them is not trusted." },
-	{ .name = "aliases", .kind = ROW_GROUP, .flags = ROW_LATER | ROW_LIST, .at = offsetof(struct conf_account, aliases), .section = &alias_section, .least = 1, .most = 1000,
+		.says = "Received lines that the provider adds; what stands below them is not trusted. Learned from the first messages unless set." },
+	{ .name = "aliases", .kind = ROW_GROUP, .flags = ROW_LIST, .at = offsetof(struct conf_account, aliases), .section = &alias_section, .least = 1, .most = 1000,
 		.says = "Rules from texts or addresses in To and Cc to recipients." },
-	{ .name = "default_domain", .kind = ROW_DOMAIN, .flags = ROW_LATER, .at = offsetof(struct conf_account, default_domain),
+	{ .name = "default_domain", .kind = ROW_DOMAIN, .at = offsetof(struct conf_account, default_domain),
 		.says = "Completes addresses without a domain; off unless set." },
 	{ .name = "unrouted", .kind = ROW_UNROUTED, .at = offsetof(struct conf_account, unrouted), .preset = "postmaster",
 		.says = "Where mail for nobody goes: postmaster, badmail, hold or an address." },

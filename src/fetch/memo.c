@@ -94,7 +94,8 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
 			put_number(out, "caps", m->caps) &&
-			put_number(out, "held", m->held);
+			put_number(out, "held", m->held) &&
+			provider_print(&m->provider, out);
 	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
 		size_t before = out->n;
 
@@ -163,6 +164,8 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->caps = (unsigned)get_number(&line, 0xff);
 		else if (span_eq(key, SPAN("held")))
 			m->held = get_number(&line, 1);
+		else if (span_eq(key, SPAN("provider")))
+			provider_read(&m->provider, line);
 		else if (span_eq(key, SPAN("message")))
 			read_message(m, line);
 	}

@@ -10,6 +10,7 @@
 
 #include "postern/buf.h"
 #include "postern/map.h"
+#include "postern/provider.h"
 
 enum {
 	MEMO_ATTEMPTS = 5, /* RETRs of one message before it is set aside (4012) */
@@ -54,6 +55,7 @@ struct fetch_memo {
 	uint64_t kept; /* digest of what the store has */
 	uint64_t printed; /* ... of what fetch_memo_print gave last */
 	struct map messages;
+	struct provider_habits provider; /* what its messages showed */
 };
 
 void fetch_memo_init(struct fetch_memo *m, const uint64_t seed[2]);

@@ -29,6 +29,7 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 		.suspended = m.refusals >= MEMO_REFUSALS,
 		.held = m.held,
 		.alone_until_ms = m.alone_until_ms,
+		.provider = m.provider,
 	};
 	list = arena_alloc(a, (m.messages.n + 1) * sizeof(*list));
 	bool ok = list != NULL;

@@ -22,7 +22,8 @@ enum {
 /* ---- events ---- */
 
 static void
-log_fact(struct pop_session *s, size_t i, const struct recipients_fact *f)
+log_fact(struct pop_session *s, size_t i, const struct recipients_fact *f,
+		size_t aliases)
 {
 	const struct event *e = event_find(f->event);
 	struct buf trace = BUF_MAX(1024);
@@ -42,10 +43,15 @@ log_fact(struct pop_session *s, size_t i, const struct recipients_fact *f)
 		*at++ = f_span("source", f->name);
 		*at++ = f_num("accepted", (int64_t)f->n);
 		*at++ = f_num("ignored", (int64_t)f->m);
-		*at++ = f_num("aliases", 0);
+		*at++ = f_num("aliases", (int64_t)aliases);
 		break;
 	case 4033:
 		*at++ = f_span("postmaster", f->text.n ? f->text : SPAN("Badmail"));
+		break;
+	case 4040:
+		*at++ = f_span("rule", f->name);
+		*at++ = f_span("from", f->text);
+		*at++ = f_span("to", f->more);
 		break;
 	case 4036:
 		*at++ = f_span("header", f->name);
@@ -308,8 +314,14 @@ reading_decide(struct reading *r, bool open)
 	struct buf route = BUF_MAX(RECIPIENTS_RECORD_MAX);
 	struct recipients to;
 	recipients_decide(&s->poll->routing.account, buf_span(&s->head), &arena, &to);
+	size_t aliases = 0;
 	for (size_t i = 0; i < to.n_facts; i++)
-		log_fact(s, r->i, &to.facts[i]);
+		aliases += to.facts[i].event == 4040;
+	for (size_t i = 0; i < to.n_facts; i++)
+		log_fact(s, r->i, &to.facts[i], aliases);
+	/* A notice about a message that is too large is decided by a part of it. */
+	if (r->key.n == 0 && !s->poll->routing.account.user)
+		provider_learn(&s->poll->memo->provider, &to.seen);
 	if (!recipients_record(&s->poll->routing.account, &to, &route))
 		buf_clear(&route);
 	make_flight(r, &to, buf_span(&route));

@@ -95,6 +95,37 @@ envelope_names(struct routing *r, const struct conf_account *a)
 	return n;
 }
 
+/* Texts as spans, in the arena; NULL when it is full, or for none. */
+static const struct span *
+texts_of(struct routing *r, const struct conf_texts *texts)
+{
+	struct span *v = texts->n > 0 ? arena_alloc(&r->arena, texts->n * sizeof(*v))
+				      : NULL;
+
+	for (size_t i = 0; v && i < texts->n; i++)
+		v[i] = span_of(texts->p[i]);
+	return v;
+}
+
+/* The configured rules, made ready. */
+static const struct recipients_rules *
+rules_of(struct routing *r, const struct conf_account *a)
+{
+	size_t n = a->aliases.n, left_out;
+	struct recipients_rule *v =
+			n > 0 ? arena_alloc(&r->arena, n * sizeof(*v)) : NULL;
+
+	for (size_t i = 0; v && i < n; i++) {
+		const struct conf_alias *from = &a->aliases.p[i];
+
+		v[i] = (struct recipients_rule){ span_of(from->match),
+			texts_of(r, &from->to), from->to.n };
+		if (!v[i].to)
+			return NULL;
+	}
+	return v ? recipients_rules_new(&r->arena, v, n, &left_out) : NULL;
+}
+
 bool
 routing_init(struct routing *r, const struct conf *conf, const struct conf_account *a,
 		const struct routing_domains *policy, struct err *err)
@@ -120,6 +151,11 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.names = r->names,
 		.n_names = envelope_names(r, a),
 		.trusted_hops = a->trusted_hops,
+		.hops_fixed = a->trusted_hops_fixed,
+		.bottom = a->envelope_position == CONF_ENVELOPE_BOTTOM,
+		.strip = texts_of(r, &a->envelope_strip),
+		.n_strip = a->envelope_strip.n,
+		.rules = rules_of(r, a),
 		.login = span_of(a->user),
 		.provider = span_of(a->server.name),
 		.default_domain = span_of(a->default_domain),
@@ -127,6 +163,11 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.unrouted_address = span_of(a->unrouted.address),
 		.postmaster = span_of(conf->server.postmaster),
 	};
+	if ((a->aliases.n > 0 && !r->account.rules) ||
+			(a->envelope_strip.n > 0 && !r->account.strip)) {
+		routing_done(r);
+		return err_set(err, 0, "account %s: its rules are too large", a->name);
+	}
 	return true;
 }
 

@@ -63,6 +63,20 @@ add_candidates(struct buf *out, const struct recipients *r, size_t end, bool *cu
 	return buf_addc(out, ']');
 }
 
+/* For replays; left out where it does not fit, which says that there can be none. */
+static bool
+add_fields(struct buf *out, const struct recipients *r, size_t begin)
+{
+	size_t before = out->n;
+
+	if (r->fields_cut || r->fields.n == 0)
+		return true;
+	if (!buf_add(out, SPAN(",\"header\":")) || !enc_json(out, r->fields) ||
+			out->n - begin >= RECIPIENTS_RECORD_MAX)
+		out->n = before;
+	return true;
+}
+
 bool
 recipients_record(const struct recipients_account *account, const struct recipients *r,
 		struct buf *out)
@@ -90,8 +104,10 @@ recipients_record(const struct recipients_account *account, const struct recipie
 			add_recipients(out, r, begin + RECIPIENTS_PART, &cut) &&
 			add_candidates(out, r, begin + RECIPIENTS_RECORD_MAX - TAIL,
 					&cut) &&
-			buf_addf(out, ",\"recipient_count\":%zu,\"candidate_count\":%zu,\"cut\":%s}",
-					r->n, r->n_candidates, cut ? "true" : "false");
+			buf_addf(out, ",\"recipient_count\":%zu,\"candidate_count\":%zu,\"cut\":%s",
+					r->n, r->n_candidates,
+					cut ? "true" : "false") &&
+			add_fields(out, r, begin) && buf_addc(out, '}');
 	if (!ok)
 		out->n = begin;
 	return ok;

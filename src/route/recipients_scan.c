@@ -12,10 +12,38 @@ scan_fact(struct scan *s, struct recipients_fact fact)
 }
 
 bool
-scan_trusted(const struct scan *s, unsigned above)
+scan_trusted(const struct scan *s, const struct source *src)
 {
-	return above < s->account->trusted_hops &&
-			s->received >= s->account->trusted_hops;
+	if (s->account->bottom && src->role == ROLE_ENVELOPE)
+		return !s->open && src->field == s->fields;
+	return src->above < s->hops && s->received >= s->hops;
+}
+
+unsigned
+scan_all(const struct scan *s, size_t name)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < SCAN_ABOVE; i++)
+		n += s->times[name * SCAN_ABOVE + i];
+	return n;
+}
+
+unsigned
+scan_inside(const struct scan *s, size_t name)
+{
+	unsigned n = 0;
+
+	if (s->account->bottom) {
+		for (size_t i = 0; i < s->n_sources; i++)
+			n += s->sources[i].role == ROLE_ENVELOPE &&
+					s->sources[i].name == name &&
+					scan_trusted(s, &s->sources[i]);
+		return n;
+	}
+	for (size_t i = 0; s->received >= s->hops && i < s->hops; i++)
+		n += s->times[name * SCAN_ABOVE + i];
+	return n;
 }
 
 static const struct span resent_names[] = {
@@ -73,8 +101,10 @@ note_field(struct scan *s, const struct header_field *f)
 	struct span value;
 
 	if (header_is(f, SPAN("Return-Path"))) {
-		if (!s->return_path.p && s->received < s->account->trusted_hops)
+		if (!s->return_path.p) {
 			s->return_path = f->body;
+			s->return_above = s->received;
+		}
 	} else if (header_is(f, SPAN("From"))) {
 		if (!s->from.p)
 			s->from = f->body;
@@ -83,6 +113,10 @@ note_field(struct scan *s, const struct header_field *f)
 			s->out->message_id = trace_message_id(s->arena, f->body);
 	} else if (span_starts_nocase(f->name, SPAN("List-"))) {
 		s->automatic = true;
+		if (!s->list_id.p && header_is(f, SPAN("List-Id")))
+			s->list_id = f->body;
+		if (!s->list_post.p && header_is(f, SPAN("List-Post")))
+			s->list_post = f->body;
 	} else if (header_is(f, SPAN("Precedence"))) {
 		value = span_trim(f->body);
 		if (span_eq_nocase(value, SPAN("bulk")) ||
@@ -99,7 +133,9 @@ note_field(struct scan *s, const struct header_field *f)
 static struct source
 classify(struct scan *s, const struct header_field *f)
 {
-	struct source src = { .header = f->name, .above = s->received };
+	struct source src = {
+		.header = f->name, .field = s->fields, .above = s->received
+	};
 
 	if (span_starts_nocase(f->name, SPAN("Resent-"))) {
 		src.role = resent_role(s, f->name, &src.top);
@@ -120,6 +156,24 @@ classify(struct scan *s, const struct header_field *f)
 	return src;
 }
 
+/* What the provider adds around an address, off again (E1.2). */
+static void
+strip(const struct scan *s, struct address *a)
+{
+	for (size_t i = 0; i < s->account->n_strip; i++) {
+		struct span behind = s->account->strip[i];
+		struct span before = span_until(&behind, '*'), local = a->local;
+
+		if (local.n <= before.n + behind.n ||
+				!span_starts_nocase(local, before) ||
+				!span_ends_nocase(local, behind))
+			continue;
+		a->local = span_first(span_skip(local, before.n),
+				local.n - before.n - behind.n);
+		return;
+	}
+}
+
 /* Members without an address: completed when they are bare names (E4), told
  * when they cannot be read. */
 static void
@@ -133,6 +187,8 @@ settle_members(struct scan *s, const struct source *src)
 			a->kind = ADDRESS_FULL;
 			a->domain = s->account->default_domain;
 		}
+		if (a->kind == ADDRESS_FULL && src->role == ROLE_ENVELOPE)
+			strip(s, a);
 		if (a->kind == ADDRESS_BAD)
 			scan_fact(s,
 					(struct recipients_fact){ .event = 4039,
@@ -162,31 +218,89 @@ source_add(struct scan *s, const struct source *src)
 	s->sources[s->n_sources++] = *src;
 }
 
+/* Keeps what the decision looked at, for replays. */
+static bool
+keep_field(struct buf *fields, const struct header_field *f)
+{
+	size_t before = fields->n;
+
+	if (buf_add(fields, f->name) && buf_addc(fields, ':') &&
+			buf_add(fields, f->body) && buf_add(fields, SPAN("\r\n")))
+		return true;
+	fields->n = before;
+	return false;
+}
+
+static bool
+keep_received(struct buf *fields, const struct trace_received *r,
+		const struct address *to)
+{
+	size_t before = fields->n;
+	bool one = r->recipients == 1 && to;
+
+	if (buf_add(fields, SPAN("Received: by ")) &&
+			buf_add(fields, r->by.n > 0 ? r->by : SPAN("-")) &&
+			(!one ||
+					(buf_add(fields, SPAN(" for <")) &&
+							address_print(fields, to) &&
+							buf_addc(fields, '>'))) &&
+			buf_add(fields, SPAN("\r\n")))
+		return true;
+	fields->n = before;
+	return false;
+}
+
 static void
-scan_field(struct scan *s, const struct header_field *f)
+scan_received(struct scan *s, const struct header_field *f, struct source *src,
+		struct buf *fields)
+{
+	const struct recipients_account *a = s->account;
+	struct trace_received r;
+
+	trace_read(f->body, &s->list, &r);
+	if (s->received == 0)
+		s->top_by = r.by;
+	if (s->lead == s->received && r.by.n > 0 &&
+			(s->received == 0 || recipients_is_provider(s->top_by, r.by)))
+		s->lead++;
+	s->received++;
+	src->header = SPAN("received-for");
+	src->single = r.recipients == 1;
+	src->provider = recipients_is_provider(a->provider, r.by) ||
+			(a->learned &&
+					recipients_is_provider(
+							provider_host(a->learned),
+							r.by));
+	if (!a->user && !s->out->fields_cut)
+		s->out->fields_cut = !keep_received(fields, &r,
+				s->list.n > src->first &&
+								s->list.v[src->first].kind ==
+										ADDRESS_FULL
+						? &s->list.v[src->first]
+						: NULL);
+}
+
+static void
+scan_field(struct scan *s, const struct header_field *f, struct buf *fields)
 {
 	struct source src = classify(s, f);
-	struct trace_received received;
 
-	if (src.role == ROLE_NONE)
+	if (src.role == ROLE_NONE) {
+		if (span_starts_nocase(f->name, SPAN("List-")) && !s->account->user &&
+				!s->out->fields_cut)
+			s->out->fields_cut = !keep_field(fields, f);
 		return;
+	}
 	src.first = s->list.n;
 	if (src.role == ROLE_RECEIVED) {
-		trace_read(f->body, &s->list, &received);
-		s->received++;
-		src.header = SPAN("received-for");
-		src.single = received.recipients == 1;
-		src.provider = recipients_is_provider(
-				s->account->provider, received.by);
+		scan_received(s, f, &src, fields);
 	} else {
 		address_read(&s->list, f->body);
+		if (!s->account->user && !s->out->fields_cut)
+			s->out->fields_cut = !keep_field(fields, f);
 	}
-	if (src.role == ROLE_ENVELOPE) {
-		if (src.above < s->account->trusted_hops)
-			s->inside[src.name]++;
-		else
-			s->outside[src.name]++;
-	}
+	if (src.role == ROLE_ENVELOPE && src.above < SCAN_ABOVE)
+		s->times[src.name * SCAN_ABOVE + src.above]++;
 	src.end = s->list.n;
 	if (src.end == src.first)
 		return;
@@ -204,9 +318,8 @@ names_init(struct scan *s)
 		known++;
 	s->n_names = own + known;
 	struct span *names = arena_alloc(s->arena, s->n_names * sizeof(*names));
-	s->inside = arena_alloc(s->arena, s->n_names * sizeof(*s->inside));
-	s->outside = arena_alloc(s->arena, s->n_names * sizeof(*s->outside));
-	if (!names || !s->inside || !s->outside)
+	s->times = arena_alloc(s->arena, s->n_names * SCAN_ABOVE * sizeof(*s->times));
+	if (!names || !s->times)
 		return false;
 	for (size_t i = 0; i < own; i++)
 		names[i] = a->names[i];
@@ -221,9 +334,74 @@ names_init(struct scan *s)
 	return true;
 }
 
+/* Received lines that are the provider's: as configured, else as learned. With fewer
+ * than it always adds, only as many as stand together count. */
+static unsigned
+hops_of(const struct scan *s)
+{
+	const struct recipients_account *a = s->account;
+	unsigned learned = a->learned && !a->hops_fixed ? provider_hops(a->learned) : 0;
+
+	if (learned == 0)
+		return a->trusted_hops;
+	if (s->lead >= learned)
+		return learned;
+	return s->lead > 0 ? s->lead : 1;
+}
+
+/* What provider_learn is to be told. */
+static void
+observe(struct scan *s)
+{
+	struct provider_seen *seen = &s->out->seen;
+	const struct provider_habits *p = s->account->learned;
+	char by[ADDRESS_DOMAIN_MAX + 1];
+
+	seen->hops = s->lead;
+	if (domain_canon(s->top_by, by)) {
+		seen->by = arena_dup(s->arena, span_of(by));
+		seen->beside = p && p->host[0] != '\0' &&
+				recipients_is_provider(span_of(p->host), seen->by);
+	}
+	for (size_t i = s->first_name; i < s->last_name && seen->n < PROVIDER_NAMES;
+			i++) {
+		unsigned times = scan_inside(s, i);
+
+		if (times == 0)
+			continue;
+		seen->v[seen->n].name = s->names[i];
+		seen->v[seen->n++].times = times;
+	}
+	seen->strange = p && !s->account->hops_fixed && s->lead < provider_hops(p);
+}
+
+static void
+tell_limits(struct scan *s, const struct header_scan *fields, size_t octets)
+{
+	if (s->list.total > s->list.n || s->full)
+		scan_fact(s,
+				(struct recipients_fact){ .event = 4038,
+						.name = SPAN("addresses"),
+						.n = s->list.total,
+						.m = ADDRESS_LIST_MAX });
+	if (octets >= HEADER_MAX)
+		scan_fact(s,
+				(struct recipients_fact){ .event = 4038,
+						.name = SPAN("header octets"),
+						.n = octets,
+						.m = HEADER_MAX });
+	else if (fields->cut_fields > 0)
+		scan_fact(s,
+				(struct recipients_fact){ .event = 4038,
+						.name = SPAN("field octets"),
+						.n = octets,
+						.m = HEADER_FIELD_MAX });
+}
+
 void
 scan_header(struct scan *s, struct span block)
 {
+	AUTO(buf_done) struct buf kept = BUF_MAX(RECIPIENTS_FIELDS_MAX);
 	struct header_scan fields;
 	struct header_field f;
 
@@ -234,10 +412,15 @@ scan_header(struct scan *s, struct span block)
 	}
 	header_scan_init(&fields, block);
 	while (header_next(&fields, &f)) {
+		s->fields++;
 		if (f.kind == HEADER_FIELD)
-			scan_field(s, &f);
+			scan_field(s, &f, &kept);
 	}
+	s->open = block.n >= HEADER_MAX;
 	s->out->received = s->received;
+	s->out->fields = arena_dup(s->arena, buf_span(&kept));
+	s->hops = hops_of(s);
+	observe(s);
 	s->looks = arena_alloc(s->arena, (s->list.n + 1) * sizeof(*s->looks));
 	if (!s->looks) {
 		s->full = true;
@@ -247,24 +430,7 @@ scan_header(struct scan *s, struct span block)
 		for (size_t k = s->sources[i].first; k < s->sources[i].end; k++)
 			s->looks[k].source = &s->sources[i];
 	}
-	if (s->list.total > s->list.n || s->full)
-		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
-						.name = SPAN("addresses"),
-						.n = s->list.total,
-						.m = ADDRESS_LIST_MAX });
-	if (block.n >= HEADER_MAX)
-		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
-						.name = SPAN("header octets"),
-						.n = block.n,
-						.m = HEADER_MAX });
-	else if (fields.cut_fields > 0)
-		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
-						.name = SPAN("field octets"),
-						.n = block.n,
-						.m = HEADER_FIELD_MAX });
+	tell_limits(s, &fields, block.n);
 }
 
 /* The wire form of a, when it may be sent. */
@@ -289,7 +455,7 @@ scan_sender(struct scan *s)
 	struct address_list list;
 	struct address a;
 
-	if (s->return_path.p && scan_trusted(s, 0)) {
+	if (s->return_path.p && s->return_above < s->hops && s->received >= s->hops) {
 		enum trace_path path = trace_return_path(s->arena, s->return_path, &a);
 
 		if (path == TRACE_PATH_NULL ||

@@ -122,7 +122,9 @@ down(json_t *schema, struct span key)
 	if (list && !json_object_get(schema, "not")) {
 		schema = json_array_get(json_object_get(schema, "anyOf"), 0);
 		schema = json_object_get(schema, "items");
-		schema = json_array_get(json_object_get(schema, "anyOf"), 1);
+		/* A mapping, where a lone text may stand for it. */
+		if (json_object_get(schema, "anyOf"))
+			schema = json_array_get(json_object_get(schema, "anyOf"), 1);
 	}
 	return schema;
 }

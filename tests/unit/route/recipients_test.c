@@ -479,7 +479,8 @@ records_are_bounded_and_say_when_they_are_cut(void **state)
 			"\"kept\":true,\"why\":\"E1.5: in To, Cc or Bcc\"},"
 			"{\"address\":\"x@y\",\"header\":\"To\",\"kept\":false,"
 			"\"why\":\"E11: not in the account's domains\"}],"
-			"\"recipient_count\":1,\"candidate_count\":2,\"cut\":false}");
+			"\"recipient_count\":1,\"candidate_count\":2,\"cut\":false,"
+			"\"header\":\"To: ann@contoso.test, \\\"x\\u0001\\\"@y, x@y\\u000d\\u000a\"}");
 	if (!span_eq(buf_span(&record), want))
 		fail_msg("got " SPAN_FMT, SPAN_ARG(buf_span(&record)));
 

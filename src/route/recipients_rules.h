@@ -1,0 +1,40 @@
+/* recipients_rules: alias rules made ready to be asked many times. */
+#ifndef ROUTE_RECIPIENTS_RULES_H
+#define ROUTE_RECIPIENTS_RULES_H
+
+#include "postern/recipients.h"
+
+struct rule_target {
+	struct span wire, key;
+	bool utf8; /* needs SMTPUTF8 */
+};
+
+struct rule {
+	size_t index; /* among the rules kept, in the order given */
+	struct span match; /* as it was written */
+	struct span key; /* what it is found by: address key, domain, or folded text */
+	bool rewrite; /* *@domain to *@other: `other` is all there is */
+	struct span other; /* canonical domain */
+	struct rule_target *to;
+	size_t n;
+};
+
+struct recipients_rules {
+	size_t n; /* all of them */
+	struct rule *addresses, *domains; /* sorted by key, each key once */
+	size_t n_addresses, n_domains;
+	struct rule *texts; /* in the order given */
+	size_t n_texts;
+};
+
+/* NULL: no rule. rules may be NULL. */
+const struct rule *rules_address(const struct recipients_rules *rules, struct span key);
+const struct rule *rules_domain(
+		const struct recipients_rules *rules, struct span domain, bool rewrite);
+/* The first rule whose text stands in `text` as words; text is folded. */
+const struct rule *rules_text(const struct recipients_rules *rules, struct span text);
+/* The first rule whose text is `text`. */
+const struct rule *rules_exact_text(
+		const struct recipients_rules *rules, struct span text);
+
+#endif
