@@ -17,6 +17,8 @@ struct policy_domain {
 	bool authoritative;
 	struct span policy; /* name of the policy that lists it */
 	unsigned priority; /* of that policy */
+	bool reject_unknown; /* authoritative, and who is no recipient gets 550 5.1.1 */
+	struct span subaddress; /* each of these parts a tag from the user; "" none */
 };
 
 struct policy_set;

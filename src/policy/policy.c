@@ -43,7 +43,7 @@ texts_size(const struct policy_domain *rows, size_t n)
 	size_t size = 1;
 
 	for (size_t i = 0; i < n; i++)
-		size += rows[i].domain.n + rows[i].policy.n + 2;
+		size += rows[i].domain.n + rows[i].policy.n + rows[i].subaddress.n + 3;
 	return size;
 }
 
@@ -63,7 +63,8 @@ policy_new(const struct policy_domain *rows, size_t n)
 		*to = rows[i];
 		to->domain = arena_dup(&set->arena, rows[i].domain);
 		to->policy = arena_dup(&set->arena, rows[i].policy);
-		MUST(to->domain.p && to->policy.p);
+		to->subaddress = arena_dup(&set->arena, rows[i].subaddress);
+		MUST(to->domain.p && to->policy.p && to->subaddress.p);
 	}
 	qsort(set->rows, n, sizeof(*set->rows), by_domain);
 

@@ -20,8 +20,10 @@ domains_that_no_policy_knows_are_told(void **state)
 			"    '*.below.test': { to: drop }\n"
 			"    other.test: { to: drop }\n";
 	static const struct policy_domain rows[] = {
-		{ { SPAN_INIT("ours.test") }, false, true, { SPAN_INIT("p") }, 1 },
-		{ { SPAN_INIT("below.test") }, true, true, { SPAN_INIT("p") }, 1 },
+		{ { SPAN_INIT("ours.test") }, false, true, { SPAN_INIT("p") }, 1, false,
+				{ SPAN_INIT("+") } },
+		{ { SPAN_INIT("below.test") }, true, true, { SPAN_INIT("p") }, 1, false,
+				{ SPAN_INIT("+") } },
 	};
 	static struct conf_faults faults;
 	conf_faults_init(&faults);
