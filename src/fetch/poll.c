@@ -265,8 +265,10 @@ prepare(struct fetch_poll *p)
 		       : err.event == 0) &&
 			routing_init(&p->routing, p->setup->conf, p->account, &policy,
 					&err) &&
-			remember_again(p, &err))
+			remember_again(p, &err)) {
+		p->routing.account.learned = &p->memo->provider;
 		return true;
+	}
 	p->result.error = err;
 	if (err.event == 0)
 		p->result.error.event = 9005;
