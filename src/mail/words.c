@@ -47,23 +47,26 @@ hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static bool
 add_q(struct buf *out, struct span text, enum charset charset)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i] == '_' ? ' ' : text.p[i];
+		unsigned char c = (unsigned char)text.p[i];
 
 		if (c == '=' && i + 2 < text.n && hex_value(text.p[i + 1]) >= 0 &&
 				hex_value(text.p[i + 2]) >= 0) {
-			c = (char)(hex_value(text.p[i + 1]) * 16 +
+			c = (unsigned char)(hex_value(text.p[i + 1]) * 16 +
 					hex_value(text.p[i + 2]));
 			i += 2;
+		} else if (c == '_') {
+			c = ' ';
 		}
-		if (!add_byte(out, (unsigned char)c, charset))
+		if (!add_byte(out, c, charset))
 			return false;
 	}
 	return true;

@@ -218,43 +218,59 @@ source_add(struct scan *s, const struct source *src)
 	s->sources[s->n_sources++] = *src;
 }
 
-/* Keeps what the decision looked at, for replays. */
-static bool
-keep_field(struct buf *fields, const struct header_field *f)
-{
-	size_t before = fields->n;
+/* ---- what the decision looks at, kept for replays ---- */
 
-	if (buf_add(fields, f->name) && buf_addc(fields, ':') &&
-			buf_add(fields, f->body) && buf_add(fields, SPAN("\r\n")))
-		return true;
-	fields->n = before;
-	return false;
+struct keeper {
+	struct buf fields;
+	bool off, gap; /* gap: the last field was not kept, and one line stands for it */
+};
+
+static void
+keep(struct scan *s, struct keeper *k, struct span name, struct span body)
+{
+	size_t before = k->fields.n;
+
+	k->gap = false;
+	if (k->off ||
+			(buf_add(&k->fields, name) && buf_addc(&k->fields, ':') &&
+					buf_add(&k->fields, body) &&
+					buf_add(&k->fields, SPAN("\r\n"))))
+		return;
+	k->fields.n = before;
+	k->off = s->out->fields_cut = true;
 }
 
-static bool
-keep_received(struct buf *fields, const struct trace_received *r,
+/* Where a field ends a resent block, or is the last of all, it counts that it is there. */
+static void
+keep_gap(struct scan *s, struct keeper *k)
+{
+	if (!k->gap)
+		keep(s, k, SPAN("X"), SPAN(""));
+	k->gap = true;
+}
+
+static void
+keep_received(struct scan *s, struct keeper *k, const struct trace_received *r,
 		const struct address *to)
 {
-	size_t before = fields->n;
-	bool one = r->recipients == 1 && to;
+	AUTO(buf_done) struct buf body = BUF_MAX(RECIPIENTS_FIELDS_MAX);
+	bool ok = buf_add(&body, SPAN(" by ")) &&
+			buf_add(&body, r->by.n > 0 ? r->by : SPAN("-"));
 
-	if (buf_add(fields, SPAN("Received: by ")) &&
-			buf_add(fields, r->by.n > 0 ? r->by : SPAN("-")) &&
-			(!one ||
-					(buf_add(fields, SPAN(" for <")) &&
-							address_print(fields, to) &&
-							buf_addc(fields, '>'))) &&
-			buf_add(fields, SPAN("\r\n")))
-		return true;
-	fields->n = before;
-	return false;
+	if (ok && r->recipients == 1 && to)
+		ok = buf_add(&body, SPAN(" for <")) && address_print(&body, to) &&
+				buf_addc(&body, '>');
+	if (!ok)
+		k->off = s->out->fields_cut = true;
+	keep(s, k, SPAN("Received"), buf_span(&body));
 }
 
 static void
 scan_received(struct scan *s, const struct header_field *f, struct source *src,
-		struct buf *fields)
+		struct keeper *k)
 {
 	const struct recipients_account *a = s->account;
+	const struct address *to;
 	struct trace_received r;
 
 	trace_read(f->body, &s->list, &r);
@@ -271,33 +287,37 @@ scan_received(struct scan *s, const struct header_field *f, struct source *src,
 					recipients_is_provider(
 							provider_host(a->learned),
 							r.by));
-	if (!a->user && !s->out->fields_cut)
-		s->out->fields_cut = !keep_received(fields, &r,
-				s->list.n > src->first &&
-								s->list.v[src->first].kind ==
-										ADDRESS_FULL
-						? &s->list.v[src->first]
-						: NULL);
+	to = s->list.n > src->first ? &s->list.v[src->first] : NULL;
+	keep_received(s, k, &r, to && to->kind == ADDRESS_FULL ? to : NULL);
+}
+
+/* A field that names no recipient. */
+static void
+scan_other(struct scan *s, const struct header_field *f, struct keeper *k)
+{
+	if (span_starts_nocase(f->name, SPAN("Resent-")))
+		keep(s, k, f->name, SPAN(""));
+	else if (header_is(f, SPAN("List-Id")) || header_is(f, SPAN("List-Post")))
+		keep(s, k, f->name, f->body);
+	else
+		keep_gap(s, k);
 }
 
 static void
-scan_field(struct scan *s, const struct header_field *f, struct buf *fields)
+scan_field(struct scan *s, const struct header_field *f, struct keeper *k)
 {
 	struct source src = classify(s, f);
 
 	if (src.role == ROLE_NONE) {
-		if (span_starts_nocase(f->name, SPAN("List-")) && !s->account->user &&
-				!s->out->fields_cut)
-			s->out->fields_cut = !keep_field(fields, f);
+		scan_other(s, f, k);
 		return;
 	}
 	src.first = s->list.n;
 	if (src.role == ROLE_RECEIVED) {
-		scan_received(s, f, &src, fields);
+		scan_received(s, f, &src, k);
 	} else {
 		address_read(&s->list, f->body);
-		if (!s->account->user && !s->out->fields_cut)
-			s->out->fields_cut = !keep_field(fields, f);
+		keep(s, k, f->name, f->body);
 	}
 	if (src.role == ROLE_ENVELOPE && src.above < SCAN_ABOVE)
 		s->times[src.name * SCAN_ABOVE + src.above]++;
@@ -401,7 +421,8 @@ tell_limits(struct scan *s, const struct header_scan *fields, size_t octets)
 void
 scan_header(struct scan *s, struct span block)
 {
-	AUTO(buf_done) struct buf kept = BUF_MAX(RECIPIENTS_FIELDS_MAX);
+	struct keeper k = { .fields = BUF_MAX(RECIPIENTS_FIELDS_MAX),
+		.off = s->account->user };
 	struct header_scan fields;
 	struct header_field f;
 
@@ -414,11 +435,15 @@ scan_header(struct scan *s, struct span block)
 	while (header_next(&fields, &f)) {
 		s->fields++;
 		if (f.kind == HEADER_FIELD)
-			scan_field(s, &f, &kept);
+			scan_field(s, &f, &k);
+		else
+			keep_gap(s, &k);
 	}
 	s->open = block.n >= HEADER_MAX;
+	s->out->fields_cut = s->out->fields_cut || s->open;
 	s->out->received = s->received;
-	s->out->fields = arena_dup(s->arena, buf_span(&kept));
+	s->out->fields = arena_dup(s->arena, buf_span(&k.fields));
+	buf_done(&k.fields);
 	s->hops = hops_of(s);
 	observe(s);
 	s->looks = arena_alloc(s->arena, (s->list.n + 1) * sizeof(*s->looks));
@@ -427,8 +452,8 @@ scan_header(struct scan *s, struct span block)
 		s->list.n = s->n_sources = 0;
 	}
 	for (size_t i = 0; i < s->n_sources; i++) {
-		for (size_t k = s->sources[i].first; k < s->sources[i].end; k++)
-			s->looks[k].source = &s->sources[i];
+		for (size_t m = s->sources[i].first; m < s->sources[i].end; m++)
+			s->looks[m].source = &s->sources[i];
 	}
 	tell_limits(s, &fields, block.n);
 }

@@ -40,10 +40,35 @@ check(const struct recipients_account *account, const struct recipients *r,
 		MUST(r->candidates[i].why);
 		kept += r->candidates[i].kept;
 	}
-	MUST(r->outcome != RECIPIENTS_FOUND || kept == r->n);
+	MUST(r->outcome != RECIPIENTS_FOUND || account->rules || kept == r->n);
 	MUST((r->outcome == RECIPIENTS_FOUND || r->outcome == RECIPIENTS_FALLBACK) ==
 			(r->n > 0));
 	MUST(recipients_record(account, r, &record));
+}
+
+/* What the record keeps of a header leads to the same decision. */
+static void
+replay(const struct recipients_account *account, const struct recipients *r,
+		struct arena *arena)
+{
+	struct recipients again;
+
+	if (r->fields_cut)
+		return;
+	recipients_decide(account, r->fields, arena, &again);
+	MUST(again.n == r->n && again.level == r->level && again.outcome == r->outcome);
+	for (size_t i = 0; i < r->n; i++)
+		MUST(span_eq(again.v[i], r->v[i]));
+	MUST(again.n_candidates == r->n_candidates);
+}
+
+/* Two messages in three are usual ones, so that there is something to be unlike. */
+static void
+learn(struct provider_habits *p, const struct recipients *usual,
+		const struct recipients *other)
+{
+	for (unsigned i = 0; i < 2 * PROVIDER_LEARN; i++)
+		provider_learn(p, i % 3 ? &usual->seen : &other->seen);
 }
 
 int
@@ -78,11 +103,44 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	};
 	recipients_decide(&account, block, &arena, &r);
 	check(&account, &r, &arena);
+	replay(&account, &r, &arena);
+
+	struct recipients ruled;
+	static const struct span strips[] = { { SPAN_INIT("x-") },
+		{ SPAN_INIT("*-y") } };
+	const struct span to[] = { SPAN("ann@d.test"), SPAN("bob@a.e.test") };
+	const struct span star[] = { SPAN("*@d.test") };
+	const struct recipients_rule rules[] = {
+		{ SPAN("sales"), to, 2 },
+		{ SPAN("a@b.test"), to, 1 },
+		{ SPAN("*@a.e.test"), star, 1 },
+		{ SPAN("*@d.test"), to + 1, 1 },
+		{ SPAN("list.x"), to, 1 },
+	};
+	size_t left_out;
+	account.rules = recipients_rules_new(&arena, rules, 5, &left_out);
+	account.bottom = data[0] & 32;
+	account.strip = strips;
+	account.n_strip = data[0] & 64 ? 2 : 0;
+	recipients_decide(&account, block, &arena, &ruled);
+	check(&account, &ruled, &arena);
+	replay(&account, &ruled, &arena);
+	account.rules = NULL;
+	account.bottom = false;
+	account.n_strip = 0;
 
 	account.trusted_hops = 1;
 	MUST(buf_add(&header, prefix) && buf_add(&header, block));
 	recipients_decide(&account, buf_span(&header), &arena, &r);
 	MUST(r.n == 1 && span_eq(r.v[0], SPAN("jane@d.test")) && r.level == 2);
 	MUST(span_eq(r.sender, SPAN("s@else.test")) && !r.no_notify);
+	replay(&account, &r, &arena);
+
+	struct provider_habits habits = { .seen = 0 };
+	learn(&habits, &r, &ruled);
+	account.learned = &habits;
+	recipients_decide(&account, block, &arena, &r);
+	check(&account, &r, &arena);
+	replay(&account, &r, &arena);
 	return 0;
 }
