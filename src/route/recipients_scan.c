@@ -222,7 +222,8 @@ source_add(struct scan *s, const struct source *src)
 
 struct keeper {
 	struct buf fields;
-	bool off, gap; /* gap: the last field was not kept, and one line stands for it */
+	bool off;
+	enum { GAP_NONE, GAP_JUNK, GAP_FIELD } gap; /* what stands for lines not kept */
 };
 
 static void
@@ -230,7 +231,7 @@ keep(struct scan *s, struct keeper *k, struct span name, struct span body)
 {
 	size_t before = k->fields.n;
 
-	k->gap = false;
+	k->gap = GAP_NONE;
 	if (k->off ||
 			(buf_add(&k->fields, name) && buf_addc(&k->fields, ':') &&
 					buf_add(&k->fields, body) &&
@@ -244,22 +245,44 @@ keep(struct scan *s, struct keeper *k, struct span name, struct span body)
 static void
 keep_gap(struct scan *s, struct keeper *k)
 {
-	if (!k->gap)
+	if (k->gap != GAP_FIELD)
 		keep(s, k, SPAN("X"), SPAN(""));
-	k->gap = true;
+	k->gap = GAP_FIELD;
 }
 
 static void
+keep_junk(struct keeper *k)
+{
+	if (k->gap == GAP_NONE && !k->off && buf_add(&k->fields, SPAN("-\r\n")))
+		k->gap = GAP_JUNK;
+}
+
+/* The addresses from `first` on are those of the for-clause. */
+static void
 keep_received(struct scan *s, struct keeper *k, const struct trace_received *r,
-		const struct address *to)
+		size_t first)
 {
 	AUTO(buf_done) struct buf body = BUF_MAX(RECIPIENTS_FIELDS_MAX);
-	bool ok = buf_add(&body, SPAN(" by ")) &&
-			buf_add(&body, r->by.n > 0 ? r->by : SPAN("-"));
+	char by[ADDRESS_DOMAIN_MAX + 1];
+	const char *sep = " for <";
+	bool ok = r->by.n == 0 ||
+			(buf_add(&body, SPAN(" by ")) &&
+					buf_add(&body,
+							domain_canon(r->by, by)
+									? span_of(by)
+									: SPAN("?")));
 
-	if (ok && r->recipients == 1 && to)
-		ok = buf_add(&body, SPAN(" for <")) && address_print(&body, to) &&
+	for (size_t i = first; ok && i < s->list.n; i++) {
+		if (s->list.v[i].kind != ADDRESS_FULL)
+			continue;
+		ok = buf_add(&body, span_of(sep)) &&
+				address_print(&body, &s->list.v[i]) &&
 				buf_addc(&body, '>');
+		sep = ",<";
+	}
+	/* That there were several counts, even if one alone could be read. */
+	if (ok && r->recipients > 1 && sep[0] == ',')
+		ok = buf_add(&body, SPAN(",<>"));
 	if (!ok)
 		k->off = s->out->fields_cut = true;
 	keep(s, k, SPAN("Received"), buf_span(&body));
@@ -270,7 +293,6 @@ scan_received(struct scan *s, const struct header_field *f, struct source *src,
 		struct keeper *k)
 {
 	const struct recipients_account *a = s->account;
-	const struct address *to;
 	struct trace_received r;
 
 	trace_read(f->body, &s->list, &r);
@@ -287,8 +309,7 @@ scan_received(struct scan *s, const struct header_field *f, struct source *src,
 					recipients_is_provider(
 							provider_host(a->learned),
 							r.by));
-	to = s->list.n > src->first ? &s->list.v[src->first] : NULL;
-	keep_received(s, k, &r, to && to->kind == ADDRESS_FULL ? to : NULL);
+	keep_received(s, k, &r, src->first);
 }
 
 /* A field that names no recipient. */
@@ -437,7 +458,7 @@ scan_header(struct scan *s, struct span block)
 		if (f.kind == HEADER_FIELD)
 			scan_field(s, &f, &k);
 		else
-			keep_gap(s, &k);
+			keep_junk(&k);
 	}
 	s->open = block.n >= HEADER_MAX;
 	s->out->fields_cut = s->out->fields_cut || s->open;
