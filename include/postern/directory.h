@@ -40,6 +40,27 @@ struct directory_row {
 	struct directory_texts members; /* aliases or addresses; n > 0: a list */
 };
 
+/* The columns of a row, in the order of its fields; one group, one member. */
+enum directory_column {
+	DIRECTORY_ALIAS,
+	DIRECTORY_GIVEN,
+	DIRECTORY_SURNAME,
+	DIRECTORY_DISPLAY,
+	DIRECTORY_PRIMARY,
+	DIRECTORY_GROUP,
+	DIRECTORY_MEMBER,
+	DIRECTORY_COLUMNS,
+};
+
+enum { DIRECTORY_TEXT_MAX = 255, DIRECTORY_GROUPS_MAX = 100 };
+
+/* Why this cannot be such a value (static: "an alias has ..."), NULL: it can. */
+const char *directory_fault(enum directory_column what, struct span value);
+/* An address as people write it in its wire form; p is NULL when it is none. */
+struct span directory_wire(struct arena *a, struct span address);
+/* In lower case, as aliases and groups are compared; p is NULL when a is full. */
+struct span directory_fold(struct arena *a, struct span text);
+
 struct directory_template {
 	struct span text; /* template.h */
 	bool primary;

@@ -14,6 +14,7 @@ struct policystore_domain {
 	bool subdomains; /* it was "*.name": what lies below it, not itself */
 	bool authoritative;
 	bool reject_unknown; /* unknown: reject */
+	struct span subaddress; /* characters that part a tag from the user; empty: none */
 };
 
 struct policystore_address {

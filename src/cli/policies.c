@@ -198,7 +198,8 @@ row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *o
 		const struct policy_doc_domain *from = &d->domains.p[i];
 		p.domains[i] = (struct policystore_domain){ span_of(from->domain),
 			from->subdomains, from->authoritative,
-			from->unknown == POLICY_UNKNOWN_REJECT };
+			from->unknown == POLICY_UNKNOWN_REJECT,
+			span_of(from->subaddress) };
 	}
 	*out = p;
 	return true;

@@ -165,7 +165,8 @@ cli_policy_add(struct cli *c)
 	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
 	const char *policy = "added", *why = NULL, *domain = NULL;
 	const struct cli_option options[] = { { "--policy", &policy, NULL }, { 0 } };
-	struct policystore_domain row = { .authoritative = true };
+	struct policystore_domain row = { .authoritative = true,
+		.subaddress = SPAN("+") };
 	struct err err = { 0 };
 
 	if (!cli_options(c, options, 1, 1))
