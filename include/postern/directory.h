@@ -15,7 +15,7 @@
 #ifndef POSTERN_DIRECTORY_H
 #define POSTERN_DIRECTORY_H
 
-#include "postern/arena.h"
+#include "postern/address.h"
 #include "postern/policy.h"
 
 enum {
@@ -156,6 +156,31 @@ bool directory_resolve(const struct directory *d, const struct directory_entry *
  * false also when it is nobody's (entry is NULL then). */
 bool directory_resolve_address(const struct directory *d, struct span address,
 		struct arena *arena, struct directory_resolved *out);
+
+/* ---- the answer to RCPT ---- */
+
+enum directory_outcome {
+	DIRECTORY_FOREIGN, /* 550 5.7.1: its domain is in no policy */
+	DIRECTORY_UNKNOWN, /* 550 5.1.1: nobody, in a domain that rejects those */
+	DIRECTORY_NOBODY, /* 550 5.2.4: a list that leads to nobody, or to too many */
+	DIRECTORY_AS_IS, /* accepted, goes along the route of its domain */
+	DIRECTORY_RESOLVED, /* accepted, goes to the addresses of `to` */
+};
+
+struct directory_decision {
+	enum directory_outcome outcome;
+	const struct policy_domain *row; /* NULL: in no policy */
+	struct directory_resolved to; /* entry NULL: nobody's; see postmaster */
+	bool postmaster; /* of a domain without one: to is the server's */
+};
+
+/* What becomes of mail for the address; its domain canonical. The
+ * postmaster of a policy domain is always somebody (RFC 5321 4.5.1): where the domain
+ * rejects who is unknown, it is `postmaster`, the server's (an address in a policy
+ * domain; or empty), or the address goes along its route. False: the arena is full. */
+bool directory_decide(const struct directory *d, const struct address *to,
+		struct span postmaster, struct arena *arena,
+		struct directory_decision *out);
 
 /* "person ann", "list sales", "person ann, sub-address +news": for people. */
 bool directory_describe(const struct directory_resolved *r, struct buf *out)

@@ -105,10 +105,9 @@ policy_rows(const struct policystore_policy *p, size_t n, struct arena *a,
 	struct policy_domain *domains =
 			arena_alloc(a, (n_domains + 1) * sizeof(*domains));
 	for (size_t i = 0; policies && domains && i < n; i++) {
-		unsigned priority = p[i].priority < 0 ? 0
-				: p[i].priority > UINT32_MAX
-				? UINT32_MAX
-				: (unsigned)p[i].priority;
+		unsigned priority = p[i].priority < 0	     ? 0
+				: p[i].priority > UINT32_MAX ? UINT32_MAX
+							     : (unsigned)p[i].priority;
 		struct directory_template *t =
 				arena_alloc(a, (p[i].n_addresses + 1) * sizeof(*t));
 

@@ -3,7 +3,8 @@
 #include "postern/recipientstore.h"
 
 static const struct span groups[] = { { SPAN_INIT("staff") }, { SPAN_INIT("sales") } };
-static const struct span members[] = { { SPAN_INIT("jane") }, { SPAN_INIT("x@far.test") } };
+static const struct span members[] = { { SPAN_INIT("jane") },
+	{ SPAN_INIT("x@far.test") } };
 
 static const struct directory_row jane = {
 	.alias = { SPAN_INIT("jane") },
@@ -83,8 +84,8 @@ static void
 one_is_replaced_whatever_the_case_and_only_a_change_counts(void **state)
 {
 	struct state *t = *state;
-	struct directory_row *rows, other = { .alias = SPAN("JANE"),
-		.given = SPAN("Jana") };
+	struct directory_row *rows,
+			other = { .alias = SPAN("JANE"), .given = SPAN("Jana") };
 	struct recipientstore_change change = put(t, &jane, 1);
 	uint64_t before = version(t);
 	bool was;
@@ -134,8 +135,11 @@ policies_and_recipients_make_a_directory(void **state)
 	struct policystore_domain domain = { SPAN("contoso.test"), false, true, true,
 		SPAN("-") };
 	struct policystore_address address = { SPAN("%g.%s@contoso.test"), true };
-	struct policystore_policy policy = { .name = SPAN("p"), .priority = 7,
-		.addresses = &address, .n_addresses = 1, .domains = &domain,
+	struct policystore_policy policy = { .name = SPAN("p"),
+		.priority = 7,
+		.addresses = &address,
+		.n_addresses = 1,
+		.domains = &domain,
 		.n_domains = 1 };
 	const struct directory_row in[] = { jane, list };
 	struct directory_match match;
