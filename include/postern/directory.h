@@ -198,4 +198,13 @@ size_t directory_collisions(const struct directory *d);
 const struct directory_collision *directory_collision_at(
 		const struct directory *d, size_t i);
 
+/* ---- beside the configuration ---- */
+
+/* What the configuration says of domains that no policy knows: warnings with
+ * event 4045 for the domains and recipients of accounts, plain ones for the
+ * postmaster and for routes of other domains; and of accounts whose recipient is
+ * nobody: their mail would stay at the provider (event 4046 when they are polled). */
+void policy_check_conf(const struct directory *d, const struct conf *conf,
+		struct conf_faults *faults);
+
 #endif
