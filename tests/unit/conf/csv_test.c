@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "postern/buf.h"
 #include "postern/csv.h"
 
 struct sample {
