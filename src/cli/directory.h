@@ -15,6 +15,9 @@ struct directory *directory_would(
 /* The same with the store as it is; never NULL (what cannot be read is told). */
 struct directory *directory_known(struct cli *c, const struct policy_files *f);
 
+/* policy_dry.c: prints what applying these files would change. */
+int policy_dry_run(struct cli *c, const struct policy_files *f);
+
 /* The answer to RCPT TO:<address>, from the same function as the relay's. */
 struct directory_said {
 	struct span asked;

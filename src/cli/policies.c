@@ -172,18 +172,26 @@ row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *o
 }
 
 bool
+policy_files_rows(const struct policy_files *f, struct arena *a,
+		struct policystore_policy **out, struct err *err)
+{
+	*out = arena_alloc(a, (f->n + 1) * sizeof(**out));
+	for (size_t i = 0; *out && i < f->n; i++) {
+		if (!row_of(f->docs[i], a, &(*out)[i]))
+			*out = NULL;
+	}
+	return *out || err_set(err, 0, "the policies are too large");
+}
+
+bool
 policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *changed,
 		struct err *err)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
-	struct policystore_policy *rows = arena_alloc(&a, f->n * sizeof(*rows));
+	struct policystore_policy *rows;
 
-	for (size_t i = 0; rows && i < f->n; i++) {
-		if (!row_of(f->docs[i], &a, &rows[i]))
-			rows = NULL;
-	}
-	if (!rows)
-		return err_set(err, 0, "the policies are too large");
+	if (!policy_files_rows(f, &a, &rows, err))
+		return false;
 	return policystore_apply(s, rows, f->n, changed, err);
 }
 

@@ -20,6 +20,9 @@ void policy_files_read(struct cli *c, char *const *names, size_t n,
 void policy_files_done(struct policy_files *f);
 /* Those of the configuration; their faults are printed by who applies them in earnest. */
 struct policy_files policy_files_quietly(struct cli *c);
+/* As the store keeps them; they live in the files and the arena. */
+bool policy_files_rows(const struct policy_files *f, struct arena *a,
+		struct policystore_policy **out, struct err *err);
 bool policy_files_apply(struct store *s, const struct policy_files *f,
 		uint64_t *changed, struct err *err);
 

@@ -122,17 +122,37 @@ cli_policy_show(struct cli *c)
 	return cli_options(c, NULL, 1, 1) ? print_policies(c, c->argv[0]) : CLI_USAGE;
 }
 
+static int
+apply(struct cli *c, const struct policy_files *files)
+{
+	struct err err = { 0 };
+	uint64_t changed = 0;
+	struct store *s = cli_store_open(c);
+	bool done = s && policy_files_apply(s, files, &changed, &err);
+
+	store_close(s);
+	if (!done)
+		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
+	cli_changed(c, "policy apply", "policy files");
+	if (c->json)
+		return cli_print_json(json_pack("{s:I,s:I}", "policies",
+				(json_int_t)files->n, "changed", (json_int_t)changed));
+	(void)printf("%zu policies applied, %llu changed.\n", files->n,
+			(unsigned long long)changed);
+	return CLI_DONE;
+}
+
 int
 cli_policy_apply(struct cli *c)
 {
-	struct err err = { 0 };
 	struct policy_files files;
-	uint64_t changed = 0;
+	bool dry = false;
+	const struct cli_option options[] = { { "--dry-run", NULL, &dry }, { 0 } };
 	int status = CLI_CONFIG;
 
-	if (!cli_options(c, NULL, 0, 1000))
+	if (!cli_options(c, options, 0, 1000))
 		return CLI_USAGE;
-	if (!cli_state(c))
+	if (!(dry ? cli_conf(c) : cli_state(c)))
 		return CLI_CONFIG;
 
 	struct conf_faults *faults = malloc(sizeof(*faults));
@@ -140,28 +160,12 @@ cli_policy_apply(struct cli *c)
 		abort();
 	conf_faults_init(faults);
 	policy_files_read(c, c->argv, (size_t)c->argc, &files, faults);
-	if (cli_print_faults(faults, stderr) == 0) {
-		struct store *s = cli_store_open(c);
-		status = CLI_FAILED;
-		if (s && !policy_files_apply(s, &files, &changed, &err))
-			(void)cli_fail(0, "%s", err.text);
-		else if (s)
-			status = CLI_DONE;
-		store_close(s);
-	}
-	size_t n = files.n;
+	if (cli_print_faults(faults, stderr) == 0)
+		status = dry ? policy_dry_run(c, &files) : apply(c, &files);
 	policy_files_done(&files);
 	conf_faults_done(faults);
 	free(faults);
-	if (status != CLI_DONE)
-		return status;
-	cli_changed(c, "policy apply", "policy files");
-	if (c->json)
-		return cli_print_json(json_pack("{s:I,s:I}", "policies", (json_int_t)n,
-				"changed", (json_int_t)changed));
-	(void)printf("%zu policies applied, %llu changed.\n", n,
-			(unsigned long long)changed);
-	return CLI_DONE;
+	return status;
 }
 
 int

@@ -131,9 +131,9 @@ same_domain(const struct policystore_domain *a, const struct policystore_domain 
 			span_eq(a->subaddress, b->subaddress);
 }
 
-/* Domains count as a set; the old ones come sorted and without repetition. */
-static bool
-same(const struct policystore_policy *old, const struct policystore_policy *p)
+bool
+policystore_same(const struct policystore_policy *old,
+		const struct policystore_policy *p)
 {
 	if (old->priority != p->priority || old->n_groups != p->n_groups ||
 			old->n_addresses != p->n_addresses ||
@@ -226,7 +226,7 @@ differs(struct store *s, const struct policystore_policy *p, bool *out, struct e
 			continue;
 		if (!load_parts(&s->self, old, &a, e))
 			return false;
-		*out = !same(old, p);
+		*out = !policystore_same(old, p);
 	}
 	return true;
 }
