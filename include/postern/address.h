@@ -79,6 +79,10 @@ const char *address_refused(const struct address *a);
  * never does, it is sent as A-labels. */
 bool address_utf8(const struct address *a);
 
+/* May this be the alias of a recipient: 1 to ADDRESS_LOCAL_MAX ASCII letters, digits,
+ * dots and what else a dot-atom may hold? */
+bool address_is_alias(struct span s);
+
 /* The form domains are compared in: lower-case A-labels (UTS 46, not
  * transitional), one trailing dot trimmed; a literal in lower case with its
  * brackets. False for what is no domain: empty labels, bytes other than letters,

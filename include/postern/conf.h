@@ -149,7 +149,7 @@ struct conf_account {
 	uint64_t max_size;
 	enum conf_oversize oversize;
 	unsigned max_per_session;
-	const char *recipient; /* user accounts: full address */
+	const char *recipient; /* user accounts: full address, or (without @) an alias */
 };
 
 struct conf_accounts {

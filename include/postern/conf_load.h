@@ -77,6 +77,7 @@ struct policy_doc_domain {
 	bool subdomains; /* "*.domain": every name below it, not itself */
 	bool authoritative;
 	enum policy_unknown unknown;
+	const char *subaddress; /* each of these parts a tag from the user; "" none */
 	struct conf_mark mark;
 };
 

@@ -15,7 +15,7 @@
 #ifndef POSTERN_DIRECTORY_H
 #define POSTERN_DIRECTORY_H
 
-#include "postern/arena.h"
+#include "postern/address.h"
 #include "postern/policy.h"
 
 enum {
@@ -39,6 +39,27 @@ struct directory_row {
 	struct directory_texts groups;
 	struct directory_texts members; /* aliases or addresses; n > 0: a list */
 };
+
+/* The columns of a row, in the order of its fields; one group, one member. */
+enum directory_column {
+	DIRECTORY_ALIAS,
+	DIRECTORY_GIVEN,
+	DIRECTORY_SURNAME,
+	DIRECTORY_DISPLAY,
+	DIRECTORY_PRIMARY,
+	DIRECTORY_GROUP,
+	DIRECTORY_MEMBER,
+	DIRECTORY_COLUMNS,
+};
+
+enum { DIRECTORY_TEXT_MAX = 255, DIRECTORY_GROUPS_MAX = 100 };
+
+/* Why this cannot be such a value (static: "an alias has ..."), NULL: it can. */
+const char *directory_fault(enum directory_column what, struct span value);
+/* An address as people write it in its wire form; p is NULL when it is none. */
+struct span directory_wire(struct arena *a, struct span address);
+/* In lower case, as aliases and groups are compared; p is NULL when a is full. */
+struct span directory_fold(struct arena *a, struct span text);
 
 struct directory_template {
 	struct span text; /* template.h */
@@ -136,6 +157,31 @@ bool directory_resolve(const struct directory *d, const struct directory_entry *
 bool directory_resolve_address(const struct directory *d, struct span address,
 		struct arena *arena, struct directory_resolved *out);
 
+/* ---- the answer to RCPT ---- */
+
+enum directory_outcome {
+	DIRECTORY_FOREIGN, /* 550 5.7.1: its domain is in no policy */
+	DIRECTORY_UNKNOWN, /* 550 5.1.1: nobody, in a domain that rejects those */
+	DIRECTORY_NOBODY, /* 550 5.2.4: a list that leads to nobody, or to too many */
+	DIRECTORY_AS_IS, /* accepted, goes along the route of its domain */
+	DIRECTORY_RESOLVED, /* accepted, goes to the addresses of `to` */
+};
+
+struct directory_decision {
+	enum directory_outcome outcome;
+	const struct policy_domain *row; /* NULL: in no policy */
+	struct directory_resolved to; /* entry NULL: nobody's; see postmaster */
+	bool postmaster; /* of a domain without one: to is the server's */
+};
+
+/* What becomes of mail for the address; its domain canonical. The
+ * postmaster of a policy domain is always somebody (RFC 5321 4.5.1): where the domain
+ * rejects who is unknown, it is `postmaster`, the server's (an address in a policy
+ * domain; or empty), or the address goes along its route. False: the arena is full. */
+bool directory_decide(const struct directory *d, const struct address *to,
+		struct span postmaster, struct arena *arena,
+		struct directory_decision *out);
+
 /* "person ann", "list sales", "person ann, sub-address +news": for people. */
 bool directory_describe(const struct directory_resolved *r, struct buf *out)
 		__attribute__((warn_unused_result));
@@ -151,5 +197,14 @@ struct directory_collision {
 size_t directory_collisions(const struct directory *d);
 const struct directory_collision *directory_collision_at(
 		const struct directory *d, size_t i);
+
+/* ---- beside the configuration ---- */
+
+/* What the configuration says of domains that no policy knows: warnings with
+ * event 4045 for the domains and recipients of accounts, plain ones for the
+ * postmaster and for routes of other domains; and of accounts whose recipient is
+ * nobody: their mail would stay at the provider (event 4046 when they are polled). */
+void policy_check_conf(const struct directory *d, const struct conf *conf,
+		struct conf_faults *faults);
 
 #endif

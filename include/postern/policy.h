@@ -58,10 +58,5 @@ bool policy_reply(const struct policy_answer *answer, struct span recipient,
  * ignored, what is no address is in none. */
 bool policy_may_relay(const struct conf_cidrs *nets, struct span address);
 
-/* What the configuration says of domains that no policy knows: warnings with
- * event 4045 for the domains and recipients of accounts, plain ones for the
- * postmaster and for routes of other domains. */
-void policy_check_conf(const struct policy_set *set, const struct conf *conf,
-		struct conf_faults *faults);
 
 #endif

@@ -14,6 +14,7 @@ struct policystore_domain {
 	bool subdomains; /* it was "*.name": what lies below it, not itself */
 	bool authoritative;
 	bool reject_unknown; /* unknown: reject */
+	struct span subaddress; /* characters that part a tag from the user; empty: none */
 };
 
 struct policystore_address {
@@ -37,6 +38,10 @@ bool policystore_load(struct reader *r, struct arena *a,
 		struct policystore_policy **out, size_t *n, uint64_t *version,
 		struct err *e);
 bool policystore_version(struct reader *r, uint64_t *version, struct err *e);
+
+/* Are these one and the same but for the name? Domains count as a set. */
+bool policystore_same(const struct policystore_policy *a,
+		const struct policystore_policy *b);
 
 /* For a store that was not started. Puts each, in place of one of the same name;
  * all or none. Changed tells how many differ from what was there; may be NULL. */

@@ -21,6 +21,8 @@ struct queue_recipient {
 	struct span address, hop;
 	struct span host; /* who spoke last */
 	struct span reply, reason;
+	struct span asked; /* what was asked for, when it led to this address; or empty */
+	bool asked_list; /* that was a list */
 };
 
 struct queue_message {

@@ -1,15 +1,15 @@
 /* routing: an account of the configuration as the room of recipients wants it.
  *
- * Built once per poll (or for `explain`): the account's settings, its domains,
- * and the policy domains as the store has them at that moment. */
+ * Built once per poll (or for `explain`): the account's settings, its domains, and
+ * what the directory says of them at that moment: the policy domains, and the
+ * primary address of a user account's recipient (E0). */
 #ifndef POSTERN_ROUTING_H
 #define POSTERN_ROUTING_H
 
 #include "postern/conf.h"
+#include "postern/directory.h"
 #include "postern/err.h"
 #include "postern/recipients.h"
-
-struct reader;
 
 struct routing {
 	struct recipients_account account; /* points into the others and into conf */
@@ -18,18 +18,11 @@ struct routing {
 	struct arena arena;
 };
 
-/* Policy domains as texts, "contoso.test" or "*.contoso.test". */
-struct routing_domains {
-	const struct span *v;
-	size_t n;
-};
-
-/* All policy domains of the store, in the arena. */
-bool routing_domains_load(struct reader *reader, struct arena *arena,
-		struct routing_domains *out, struct err *err);
-/* conf must outlive it; the domains need not. */
+/* conf and the directory must outlive it; d is NULL where there is no state yet.
+ * Fails with event 4046, the target in *err, when a user account's recipient is
+ * nobody: then nothing is to be collected. */
 bool routing_init(struct routing *r, const struct conf *conf,
-		const struct conf_account *a, const struct routing_domains *policy,
+		const struct conf_account *a, const struct directory *d,
 		struct err *err);
 void routing_done(struct routing *r);
 

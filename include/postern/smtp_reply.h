@@ -47,7 +47,8 @@ enum smtp_refusal {
 	SMTP_REFUSE_FOREIGN, /* 421 4.7.0 HTTP and the like */
 	/* said by the host */
 	SMTP_REFUSE_RELAY, /* 550 5.7.1 Unable to relay for ... */
-	SMTP_REFUSE_UNKNOWN, /* 550 5.1.1 ... */
+	SMTP_REFUSE_UNKNOWN, /* 550 5.1.1 User unknown ... */
+	SMTP_REFUSE_LIST, /* 550 5.2.4 Mailing list leads to nobody: ... */
 	SMTP_REFUSE_HOPS, /* 554 5.4.6 */
 	SMTP_REFUSE_BUSY, /* 452 4.3.1 Insufficient system resources */
 	SMTP_REFUSE_STORE, /* 451 4.3.0 */
@@ -59,7 +60,7 @@ enum smtp_refusal {
 };
 
 struct smtp_reply smtp_refuse(enum smtp_refusal why);
-/* The same for a refusal that names an address (SMTP_REFUSE_RELAY, _UNKNOWN): prints
+/* The same for a refusal that names an address (SMTP_REFUSE_RELAY, _UNKNOWN, _LIST): prints
  * "Unable to relay for u@d" into text and returns the reply that borrows it. */
 struct smtp_reply smtp_refuse_for(
 		enum smtp_refusal why, struct span address, char text[SMTP_TEXT_SIZE]);

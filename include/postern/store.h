@@ -155,6 +155,8 @@ struct submission_recipient {
 	int code; /* the reply so far, 0: none */
 	struct span reply; /* "5.7.1 Unable to relay for X" */
 	struct span reason; /* for Badmail: "relay-denied", "no-recipients"...; may be empty */
+	struct span asked; /* the address that was asked for, when it led to another; or empty */
+	bool asked_list; /* it was that of a list */
 };
 
 enum {

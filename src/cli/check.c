@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "policies.h"
+#include "directory.h"
 #include "postern/secret_read.h"
 
 /* Where a password or token should come from is looked at; what it is, is not. */
@@ -97,10 +97,9 @@ cli_check(struct cli *c)
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
 		policy_files_read(c, NULL, 0, &files, faults);
-		struct policy_set *set = cli_policies_known(c, &files);
-		if (set)
-			policy_check_conf(set, c->conf, faults);
-		policy_free(set);
+		struct directory *d = directory_known(c, &files);
+		policy_check_conf(d, c->conf, faults);
+		directory_free(d);
 	}
 	int status = report(c, faults, online);
 	policy_files_done(&files);

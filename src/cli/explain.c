@@ -4,9 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "policies.h"
+#include "directory.h"
 #include "postern/address.h"
 #include "postern/file.h"
+#include "postern/map.h"
 #include "postern/nexthop.h"
 #include "postern/routing.h"
 
@@ -35,36 +36,36 @@ read_header(const char *path, struct buf *out, struct err *err)
 }
 
 struct answers {
-	struct policy_set *policies;
+	const struct conf *conf;
+	const struct directory *directory;
 	struct nexthop_table *routes;
+	struct map seen; /* final addresses */
 	json_t *recipients, *refused;
 };
 
 static void
-answer_one(struct answers *all, struct span address)
+answer_one(struct answers *all, struct span address, struct arena *a)
 {
-	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
-	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
-	char domain[ADDRESS_DOMAIN_MAX + 1] = "";
-	struct address parsed;
+	struct directory_said said;
 
-	if (!address_parse(&a, address, &parsed) ||
-			!domain_canon(parsed.domain, domain))
+	if (!directory_ask(all->directory, all->conf, address, a, &said))
 		return;
-	struct policy_answer answer =
-			policy_decide(all->policies, parsed.local, span_of(domain));
-	if (answer.accepted) {
-		const struct nexthop *hop =
-				nexthop_find(all->routes, span_of(domain), true);
-		(void)json_array_append_new(all->recipients,
-				json_pack("{s:o,s:s}", "address",
-						cli_json_span(address), "route",
-						hop->key));
-	} else if (policy_reply(&answer, address, &reply)) {
+	if (!said.accepted)
 		(void)json_array_append_new(all->refused,
 				json_pack("{s:o,s:o}", "address",
 						cli_json_span(address), "reply",
-						cli_json_span(buf_span(&reply))));
+						cli_json_span(said.reply)));
+	for (size_t i = 0; i < said.n; i++) {
+		const struct directory_target *t = &said.v[i];
+
+		if (map_put(&all->seen, t->key, all))
+			continue;
+		json_t *one = json_pack("{s:o,s:s}", "address",
+				cli_json_span(t->address), "route",
+				directory_hop(all->directory, all->routes, t)->key);
+		if (!span_eq_nocase(t->address, address))
+			(void)json_object_set_new(one, "asked", cli_json_span(address));
+		(void)json_array_append_new(all->recipients, one);
 	}
 }
 
@@ -129,50 +130,34 @@ print_text(const struct recipients *r, const struct answers *all)
 	print_list(all->refused, "refused", "reply");
 }
 
-static struct routing_domains
-domain_texts(const struct policy_set *set, struct arena *a)
-{
-	size_t n = policy_size(set), done = 0;
-	struct span *texts = arena_alloc(a, (n + 1) * sizeof(*texts));
-
-	for (size_t i = 0; texts && i < n; i++) {
-		const struct policy_domain *d = policy_at(set, i);
-		AUTO(buf_done) struct buf text = BUF_MAX(1024);
-		if (!buf_addf(&text, "%s" SPAN_FMT, d->subdomains ? "*." : "",
-				    SPAN_ARG(d->domain)))
-			continue;
-		texts[done] = arena_dup(a, buf_span(&text));
-		done += texts[done].p != NULL;
-	}
-	return (struct routing_domains){ texts, done };
-}
-
 static int
 explain(struct cli *c, const struct conf_account *account, struct span header,
 		struct reader *reader)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(RECIPIENTS_ARENA_MAX);
-	AUTO(arena_done) struct arena rows = ARENA_MAX(64 * 1024 * 1024);
+	AUTO(arena_done) struct arena answers = ARENA_MAX(256 * 1024 * 1024);
 	struct routing routing;
 	struct recipients r = { 0 };
 	struct err err = { 0 };
 	int status = CLI_FAILED;
+	struct directory *d = directory_now(c, reader, &err);
+	struct answers all = { .conf = c->conf, .directory = d };
 
-	struct answers all = { .policies = policies_now(c, reader, &rows, &err) };
-	struct routing_domains domains = all.policies
-			? domain_texts(all.policies, &rows)
-			: (struct routing_domains){ 0 };
-	if (!all.policies ||
-			!routing_init(&routing, c->conf, account, &domains, &err)) {
-		policy_free(all.policies);
-		return cli_fail(CLI_FAILED, "%s", err.text);
+	if (!d || !routing_init(&routing, c->conf, account, d, &err)) {
+		directory_free(d);
+		return err.event == 4046
+				? cli_fail(CLI_FAILED,
+						  "there is no recipient %s; account %s is not collected",
+						  err.text, account->name)
+				: cli_fail(CLI_FAILED, "%s", err.text);
 	}
+	map_init(&all.seen, 0, 0);
 	all.routes = nexthop_table_new(&c->conf->delivery.routes);
 	all.recipients = json_array();
 	all.refused = json_array();
 	recipients_decide(&routing.account, header, &a, &r);
 	for (size_t i = 0; i < r.n; i++)
-		answer_one(&all, r.v[i]);
+		answer_one(&all, r.v[i], &answers);
 	if (c->json) {
 		status = cli_print_json(json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}",
 				"account", account->name, "sender",
@@ -187,8 +172,9 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	json_decref(all.recipients);
 	json_decref(all.refused);
 	nexthop_table_free(all.routes);
-	policy_free(all.policies);
+	map_done(&all.seen);
 	routing_done(&routing);
+	directory_free(d);
 	return status;
 }
 

@@ -1,4 +1,4 @@
-#include "policies.h"
+#include "directory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,24 +99,6 @@ rows_add(struct rows *rows, struct policy_domain row)
 	rows->v[rows->n++] = row;
 }
 
-static void
-rows_add_files(struct rows *rows, const struct policy_files *f)
-{
-	for (size_t i = 0; i < f->n; i++) {
-		const struct policy_doc *d = f->docs[i];
-		for (size_t k = 0; k < d->domains.n; k++)
-			rows_add(rows,
-					(struct policy_domain){
-							.domain = span_of(
-									d->domains.p[k].domain),
-							.subdomains = d->domains.p[k].subdomains,
-							.authoritative =
-									d->domains.p[k].authoritative,
-							.policy = span_of(d->name),
-							.priority = d->priority });
-	}
-}
-
 static bool
 rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err *err)
 {
@@ -135,28 +117,12 @@ rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err 
 							.authoritative =
 									d->authoritative,
 							.policy = all[i].name,
-							.priority = (unsigned)all[i].priority });
+							.priority = (unsigned)all[i].priority,
+							.reject_unknown = d->reject_unknown,
+							.subaddress = d->subaddress });
 		}
 	}
 	return true;
-}
-
-struct policy_set *
-cli_policies_known(struct cli *c, const struct policy_files *f)
-{
-	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
-	struct rows rows = { 0 };
-	struct err err = { 0 };
-	bool nothing;
-	struct reader *r = cli_reader_open(c, &nothing);
-
-	rows_add_files(&rows, f);
-	if (r && !rows_add_store(&rows, r, &a, &err))
-		(void)cli_fail(0, "%s", err.text);
-	reader_close(r);
-	struct policy_set *set = policy_new(rows.v, rows.n);
-	free(rows.v);
-	return set;
 }
 
 struct policy_set *
@@ -198,10 +164,23 @@ row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *o
 		const struct policy_doc_domain *from = &d->domains.p[i];
 		p.domains[i] = (struct policystore_domain){ span_of(from->domain),
 			from->subdomains, from->authoritative,
-			from->unknown == POLICY_UNKNOWN_REJECT };
+			from->unknown == POLICY_UNKNOWN_REJECT,
+			span_of(from->subaddress) };
 	}
 	*out = p;
 	return true;
+}
+
+bool
+policy_files_rows(const struct policy_files *f, struct arena *a,
+		struct policystore_policy **out, struct err *err)
+{
+	*out = arena_alloc(a, (f->n + 1) * sizeof(**out));
+	for (size_t i = 0; *out && i < f->n; i++) {
+		if (!row_of(f->docs[i], a, &(*out)[i]))
+			*out = NULL;
+	}
+	return *out || err_set(err, 0, "the policies are too large");
 }
 
 bool
@@ -209,20 +188,16 @@ policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *chan
 		struct err *err)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
-	struct policystore_policy *rows = arena_alloc(&a, f->n * sizeof(*rows));
+	struct policystore_policy *rows;
 
-	for (size_t i = 0; rows && i < f->n; i++) {
-		if (!row_of(f->docs[i], &a, &rows[i]))
-			rows = NULL;
-	}
-	if (!rows)
-		return err_set(err, 0, "the policies are too large");
+	if (!policy_files_rows(f, &a, &rows, err))
+		return false;
 	return policystore_apply(s, rows, f->n, changed, err);
 }
 
 /* Faults of the files are printed by whoever applies them in earnest. */
-static struct policy_files
-files_quietly(struct cli *c)
+struct policy_files
+policy_files_quietly(struct cli *c)
 {
 	struct conf_faults *faults = malloc(sizeof(*faults));
 	struct policy_files files;
@@ -236,18 +211,6 @@ files_quietly(struct cli *c)
 	return files;
 }
 
-struct policy_set *
-policies_now(struct cli *c, struct reader *r, struct arena *a, struct err *err)
-{
-	if (r)
-		return policies_load(r, a, err);
-
-	struct policy_files files = files_quietly(c);
-	struct policy_set *set = cli_policies_known(c, &files);
-	policy_files_done(&files);
-	return set;
-}
-
 struct store *
 cli_store_open(struct cli *c)
 {
@@ -257,7 +220,7 @@ cli_store_open(struct cli *c)
 	struct store *s = store_open(c->conf->server.state, &o, NULL, &err);
 
 	if (s && fresh) {
-		struct policy_files files = files_quietly(c);
+		struct policy_files files = policy_files_quietly(c);
 		bool applied = policy_files_apply(s, &files, NULL, &err);
 		policy_files_done(&files);
 		if (!applied) {
@@ -315,16 +278,15 @@ cli_policies_at_start(struct cli *c, int *status)
 		(void)cli_print_faults(faults, stderr);
 	} else {
 		struct store *s = cli_store_open(c);
-		AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 		*status = CLI_FAILED;
 		ok = s && policy_files_apply(s, &files, NULL, &err);
-		struct policy_set *set =
-				ok ? policies_load(store_reader(s), &a, &err) : NULL;
-		if (set)
-			policy_check_conf(set, c->conf, faults);
+		struct directory *d =
+				ok ? directory_now(c, store_reader(s), &err) : NULL;
+		if (d)
+			policy_check_conf(d, c->conf, faults);
 		log_warnings(faults);
-		policy_free(set);
-		ok = set != NULL;
+		ok = d != NULL;
+		directory_free(d);
 		if (s && !ok)
 			(void)cli_fail(0, "%s", err.text);
 		store_close(s);

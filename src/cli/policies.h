@@ -18,19 +18,16 @@ struct policy_files {
 void policy_files_read(struct cli *c, char *const *names, size_t n,
 		struct policy_files *out, struct conf_faults *faults);
 void policy_files_done(struct policy_files *f);
-/* What the relay would know if the files were applied now: their domains, and those
- * of the store, if there is one. */
-struct policy_set *cli_policies_known(struct cli *c, const struct policy_files *f);
+/* Those of the configuration; their faults are printed by who applies them in earnest. */
+struct policy_files policy_files_quietly(struct cli *c);
+/* As the store keeps them; they live in the files and the arena. */
+bool policy_files_rows(const struct policy_files *f, struct arena *a,
+		struct policystore_policy **out, struct err *err);
 bool policy_files_apply(struct store *s, const struct policy_files *f,
 		uint64_t *changed, struct err *err);
 
 /* The policies in the store; the arena must outlive the set. */
 struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
-
-/* The same; but without a reader, when there is no state yet, what the configured
- * files would make of it at the first start. */
-struct policy_set *policies_now(
-		struct cli *c, struct reader *r, struct arena *a, struct err *err);
 
 /* Opens the store as a visitor beside a service, or alone; NULL after saying why. A
  * state that did not exist gets the configured policies first. */

@@ -2,8 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies.h"
-#include "postern/address.h"
+#include "directory.h"
 #include "postern/nexthop.h"
 
 static json_t *
@@ -18,12 +17,13 @@ policy_json(const struct policystore_policy *p)
 		(void)!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
 				SPAN_ARG(d->name));
 		(void)json_array_append_new(domains,
-				json_pack("{s:o,s:b,s:s}", "domain",
+				json_pack("{s:o,s:b,s:s,s:o}", "domain",
 						cli_json_span(buf_span(&name)),
 						"authoritative", d->authoritative,
 						"unknown",
-						d->reject_unknown ? "reject"
-								  : "accept"));
+						d->reject_unknown ? "reject" : "accept",
+						"subaddress",
+						cli_json_span(d->subaddress)));
 	}
 	for (size_t i = 0; i < p->n_addresses; i++)
 		(void)json_array_append_new(addresses,
@@ -42,9 +42,12 @@ print_domains(const struct policystore_policy *p)
 {
 	for (size_t i = 0; i < p->n_domains; i++) {
 		const struct policystore_domain *d = &p->domains[i];
-		(void)printf("  %s" SPAN_FMT "  %s\n", d->subdomains ? "*." : "",
-				SPAN_ARG(d->name),
-				d->authoritative ? "authoritative" : "shared");
+		(void)printf("  %s" SPAN_FMT "  %s%s, sub-addresses %s" SPAN_FMT "\n",
+				d->subdomains ? "*." : "", SPAN_ARG(d->name),
+				d->authoritative ? "authoritative" : "shared",
+				d->reject_unknown ? ", rejects who is unknown" : "",
+				d->subaddress.n > 0 ? "by " : "off",
+				SPAN_ARG(d->subaddress));
 	}
 }
 
@@ -81,6 +84,8 @@ print_policies(struct cli *c, const char *only)
 		(void)printf(SPAN_FMT " (priority %lld)\n", SPAN_ARG(all[i].name),
 				(long long)all[i].priority);
 		print_domains(&all[i]);
+		for (size_t k = 0; only && k < all[i].n_groups; k++)
+			(void)printf("  group " SPAN_FMT "\n", SPAN_ARG(all[i].groups[k]));
 		for (size_t k = 0; only && k < all[i].n_addresses; k++)
 			(void)printf("  %s " SPAN_FMT "\n",
 					all[i].addresses[k].primary ? "primary"
@@ -117,17 +122,37 @@ cli_policy_show(struct cli *c)
 	return cli_options(c, NULL, 1, 1) ? print_policies(c, c->argv[0]) : CLI_USAGE;
 }
 
+static int
+apply(struct cli *c, const struct policy_files *files)
+{
+	struct err err = { 0 };
+	uint64_t changed = 0;
+	struct store *s = cli_store_open(c);
+	bool done = s && policy_files_apply(s, files, &changed, &err);
+
+	store_close(s);
+	if (!done)
+		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
+	cli_changed(c, "policy apply", "policy files");
+	if (c->json)
+		return cli_print_json(json_pack("{s:I,s:I}", "policies",
+				(json_int_t)files->n, "changed", (json_int_t)changed));
+	(void)printf("%zu policies applied, %llu changed.\n", files->n,
+			(unsigned long long)changed);
+	return CLI_DONE;
+}
+
 int
 cli_policy_apply(struct cli *c)
 {
-	struct err err = { 0 };
 	struct policy_files files;
-	uint64_t changed = 0;
+	bool dry = false;
+	const struct cli_option options[] = { { "--dry-run", NULL, &dry }, { 0 } };
 	int status = CLI_CONFIG;
 
-	if (!cli_options(c, NULL, 0, 1000))
+	if (!cli_options(c, options, 0, 1000))
 		return CLI_USAGE;
-	if (!cli_state(c))
+	if (!(dry ? cli_conf(c) : cli_state(c)))
 		return CLI_CONFIG;
 
 	struct conf_faults *faults = malloc(sizeof(*faults));
@@ -135,28 +160,12 @@ cli_policy_apply(struct cli *c)
 		abort();
 	conf_faults_init(faults);
 	policy_files_read(c, c->argv, (size_t)c->argc, &files, faults);
-	if (cli_print_faults(faults, stderr) == 0) {
-		struct store *s = cli_store_open(c);
-		status = CLI_FAILED;
-		if (s && !policy_files_apply(s, &files, &changed, &err))
-			(void)cli_fail(0, "%s", err.text);
-		else if (s)
-			status = CLI_DONE;
-		store_close(s);
-	}
-	size_t n = files.n;
+	if (cli_print_faults(faults, stderr) == 0)
+		status = dry ? policy_dry_run(c, &files) : apply(c, &files);
 	policy_files_done(&files);
 	conf_faults_done(faults);
 	free(faults);
-	if (status != CLI_DONE)
-		return status;
-	cli_changed(c, "policy apply", "policy files");
-	if (c->json)
-		return cli_print_json(json_pack("{s:I,s:I}", "policies", (json_int_t)n,
-				"changed", (json_int_t)changed));
-	(void)printf("%zu policies applied, %llu changed.\n", n,
-			(unsigned long long)changed);
-	return CLI_DONE;
+	return status;
 }
 
 int
@@ -165,7 +174,8 @@ cli_policy_add(struct cli *c)
 	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
 	const char *policy = "added", *why = NULL, *domain = NULL;
 	const struct cli_option options[] = { { "--policy", &policy, NULL }, { 0 } };
-	struct policystore_domain row = { .authoritative = true };
+	struct policystore_domain row = { .authoritative = true,
+		.subaddress = SPAN("+") };
 	struct err err = { 0 };
 
 	if (!cli_options(c, options, 1, 1))
@@ -227,62 +237,123 @@ cli_policy_remove(struct cli *c)
 	return CLI_DONE;
 }
 
+/* The one route of all its addresses; NULL: there are several. */
+static const char *
+one_route(const struct directory *d, const struct nexthop_table *routes,
+		const struct directory_said *said)
+{
+	const char *key = NULL;
+
+	for (size_t i = 0; i < said->n; i++) {
+		const char *next = directory_hop(d, routes, &said->v[i])->key;
+
+		if (key && strcmp(key, next) != 0)
+			return NULL;
+		key = next;
+	}
+	return key;
+}
+
+static int
+test_json(const struct directory *d, const struct nexthop_table *routes,
+		const struct directory_said *said)
+{
+	const struct directory_entry *e = said->decision.to.entry;
+	const struct policy_domain *row = said->decision.row;
+	const char *route = one_route(d, routes, said);
+	json_t *goes = json_array();
+
+	for (size_t i = 0; i < said->n; i++)
+		(void)json_array_append_new(goes,
+				json_pack("{s:o,s:s}", "address",
+						cli_json_span(said->v[i].address),
+						"route",
+						directory_hop(d, routes, &said->v[i])
+								->key));
+	return cli_print_json(json_pack("{s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:o}",
+			"address", cli_json_span(said->asked), "accepted",
+			said->accepted, "reply", cli_json_span(said->reply), "policy",
+			row ? cli_json_span(row->policy) : json_null(), "recipient",
+			e ? cli_json_span(e->alias) : json_null(), "primary",
+			e ? cli_json_span(e->primary) : json_null(), "route",
+			route ? json_string(route) : json_null(), "found",
+			directory_found(said), "delivers_to", goes));
+}
+
+static void
+test_text(const struct directory *d, const struct nexthop_table *routes,
+		const struct directory_said *said)
+{
+	enum { SHOWN = 50 };
+	const struct directory_decision *x = &said->decision;
+	AUTO(buf_done) struct buf who = BUF_MAX(1024);
+
+	cli_print_span(stdout, said->reply, 0);
+	(void)putchar('\n');
+	if (!x->row) {
+		(void)puts("Its domain is in no policy; postern policy add DOMAIN puts it there.");
+		return;
+	}
+	(void)printf("policy " SPAN_FMT ", ", SPAN_ARG(x->row->policy));
+	if (x->to.entry && directory_describe(&x->to, &who)) {
+		cli_print_span(stdout, buf_span(&who), 0);
+		(void)printf(", %s", directory_found(said));
+	} else if (x->postmaster) {
+		(void)fputs("the server's postmaster stands in", stdout);
+	} else {
+		(void)fputs("no recipient has this address", stdout);
+	}
+	(void)putchar('\n');
+	if (x->outcome == DIRECTORY_UNKNOWN)
+		(void)puts("The policy rejects who is unknown; postern recipient add ALIAS adds one.");
+	for (size_t i = 0; i < said->n && i < SHOWN; i++) {
+		(void)fputs("  to ", stdout);
+		cli_print_span(stdout, said->v[i].address, 0);
+		(void)printf(", next hop %s\n",
+				directory_hop(d, routes, &said->v[i])->key);
+	}
+	if (said->n > SHOWN)
+		(void)printf("  and %zu more\n", said->n - SHOWN);
+	if (x->to.unknown > 0)
+		(void)printf("  %zu members are no recipients\n", x->to.unknown);
+	if (x->to.too_many)
+		(void)printf("  more than %d members\n", DIRECTORY_MEMBERS_MAX);
+	if (x->to.too_deep)
+		(void)printf("  lists below a depth of %d are left out\n",
+				DIRECTORY_DEPTH_MAX);
+}
+
 int
 cli_policy_test(struct cli *c)
 {
-	AUTO(arena_done) struct arena a = ARENA_MAX(16 * 1024 * 1024);
-	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct directory_said said;
 	struct err err = { 0 };
-	struct address address;
 	bool nothing;
 
 	if (!cli_options(c, NULL, 1, 1))
 		return CLI_USAGE;
-	char domain[ADDRESS_DOMAIN_MAX + 1] = "";
-	if (!address_parse(&a, span_of(c->argv[0]), &address) ||
-			!domain_canon(address.domain, domain))
-		return cli_fail(CLI_USAGE, "%s is no address", c->argv[0]);
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 
 	struct reader *r = cli_reader_open(c, &nothing);
 	if (!r && !nothing)
 		return CLI_FAILED;
-	struct policy_set *set = policies_now(c, r, &a, &err);
+	struct directory *d = directory_now(c, r, &err);
 	reader_close(r);
-	if (!set)
+	if (!d)
 		return cli_fail(CLI_FAILED, "%s", err.text);
 
-	struct policy_answer answer =
-			policy_decide(set, address.local, span_of(domain));
 	struct nexthop_table *routes = nexthop_table_new(&c->conf->delivery.routes);
-	const struct nexthop *hop = nexthop_find(routes, span_of(domain),
-			policy_find(set, span_of(domain)) != NULL);
-	bool ok = policy_reply(&answer, span_of(c->argv[0]), &reply);
-	struct span policy = answer.row ? answer.row->policy : SPAN("");
-	int status;
+	int status = CLI_DONE;
 
-	if (!ok)
-		status = cli_fail(CLI_FAILED, "the address is too long");
+	if (!directory_ask(d, c->conf, span_of(c->argv[0]), &a, &said))
+		status = cli_fail(CLI_USAGE, "%s is no address", c->argv[0]);
 	else if (c->json)
-		status = cli_print_json(json_pack("{s:o,s:b,s:o,s:o,s:n,s:n,s:o}",
-				"address", cli_json_span(span_of(c->argv[0])),
-				"accepted", answer.accepted, "reply",
-				cli_json_span(buf_span(&reply)), "policy",
-				answer.row ? cli_json_span(policy) : json_null(),
-				"recipient", "primary", "route",
-				answer.accepted ? json_string(hop->key) : json_null()));
-	else {
-		cli_print_span(stdout, buf_span(&reply), 0);
-		(void)putchar('\n');
-		if (answer.accepted)
-			(void)printf("policy " SPAN_FMT ", next hop %s\n",
-					SPAN_ARG(policy), hop->key);
-		else
-			(void)puts("Its domain is in no policy; postern policy add DOMAIN puts it there.");
-		status = CLI_DONE;
-	}
+		status = test_json(d, routes, &said);
+	else
+		test_text(d, routes, &said);
 	nexthop_table_free(routes);
-	policy_free(set);
+	directory_free(d);
 	return status;
 }

@@ -54,12 +54,13 @@ recipient_json(const struct queue_recipient *r)
 {
 	AUTO(buf_done) struct buf reply = BUF_MAX(65536);
 
-	return json_pack("{s:o,s:s,s:i,s:o,s:o,s:o}", "address",
+	return json_pack("{s:o,s:s,s:i,s:o,s:o,s:o,s:o}", "address",
 			cli_json_span(r->address), "status", recipient_status(r),
 			"attempts", (int)r->attempts, "next_try",
 			cli_json_time(r->next_try_ms), "last_reply",
 			cli_json_span(reply_of(&reply, r->code, r->reply)), "route",
-			cli_json_span(r->hop));
+			cli_json_span(r->hop), "asked",
+			r->asked.n > 0 ? cli_json_span(r->asked) : json_null());
 }
 
 /* An empty span as null: the message has no such thing. */
@@ -256,14 +257,15 @@ print_story(struct cli *c, const struct queue_story *s, struct span header)
 	cli_print_span(stdout, m->uidl, 0);
 	(void)fputs(m->account.n > 0 ? "\n\n" : "\n", stdout);
 
-	static const char *const titles[] = { "recipient", "status", ">attempts",
-		"next try", "route", "last reply" };
+	static const char *const titles[] = { "recipient", "asked for", "status",
+		">attempts", "next try", "route", "last reply" };
 	struct cli_table t;
-	cli_table_init(&t, titles, 6);
+	cli_table_init(&t, titles, 7);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
 		AUTO(buf_done) struct buf reply = BUF_MAX(65536);
 		const char *const row[] = { cli_cell(&t, r->address),
+			r->asked.n > 0 ? cli_cell(&t, r->asked) : "",
 			recipient_status(r), cli_cell_num(&t, r->attempts),
 			r->state == QUEUE_QUEUED ? cli_cell_time(&t, r->next_try_ms)
 						 : "-",

@@ -95,10 +95,15 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		const struct queue_recipient *r = &q->message.recipients[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
 		bool refused = r->reason.n > 0 && r->attempts == 0;
+		bool asked = r->asked.n > 0;
 		if (buf_addf(&text,
-				    "recipient " SPAN_FMT ": %s" SPAN_FMT
+				    "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
 				    ", route " SPAN_FMT,
 				    SPAN_ARG(r->address),
+				    !asked			? ""
+						    : r->asked_list ? " (for list "
+								    : " (for ",
+				    SPAN_ARG(r->asked), asked ? ")" : "",
 				    refused ? "refused, " : "accepted",
 				    SPAN_ARG(refused ? r->reply : SPAN("")),
 				    SPAN_ARG(r->hop)))
@@ -179,11 +184,21 @@ trace_json(const struct queue_story *q, const struct steps *s)
 						cli_json_time(s->v[i].at_ms), "event",
 						s->v[i].event, "text",
 						cli_json_span(span_of(s->v[i].text))));
-	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "message_id",
+	json_t *recipients = json_array();
+	for (size_t i = 0; i < m->n; i++) {
+		const struct queue_recipient *r = &m->recipients[i];
+		(void)json_array_append_new(recipients,
+				json_pack("{s:o,s:s,s:o}", "address",
+						cli_json_span(r->address), "status",
+						queue_state_name(r->state), "asked",
+						r->asked.n > 0 ? cli_json_span(r->asked)
+							       : json_null()));
+	}
+	return json_pack("{s:o,s:o,s:o,s:s,s:o,s:o}", "message_id",
 			cli_json_span(m->message_id), "account",
 			m->account.n ? cli_json_span(m->account) : json_null(), "uidl",
 			m->uidl.n ? cli_json_span(m->uidl) : json_null(), "queue_id",
-			id, "steps", list);
+			id, "steps", list, "recipients", recipients);
 }
 
 static void

@@ -224,6 +224,12 @@ check_policy(struct reader *r, const struct node *map, struct conf_mark mark,
 	map_init(&seen, 0, 0);
 	for (size_t i = 0; i < n; i++) {
 		all[i] = given[i];
+		if (!given[i].authoritative &&
+				given[i].unknown == POLICY_UNKNOWN_REJECT)
+			reader_warn(r, at_mark(&here, given[i].mark),
+					"authoritative: true, or unknown: accept",
+					"domains.%s: a shared domain's unknown recipients follow its route, they are not rejected",
+					given[i].domain ? given[i].domain : "");
 		if (given[i].domain && !given[i].subdomains)
 			(void)map_put(&seen, span_of(given[i].domain), all);
 	}
@@ -238,8 +244,9 @@ check_policy(struct reader *r, const struct node *map, struct conf_mark mark,
 			continue;
 		if (map_put(&seen, span_of(domain), all))
 			continue;
-		all[n++] = (struct policy_doc_domain){ .domain = domain,
-			.authoritative = true };
+		all[n++] = (struct policy_doc_domain){
+			.domain = domain, .authoritative = true, .subaddress = "+"
+		};
 	}
 	map_done(&seen);
 	d->domains.p = all;

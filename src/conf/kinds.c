@@ -260,10 +260,7 @@ read_address(struct reader *r, const struct row *row, const struct node *n, void
 
 	if (!scalar_text(r, n, ADDRESS_SIZE, "a mail address", &s))
 		return false;
-	if ((row->flags & ROW_ALIAS) && span_find(s, '@') == s.n)
-		return reader_fault(r, n, "write the full mail address",
-				"%s: an alias is not available yet in this version",
-				r->where);
+	(void)row;
 	if (!address_parse(r->arena, s, &a) || address_refused(&a))
 		return not_that(r, n, "a full mail address such as ann@example.com");
 	bool fits = address_wire(&wire, &a);
@@ -273,6 +270,20 @@ read_address(struct reader *r, const struct row *row, const struct node *n, void
 		not_that(r, n, "a mail address of at most 320 bytes");
 	buf_done(&wire);
 	return fits;
+}
+
+static bool
+read_recipient(struct reader *r, const struct row *row, const struct node *n,
+		void *place)
+{
+	static const char what[] = "the alias of a recipient, or a mail address";
+	struct span s;
+
+	if (!scalar_text(r, n, ADDRESS_SIZE, what, &s))
+		return false;
+	if (span_find(s, '@') < s.n)
+		return read_address(r, row, n, place);
+	return address_is_alias(s) ? text_into(r, s, place) : not_that(r, n, what);
 }
 
 static bool
@@ -427,6 +438,8 @@ const struct kind kinds[ROW_KINDS] = {
 			sizeof(char *), 0, NULL, read_name },
 	[ROW_ADDRESS] = { "mail address", STRING ",\"pattern\":\"@\"", sizeof(char *),
 			0, NULL, read_address },
+	[ROW_RECIPIENT] = { "alias or mail address", STRING ",\"minLength\":1",
+			sizeof(char *), 0, NULL, read_recipient },
 	[ROW_DOMAIN] = { "domain", STRING, sizeof(char *), 0, NULL, read_domain },
 	[ROW_FIELD] = { "header field", STRING, sizeof(char *), 0, NULL, read_field },
 	[ROW_HOST] = { "host[:port]", STRING, sizeof(struct conf_host), 0, NULL,
@@ -455,6 +468,8 @@ const struct kind kinds[ROW_KINDS] = {
 			sizeof(struct conf_log_to), 0, NULL, read_log_to },
 	[ROW_TEMPLATE] = { "address template", NULL, sizeof(struct policy_template), 0,
 			NULL, read_template },
+	[ROW_TAGS] = { "characters", STRING ",\"maxLength\":8", sizeof(char *), 0, NULL,
+			read_tags },
 	[ROW_WINDOW] = { "days and hours", STRING ",\"pattern\":\"[0-9]\"",
 			sizeof(struct conf_window), 0, NULL, read_window },
 };

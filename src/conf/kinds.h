@@ -14,6 +14,8 @@ bool read_log_to(struct reader *r, const struct row *row, const struct node *n,
 		void *place);
 bool read_template(struct reader *r, const struct row *row, const struct node *n,
 		void *place);
+bool read_tags(struct reader *r, const struct row *row, const struct node *n,
+		void *place);
 bool read_window(struct reader *r, const struct row *row, const struct node *n,
 		void *place);
 

@@ -100,8 +100,8 @@ static const struct row account_rows[] = {
 		.says = "What becomes of larger messages: a notice to the recipient, or nothing but the event." },
 	{ .name = "max_per_session", .kind = ROW_COUNT, .at = offsetof(struct conf_account, max_per_session), .preset = "500", .least = 1, .most = 1000000,
 		.says = "Messages collected before QUIT makes their deletion final; then it goes on." },
-	{ .name = "recipient", .kind = ROW_ADDRESS, .flags = ROW_ALIAS, .at = offsetof(struct conf_account, recipient),
-		.says = "Who receives the mail of a user account." },
+	{ .name = "recipient", .kind = ROW_RECIPIENT, .at = offsetof(struct conf_account, recipient),
+		.says = "Who receives the mail of a user account: the alias of a recipient, or a mail address." },
 	{ .name = NULL },
 };
 static const struct section account_section = {
@@ -293,13 +293,15 @@ const struct section conf_section = { .rows = conf_rows, .size = sizeof(struct c
 /* ---- recipient policies ---- */
 
 static const struct word unknowns[] = {
-	{ "accept", POLICY_UNKNOWN_ACCEPT, false }, { "reject", POLICY_UNKNOWN_REJECT, true }, { NULL, 0, false },
+	{ "accept", POLICY_UNKNOWN_ACCEPT, false }, { "reject", POLICY_UNKNOWN_REJECT, false }, { NULL, 0, false },
 };
 static const struct row policy_domain_rows[] = {
 	{ .name = "authoritative", .kind = ROW_BOOL, .at = offsetof(struct policy_doc_domain, authoritative), .preset = "true",
 		.says = "Whether nobody else answers for the domain's addresses; false: it is shared." },
 	{ .name = "unknown", .kind = ROW_WORD, .at = offsetof(struct policy_doc_domain, unknown), .words = unknowns, .preset = "accept",
 		.says = "What happens to mail for recipients that are not known." },
+	{ .name = "subaddress", .kind = ROW_TAGS, .at = offsetof(struct policy_doc_domain, subaddress), .preset = "+",
+		.says = "Characters that part a sub-address from the user, as in user+tag; empty: there are none." },
 	{ .name = NULL },
 };
 static const struct section policy_domain_section = {
@@ -321,7 +323,7 @@ static const struct row policy_rows[] = {
 		.says = "Lower is tried first; the policy named default is last." },
 	{ .name = "match", .kind = ROW_GROUP, .at = offsetof(struct policy_doc, match), .section = &match_section,
 		.says = "Recipients it generates addresses for; all when absent." },
-	{ .name = "addresses", .kind = ROW_TEMPLATE, .flags = ROW_LIST, .at = offsetof(struct policy_doc, addresses), .least = 0, .most = 1000,
+	{ .name = "addresses", .kind = ROW_TEMPLATE, .flags = ROW_LIST, .at = offsetof(struct policy_doc, addresses), .least = 0, .most = 64,
 		.says = "Address templates; their domains are policy domains." },
 	{ .name = "domains", .kind = ROW_MAP, .at = offsetof(struct policy_doc, domains), .section = &policy_domain_section, .most = 50000,
 		.says = "The domains it answers for; *.DOMAIN stands for the names below one." },

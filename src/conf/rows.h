@@ -20,6 +20,7 @@ enum row_kind {
 	ROW_HOSTNAME,
 	ROW_NAME, /* of a policy */
 	ROW_ADDRESS, /* of mail */
+	ROW_RECIPIENT, /* an address, or the alias of a recipient */
 	ROW_DOMAIN,
 	ROW_FIELD, /* name of a header field */
 	ROW_HOST,
@@ -33,6 +34,7 @@ enum row_kind {
 	ROW_UNROUTED,
 	ROW_LOG_TO,
 	ROW_TEMPLATE,
+	ROW_TAGS, /* characters that part a sub-address */
 	ROW_WINDOW,
 	ROW_GROUP, /* a mapping of known keys */
 	ROW_MAP, /* a mapping of free keys, each a GROUP */
@@ -43,7 +45,6 @@ enum {
 	ROW_REQUIRED = 1,
 	ROW_LATER = 2, /* not available yet */
 	ROW_LIST = 4, /* a list of that kind */
-	ROW_ALIAS = 8, /* an address, some day an alias too */
 	ROW_STAR = 16, /* a domain, or *.DOMAIN */
 };
 

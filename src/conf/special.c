@@ -3,6 +3,7 @@
 
 #include "kinds.h"
 #include "postern/must.h"
+#include "postern/template.h"
 #include "postern/window.h"
 #include "values.h"
 
@@ -256,8 +257,35 @@ read_template(struct reader *r, const struct row *row, const struct node *n,
 					&subdomains, &why) ||
 			subdomains)
 		return not_that(r, n, "a template with a domain behind its @");
+	const char *fault = template_fault(s, &at);
+	if (fault)
+		return reader_fault(r, n, "%m %g %s %i %d %1g %rxy %%",
+				"%s: %s (at character %zu of \"%.*s\")", r->where,
+				fault, at + 1, (int)s.n, s.p);
 	t.text = reader_keep(r, s);
 	memcpy(place, &t, sizeof(t));
+	return true;
+}
+
+/* What parts a sub-address from the user. A letter or a dot would cut names apart. */
+bool
+read_tags(struct reader *r, const struct row *row, const struct node *n, void *place)
+{
+	enum { TAGS_MAX = 8 };
+	static const char what[] = "up to 8 of + - _ = # ~ | ! $ % & * / ? ^ ' ` { }";
+	const struct span fit = SPAN("+-_=#~|!$%&*/?^'`{}");
+	struct span s;
+
+	(void)row;
+	if (!scalar_text(r, n, 255, what, &s))
+		return false;
+	bool good = s.n <= TAGS_MAX;
+	for (size_t i = 0; i < s.n; i++)
+		good = good && span_find(fit, s.p[i]) < fit.n;
+	if (!good)
+		return not_that(r, n, what);
+	const char *text = reader_keep(r, s);
+	memcpy(place, &text, sizeof(text));
 	return true;
 }
 

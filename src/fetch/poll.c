@@ -74,6 +74,7 @@ fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *sta
 		.session_ms = 30 * 60000,
 	};
 	clock_random(s->seed, sizeof(s->seed));
+	s->book = book_new();
 	if (strlen(s->socket) < PATH_SIZE)
 		return true;
 	(void)err_set(err, 0, "the path %s is too long for a socket", s->socket);
@@ -90,6 +91,7 @@ fetch_setup_done(struct fetch_setup *s)
 	} servers = { .in = s->dns.servers };
 
 	free(servers.out);
+	book_free(s->book);
 	free(s->socket);
 	free(s->control);
 	free(s->state);
@@ -150,8 +152,10 @@ remember(struct fetch_poll *p)
 		m->refusals = 0;
 		return;
 	}
-	/* Where the relay or the disk is to blame, the provider need not be spared. */
-	if (p->result.error.event != 4024 && p->result.error.event < 9000)
+	/* Where the relay, the disk or the directory is to blame, the provider need not be
+	 * spared. */
+	if (p->result.error.event != 4024 && p->result.error.event != 4046 &&
+			p->result.error.event < 9000)
 		m->failures++;
 	if (p->result.error.event == 4003)
 		m->refusals++;
@@ -204,7 +208,7 @@ say_failure(struct fetch_poll *p)
 		f_span("id", p->name),
 		f_str("host", p->account->server.name),
 		f_str("err", e->text),
-		f_str("reply", e->text),
+		f_str(e->event == 4046 ? "recipient" : "reply", e->text),
 		f_str("state", p->stage ? p->stage : "-"),
 		f_num("attempt", (int64_t)p->memo->failures),
 		f_num("attempts", (int64_t)p->memo->refusals),
@@ -254,18 +258,17 @@ remember_again(struct fetch_poll *p, struct err *err)
 static bool
 prepare(struct fetch_poll *p)
 {
-	AUTO(arena_done) struct arena names = ARENA_MAX(32 * 1024 * 1024);
-	struct routing_domains policy = { 0 };
 	struct err err = { 0 };
 
 	if (p->look_only)
 		return true;
 	p->reader = reader_open(p->setup->state, &err);
-	if ((p->reader ? routing_domains_load(p->reader, &names, &policy, &err)
-		       : err.event == 0) &&
-			routing_init(&p->routing, p->setup->conf, p->account, &policy,
-					&err) &&
-			remember_again(p, &err)) {
+	if (p->reader)
+		p->directory = book_take(p->setup->book, p->reader, &err);
+	if ((p->directory || (!p->reader && err.event == 0)) &&
+			remember_again(p, &err) &&
+			routing_init(&p->routing, p->setup->conf, p->account,
+					p->directory, &err)) {
 		p->routing.account.learned = &p->memo->provider;
 		return true;
 	}
@@ -350,6 +353,8 @@ fetch_poll_run(struct fetch_poll *p)
 	}
 	if (!p->look_only) {
 		routing_done(&p->routing);
+		book_give(p->setup->book, p->directory);
+		p->directory = NULL;
 		reader_close(p->reader);
 		p->reader = NULL;
 	}

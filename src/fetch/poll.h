@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "book.h"
 #include "memo.h"
 #include "postern/arena.h"
 #include "postern/conf.h"
@@ -24,6 +25,7 @@ struct fetch_setup {
 	struct dns_setup dns;
 	struct fetch_limits limits;
 	uint64_t seed[2];
+	struct book *book; /* the directory, for all of them */
 };
 
 struct fetch_poll {
@@ -47,6 +49,7 @@ struct fetch_poll {
 	void *host;
 	/* filled by fetch_poll_run */
 	struct reader *reader; /* NULL: there is no state yet */
+	const struct directory *directory; /* of the setup's book; NULL: no state yet */
 	struct routing routing; /* who receives; set unless look_only */
 	int64_t started_ms; /* wall */
 	int64_t next_ms; /* wall: the next poll is due then; 0: not known, or suspended */

@@ -1,38 +1,69 @@
 #include "postern/routing.h"
 
-#include "postern/policystore.h"
+#include "postern/address.h"
 
-enum { ROUTING_MAX = 32 * 1024 * 1024 };
+enum { ROUTING_MAX = 32 * 1024 * 1024, EV_TARGET_DISABLED = 4046 };
 
-bool
-routing_domains_load(struct reader *reader, struct arena *arena,
-		struct routing_domains *out, struct err *err)
+/* The policy domains as texts, "contoso.test" or "*.contoso.test". */
+static bool
+policy_domains(struct routing *r, const struct policy_set *set, struct span **names,
+		size_t *n)
 {
-	struct policystore_policy *all = NULL;
-	uint64_t version;
-	size_t n = 0, count = 0, done = 0;
+	*n = set ? policy_size(set) : 0;
+	*names = arena_alloc(&r->arena, (*n + 1) * sizeof(**names));
+	for (size_t i = 0; *names && i < *n; i++) {
+		const struct policy_domain *d = policy_at(set, i);
+		AUTO(buf_done) struct buf name = BUF_MAX(1024);
 
-	if (!policystore_load(reader, arena, &all, &n, &version, err))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		count += all[i].n_domains;
-	struct span *names = arena_alloc(arena, (count + 1) * sizeof(*names));
-	if (!names)
-		return err_set(err, 0, "there are too many policy domains");
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < all[i].n_domains; k++) {
-			const struct policystore_domain *d = &all[i].domains[k];
-			AUTO(buf_done) struct buf name = BUF_MAX(1024);
-			if (!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
-					    SPAN_ARG(d->name)))
-				continue;
-			names[done] = arena_dup(arena, buf_span(&name));
-			if (!names[done++].p)
-				return err_set(err, 0,
-						"there are too many policy domains");
-		}
+		if (!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
+				    SPAN_ARG(d->domain)))
+			return false;
+		(*names)[i] = arena_dup(&r->arena, buf_span(&name));
+		if (!(*names)[i].p)
+			return false;
 	}
-	*out = (struct routing_domains){ names, done };
+	return *names != NULL;
+}
+
+static bool
+target_missing(const struct conf_account *a, struct err *err)
+{
+	return err_set(err, EV_TARGET_DISABLED, "%s", a->recipient);
+}
+
+/* E0: the alias, or any address, of a recipient is its primary address. An address
+ * that is nobody's stays as it is where the relay would take it along its route, or
+ * refuse it by policy (event 4045 has told so). */
+static bool
+target_of(struct routing *r, const struct conf_account *a, const struct directory *d,
+		struct span postmaster, struct err *err)
+{
+	struct span target = span_of(a->recipient);
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	struct directory_decision said;
+	struct address parsed;
+
+	if (target.n == 0 || (span_find(target, '@') < target.n && !d))
+		return true;
+	if (span_find(target, '@') == target.n) {
+		const struct directory_entry *e = d ? directory_alias(d, target) : NULL;
+		if (!e || e->primary.n == 0)
+			return target_missing(a, err);
+		target = e->primary;
+	}
+	if (!address_parse(&r->arena, target, &parsed) ||
+			!domain_canon(parsed.domain, domain))
+		return true;
+	parsed.domain = span_of(domain);
+	if (!directory_decide(d, &parsed, postmaster, &r->arena, &said))
+		return err_set(err, 0, "account %s: its recipient is too large a list",
+				a->name);
+	if (said.outcome == DIRECTORY_UNKNOWN || said.outcome == DIRECTORY_NOBODY)
+		return target_missing(a, err);
+	if (said.outcome == DIRECTORY_RESOLVED && said.to.entry)
+		target = said.to.entry->list ? said.to.entry->primary
+					     : said.to.v[0].address;
+	r->account.target = target;
 	return true;
 }
 
@@ -128,13 +159,15 @@ rules_of(struct routing *r, const struct conf_account *a)
 
 bool
 routing_init(struct routing *r, const struct conf *conf, const struct conf_account *a,
-		const struct routing_domains *policy, struct err *err)
+		const struct directory *d, struct err *err)
 {
-	struct span bad;
+	struct span bad, *names;
+	size_t n;
 
 	*r = (struct routing){ .arena = ARENA_MAX(ROUTING_MAX) };
-	if (!domains_init(&r->policy, &r->arena, policy->v, policy->n, &bad) ||
-			!served_domains(r, a, policy->v, policy->n)) {
+	if (!policy_domains(r, d ? directory_policies(d) : NULL, &names, &n) ||
+			!domains_init(&r->policy, &r->arena, names, n, &bad) ||
+			!served_domains(r, a, names, n)) {
 		routing_done(r);
 		return err_set(err, 0,
 				"account %s: a domain in its list or in the policies is none",
@@ -146,6 +179,7 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.target = span_of(a->recipient),
 		.served = &r->served,
 		.policy = &r->policy,
+		.directory = d,
 		.first_domain = a->domains.n > 0 ? span_of(a->domains.p[0]) : SPAN(""),
 		.mode = mode_of(a->envelope.mode),
 		.names = r->names,
@@ -167,6 +201,10 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 			(a->envelope_strip.n > 0 && !r->account.strip)) {
 		routing_done(r);
 		return err_set(err, 0, "account %s: its rules are too large", a->name);
+	}
+	if (a->type == CONF_USER && !target_of(r, a, d, r->account.postmaster, err)) {
+		routing_done(r);
+		return false;
 	}
 	return true;
 }

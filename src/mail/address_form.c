@@ -53,6 +53,17 @@ local_wire_length(struct span local)
 }
 
 bool
+address_is_alias(struct span s)
+{
+	bool good = s.n > 0 && s.n <= ADDRESS_LOCAL_MAX;
+
+	for (size_t i = 0; i < s.n; i++)
+		good = good && (unsigned char)s.p[i] < 0x80 &&
+				(s.p[i] == '.' || byte_is_atext(s.p[i]));
+	return good;
+}
+
+bool
 address_print(struct buf *out, const struct address *a)
 {
 	size_t n = out->n;

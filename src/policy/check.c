@@ -2,13 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "postern/policy.h"
+#include "postern/directory.h"
 
 enum { EV_DOMAIN_NOT_IN_POLICY = 4045 };
 
 #define HINT "postern policy add DOMAIN, or a line in its policy file"
 
 struct checker {
+	const struct directory *directory;
 	const struct policy_set *set;
 	const struct conf *conf;
 	struct conf_faults *faults;
@@ -84,11 +85,35 @@ account_domain(const struct checker *c, const struct conf_account *a,
 			});
 }
 
+/* Its mail would stay where it is (event 4046 at each poll). */
+static void
+account_target(const struct checker *c, const struct conf_account *a)
+{
+	struct span alias = span_of(a->recipient);
+
+	if (alias.n == 0 || span_find(alias, '@') < alias.n ||
+			directory_alias(c->directory, alias))
+		return;
+	char text[400];
+	(void)snprintf(text, sizeof(text),
+			"account %s: there is no recipient %s; its mail would stay at the provider",
+			a->name, a->recipient);
+	conf_faults_add(c->faults,
+			&(struct conf_fault){
+					.warning = true,
+					.file = c->conf->path,
+					.mark = a->mark,
+					.text = text,
+					.hint = "postern recipient add ALIAS",
+			});
+}
+
 void
-policy_check_conf(const struct policy_set *set, const struct conf *conf,
+policy_check_conf(const struct directory *directory, const struct conf *conf,
 		struct conf_faults *faults)
 {
-	const struct checker c = { set, conf, faults };
+	const struct policy_set *set = directory_policies(directory);
+	const struct checker c = { directory, set, conf, faults };
 	struct span domain = domain_of(conf->server.postmaster);
 
 	for (size_t i = 0; i < conf->accounts.n; i++) {
@@ -97,6 +122,7 @@ policy_check_conf(const struct policy_set *set, const struct conf *conf,
 			account_domain(&c, a, span_of(a->domains.p[d]));
 		account_domain(&c, a, domain_of(a->recipient));
 		account_domain(&c, a, domain_of(a->unrouted.address));
+		account_target(&c, a);
 	}
 	if (domain.n > 0 && !policy_find(set, domain))
 		warn(&c, (struct conf_mark){ 0 },

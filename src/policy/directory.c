@@ -30,11 +30,10 @@ directory_keep(struct directory *d, struct span s)
 struct span
 directory_keep_lower(struct directory *d, struct span s)
 {
-	char *p = directory_take(d, s.n + 1);
+	struct span lower = directory_fold(&d->arena, s);
 
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = ascii_lower(s.p[i]);
-	return (struct span){ p, s.n };
+	MUST(lower.p);
+	return lower;
 }
 
 struct span

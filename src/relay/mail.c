@@ -20,11 +20,12 @@ enum {
 			900, /* longer ones are not worth keeping: RFC 5322 has 998 a line */
 	MAIL_MEMORY = 256 * 1024, /* beside what each recipient may take */
 	RECIPIENT_MEMORY = 2048,
-	RECIPIENTS_LINEAR = 8, /* duplicates are looked for one by one up to here */
+	LIST_MEMORY = DIRECTORY_MEMBERS_MAX *
+			640, /* what the members of lists may take */
 };
 
-static struct span
-keep(struct mail *m, struct span s)
+struct span
+mail_keep(struct mail *m, struct span s)
 {
 	return s.n > 0 ? arena_dup(&m->arena, s) : (struct span){ "", 0 };
 }
@@ -44,7 +45,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 
 	if (!m)
 		abort();
-	m->arena = ARENA_MAX(MAIL_MEMORY +
+	m->arena = ARENA_MAX(MAIL_MEMORY + LIST_MEMORY +
 			(size_t)most_recipients(r, client) * RECIPIENT_MEMORY);
 	m->head = BUF_MAX(BODY_BLOB_MAX);
 	m->gather = BUF_MAX(GATHER + PIECE_LARGE);
@@ -56,19 +57,19 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 	m->job.job.work = STORE_SUBMIT;
 	m->job.id = store_new_id(r->store, clock_wall_ms());
 	m->job.spool_fd = -1;
-	m->job.sender = keep(m, said->sender.mailbox);
+	m->job.sender = mail_keep(m, said->sender.mailbox);
 	m->collected = said->collected;
 	if (said->collected) {
-		m->job.account = keep(m, said->collect.account);
-		m->job.uidl = keep(m, said->collect.uidl);
+		m->job.account = mail_keep(m, said->collect.account);
+		m->job.uidl = mail_keep(m, said->collect.uidl);
 		m->job.print = said->collect.print;
-		m->provider = keep(m, said->collect.provider);
-		m->ip = keep(m, said->collect.ip);
+		m->provider = mail_keep(m, said->collect.provider);
+		m->ip = mail_keep(m, said->collect.ip);
 		m->tls = said->collect.tls;
-		m->badmail = keep(m, said->collect.badmail);
+		m->badmail = mail_keep(m, said->collect.badmail);
 	} else {
-		m->provider = keep(m, client->helo);
-		m->ip = keep(m, client->ip);
+		m->provider = mail_keep(m, client->helo);
+		m->ip = mail_keep(m, client->ip);
 		m->tls = client->tls;
 	}
 	m->counted = true;
@@ -106,6 +107,8 @@ mail_free(struct relay *r, struct mail *m)
 		free(m->recipients);
 	if (m->seen_map)
 		map_done(&m->seen);
+	map_done(&m->lists);
+	r->expanded -= m->expanded;
 	arena_done(&m->arena);
 	free(m);
 }
@@ -121,164 +124,10 @@ mail_drop(struct relay *r, struct mail *m)
 	mail_free(r, m);
 }
 
-/* ---- recipients ---- */
-
-static struct submission_recipient *
-recipient_room(struct mail *m)
-{
-	if (m->job.n == 0) {
-		m->recipients = &m->one;
-		m->cap = 1;
-	} else if (m->job.n == m->cap) {
-		size_t cap = m->cap * 4;
-		struct submission_recipient *more = calloc(cap, sizeof(*more));
-
-		if (!more)
-			abort();
-		memcpy(more, m->recipients, m->job.n * sizeof(*more));
-		if (m->recipients != &m->one)
-			free(m->recipients);
-		m->recipients = more;
-		m->cap = cap;
-	}
-	return &m->recipients[m->job.n];
-}
-
-/* E5: domains as A-labels, local parts without case. */
-static bool
-same_recipient(struct span a, struct span b)
-{
-	return span_eq_nocase(a, b);
-}
-
-/* True when this recipient is there already; else it is remembered under key,
- * which lives in the arena. */
-static bool
-seen_before(struct relay *r, struct mail *m, struct span key)
-{
-	if (m->job.n < RECIPIENTS_LINEAR) {
-		for (size_t i = 0; i < m->job.n; i++)
-			if (same_recipient(m->keys[i], key))
-				return true;
-		m->keys[m->job.n] = key;
-		return false;
-	}
-	if (!m->seen_map) {
-		uint64_t seed[2];
-
-		clock_random(seed, sizeof(seed));
-		map_init(&m->seen, seed[0], seed[1]);
-		m->seen_map = true;
-		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
-			(void)map_put(&m->seen, m->keys[i], r);
-	}
-	if (map_get(&m->seen, key))
-		return true;
-	(void)map_put(&m->seen, key, r);
-	return false;
-}
-
-/* The canonical form, in lower case, for telling duplicates. */
-static struct span
-key_of(struct mail *m, struct span local, struct span domain)
-{
-	char *p = arena_alloc(&m->arena, local.n + 1 + domain.n);
-
-	if (!p)
-		return (struct span){ NULL, 0 };
-	for (size_t i = 0; i < local.n; i++)
-		p[i] = ascii_lower(local.p[i]);
-	p[local.n] = '@';
-	if (domain.n > 0)
-		memcpy(p + local.n + 1, domain.p, domain.n);
-	return (struct span){ p, local.n + 1 + domain.n };
-}
-
-/* Without the code, as the store keeps it. */
-static struct span
-reply_of(struct mail *m, const struct smtp_reply *reply)
-{
-	struct buf b = BUF_MAX(SMTP_TEXT_SIZE + 16);
-	struct span s = { "", 0 };
-
-	if (buf_addf(&b, "%s %s", reply->esc ? reply->esc : "",
-			    reply->text ? reply->text : ""))
-		s = keep(m, span_trim(buf_span(&b)));
-	buf_done(&b);
-	return s;
-}
-
-/* Remembers the recipient with what was decided about it. */
-static bool
-remember(struct relay *r, struct mail *m, struct submission_recipient what,
-		struct span key)
-{
-	if (!key.p || (what.address.n > 0 && !what.address.p))
-		return false;
-	if (seen_before(r, m, key))
-		return true;
-	*recipient_room(m) = what;
-	m->job.n++;
-	return true;
-}
-
-static struct smtp_reply
-rcpt_refused(struct relay *r, struct mail *m, const struct smtp_path *path,
-		struct span key, char *text)
-{
-	struct smtp_reply reply =
-			smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
-
-	/* A collected message is kept all the same: Badmail, replayable (E11). */
-	if (m->collected)
-		(void)remember(r, m,
-				(struct submission_recipient){
-						.address = keep(m, path->mailbox),
-						.hop = SPAN(HOP_BADMAIL),
-						.state = QUEUE_REFUSED,
-						.code = reply.code,
-						.reply = reply_of(m, &reply),
-						.reason = SPAN("relay-denied") },
-				key);
-	return reply;
-}
-
-struct smtp_reply
-mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
-{
-	char canon[ADDRESS_DOMAIN_MAX + 1];
-	struct smtp_path to = *path;
-
-	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
-	if (to.domain.n == 0 && r->conf->server.postmaster)
-		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
-
-	canon[0] = '\0';
-	bool valid = to.domain.n == 0 || domain_canon(to.domain, canon);
-	struct span domain = span_of(canon);
-	struct span key = key_of(m, to.local, valid ? domain : to.domain);
-	struct submission_recipient what = { .address = keep(m, to.mailbox) };
-
-	if (m->badmail.n > 0) { /* the collector has decided: nobody gets it */
-		what.state = QUEUE_REFUSED;
-		what.reason = m->badmail;
-		what.hop = SPAN(HOP_BADMAIL);
-	} else if (valid && policy_decide(r->policies, to.local, domain).accepted) {
-		what.hop = span_of(nexthop_find(r->hops, domain, true)->key);
-	} else if (valid && m->relay_client) {
-		what.hop = span_of(nexthop_find(r->hops, domain, false)->key);
-	} else {
-		return rcpt_refused(r, m, path, key, text);
-	}
-	if (!remember(r, m, what, key))
-		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
-	return SMTP_YES;
-}
-
 bool
 mail_route(struct mail *m, struct span route)
 {
-	m->job.route = keep(m, route);
+	m->job.route = mail_keep(m, route);
 	return route.n == 0 || m->job.route.p;
 }
 
@@ -393,9 +242,9 @@ find_message_id(struct relay *r, struct mail *m)
 	qid_print(m->job.id, qid);
 	if (id.n == 0 || id.n > MESSAGE_ID_MAX) {
 		if (buf_addf(&b, "<%s@%s>", qid, r->conf->server.hostname))
-			m->job.message_id = keep(m, buf_span(&b));
+			m->job.message_id = mail_keep(m, buf_span(&b));
 	} else if (buf_addc(&b, '<') && buf_add(&b, id) && buf_addc(&b, '>')) {
-		m->job.message_id = keep(m, buf_span(&b));
+		m->job.message_id = mail_keep(m, buf_span(&b));
 	}
 	buf_done(&b);
 }
@@ -445,7 +294,7 @@ say_hops(struct mail *m)
 static void
 refuse_all(struct mail *m, const struct smtp_reply *reply, struct span reason)
 {
-	struct span text = reply_of(m, reply);
+	struct span text = recipient_reply(m, reply);
 
 	for (size_t i = 0; i < m->job.n; i++) {
 		struct submission_recipient *to = &m->recipients[i];
@@ -496,7 +345,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 			(m->ip.n == 0 ||
 					buf_addf(&source, " [" SPAN_FMT "]",
 							SPAN_ARG(m->ip))))
-		m->job.source = keep(m, buf_span(&source));
+		m->job.source = mail_keep(m, buf_span(&source));
 	buf_done(&source);
 	if (m->job.spool_fd < 0)
 		m->job.body = m->head.n > 0 ? buf_span(&m->head) : SPAN("");

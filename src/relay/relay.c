@@ -356,7 +356,7 @@ relay_free(struct relay *r)
 	dispatch_free(r->dispatch);
 	control_free(r->control);
 	nexthop_table_free(r->hops);
-	policy_free(r->policies);
+	directory_free(r->directory);
 	dns_free(r->dns);
 	for (size_t i = 0; i < 2; i++)
 		if (r->signals[i])

@@ -6,6 +6,7 @@
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
+#include "postern/directory.h"
 #include "postern/dns.h"
 #include "postern/list.h"
 #include "postern/loop.h"
@@ -40,7 +41,9 @@ struct relay {
 	struct store_port *port;
 	struct reader *reader;
 	struct dns *dns;
-	struct policy_set *policies;
+	struct directory *directory;
+	const struct policy_set *policies; /* the directory's */
+	size_t expanded; /* members of lists in the mails at hand */
 	uint64_t policy_version;
 	struct nexthop_table *hops;
 
@@ -105,6 +108,8 @@ struct mail {
 	struct span keys[8]; /* the first recipients in canonical form, to tell duplicates */
 	struct map seen; /* when there are more, all of them */
 	bool seen_map;
+	struct map lists; /* those that were expanded, by alias */
+	size_t expanded; /* what they gave, counted in the relay's */
 	bool collected, tls, relay_client;
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip, badmail;
@@ -122,10 +127,8 @@ struct mail *mail_new(struct relay *r, const struct smtp_mail *said,
 /* The transaction is over without the store: its file goes too. */
 void mail_drop(struct relay *r, struct mail *m);
 void mail_free(struct relay *r, struct mail *m);
-/* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
-struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
-		const struct smtp_path *path, char *text);
 bool mail_route(struct mail *m, struct span route);
+struct span mail_keep(struct mail *m, struct span s); /* a copy that lives as long */
 /* SMTP_LATER or a refusal. */
 struct smtp_reply mail_body(struct relay *r, struct mail *m, struct span piece);
 /* Completes the job. SMTP_LATER: to be handed to the store; else the refusal. */
@@ -135,6 +138,15 @@ struct smtp_reply mail_whole(struct relay *r, struct mail *m,
 struct smtp_reply mail_answer(struct relay *r, struct mail *m, char *text);
 size_t mail_weight(const struct mail *m); /* octets in memory */
 void mail_uncount(struct relay *r, struct mail *m);
+
+/* ---- recipient.c: whom it is for ---- */
+
+/* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
+struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
+		const struct smtp_path *path, char *text);
+struct submission_recipient *recipient_room(struct mail *m); /* one more */
+/* Without the code, as the store keeps it. */
+struct span recipient_reply(struct mail *m, const struct smtp_reply *reply);
 
 /* ---- inbound.c: listeners and sessions ---- */
 struct inbound *inbound_new(

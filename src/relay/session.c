@@ -2,6 +2,7 @@
  * to what the engine asks; what they say about a message is decided in mail.c. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "inbound.h"
 
@@ -143,8 +144,13 @@ say_refused(struct session *s, struct span recipient, const struct smtp_reply *r
 		return;
 	(void)snprintf(line, sizeof(line), "%d %s %s", reply->code, reply->esc,
 			reply->text);
+	bool unknown = strcmp(reply->esc, "5.1.1") == 0;
 	log_event_at(4032, 'E', 0,
-			FIELDS(f_str("ndr", reply->code == 550 ? "504" : "550"),
+			FIELDS(f_str("ndr",
+					       unknown ? "511"
+							       : reply->code == 550
+							       ? "504"
+							       : "550"),
 					f_str("error", "00000000"),
 					f_str("reply", line),
 					f_span("recipient", recipient),

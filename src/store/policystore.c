@@ -38,6 +38,7 @@ read_domain(struct query *q, struct arena *a, void *row)
 	d->subdomains = query_get(q, 1) != 0;
 	d->authoritative = query_get(q, 2) != 0;
 	d->reject_unknown = query_get(q, 3) != 0;
+	d->subaddress = query_copy(q, 4, a);
 }
 
 /* The rest of a query whose values are bound. */
@@ -126,12 +127,13 @@ same_domain(const struct policystore_domain *a, const struct policystore_domain 
 {
 	return span_eq(a->name, b->name) && a->subdomains == b->subdomains &&
 			a->authoritative == b->authoritative &&
-			a->reject_unknown == b->reject_unknown;
+			a->reject_unknown == b->reject_unknown &&
+			span_eq(a->subaddress, b->subaddress);
 }
 
-/* Domains count as a set; the old ones come sorted and without repetition. */
-static bool
-same(const struct policystore_policy *old, const struct policystore_policy *p)
+bool
+policystore_same(const struct policystore_policy *old,
+		const struct policystore_policy *p)
 {
 	if (old->priority != p->priority || old->n_groups != p->n_groups ||
 			old->n_addresses != p->n_addresses ||
@@ -163,6 +165,7 @@ put_domain(struct store *s, struct span policy, const struct policystore_domain 
 	query_int(&q, d->subdomains);
 	query_int(&q, d->authoritative);
 	query_int(&q, d->reject_unknown);
+	query_text(&q, d->subaddress);
 	return wrote(&q, e);
 }
 
@@ -223,7 +226,7 @@ differs(struct store *s, const struct policystore_policy *p, bool *out, struct e
 			continue;
 		if (!load_parts(&s->self, old, &a, e))
 			return false;
-		*out = !same(old, p);
+		*out = !policystore_same(old, p);
 	}
 	return true;
 }

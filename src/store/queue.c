@@ -41,6 +41,8 @@ recipient(struct query *q, struct arena *a, struct queue_recipient *r)
 	r->host = query_copy(q, 8, a);
 	r->reply = query_copy(q, 9, a);
 	r->reason = query_copy(q, 10, a);
+	r->asked = query_copy(q, 11, a);
+	r->asked_list = query_get(q, 12) != 0;
 	return q->rc == SQLITE_ROW;
 }
 

@@ -65,14 +65,30 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
-const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2 };
+/* Persons and lists, and what a recipient of a message was asked for as. An alias is
+ * one whatever the case of its letters. */
+static const char schema_3[] =
+		"ALTER TABLE recipient ADD COLUMN asked TEXT;"
+		"ALTER TABLE recipient ADD COLUMN asked_list INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE policy_domain ADD COLUMN subaddress TEXT DEFAULT '+';"
+		"CREATE TABLE directory (alias TEXT PRIMARY KEY COLLATE NOCASE, given TEXT,"
+		" surname TEXT, display TEXT, own TEXT COLLATE NOCASE) WITHOUT ROWID;"
+		"CREATE INDEX directory_own ON directory (own) WHERE own IS NOT NULL;"
+		"CREATE TABLE directory_group (alias TEXT NOT NULL COLLATE NOCASE"
+		" REFERENCES directory ON DELETE CASCADE, seq INTEGER NOT NULL,"
+		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;"
+		"CREATE TABLE directory_member (alias TEXT NOT NULL COLLATE NOCASE"
+		" REFERENCES directory ON DELETE CASCADE, seq INTEGER NOT NULL,"
+		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;";
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
 	" EXISTS (SELECT 1 FROM body b WHERE b.id = m.id)"
 #define RECIPIENT_COLUMNS \
 	"r.seq, r.state, r.attempts, r.code, r.next_ms, r.last_ms, r.address, h.key, r.host," \
-	" r.reply, r.reason"
+	" r.reply, r.reason, r.asked, r.asked_list"
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
@@ -101,7 +117,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[SQL_BODY_ADD] = "INSERT INTO body VALUES (?, ?, ?, ?)",
 	[SQL_RECIPIENT_ADD] =
-			"INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, NULL, ?, ?)",
+			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
+			" last_ms, code, reply, reason, asked, asked_list)"
+			" VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -240,7 +258,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_POLICY_ADDRESSES] = "SELECT template, is_primary FROM policy_address"
 				 " WHERE policy = ? ORDER BY seq",
 	[SQL_POLICY_DOMAINS] =
-			"SELECT name, subdomains, authoritative, reject_unknown"
+			"SELECT name, subdomains, authoritative, reject_unknown, subaddress"
 			" FROM policy_domain WHERE policy = ? ORDER BY name, subdomains",
 	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?)",
 	[SQL_POLICY_MAKE] = "INSERT INTO policy VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -248,7 +266,21 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_POLICY_GROUP_PUT] = "INSERT INTO policy_group VALUES (?, ?, ?)",
 	[SQL_POLICY_ADDRESS_PUT] = "INSERT INTO policy_address VALUES (?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_PUT] =
-			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?)",
+			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_DELETE] =
 			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
+
+	[SQL_DIRECTORY] =
+			"SELECT alias, given, surname, display, own FROM directory ORDER BY alias",
+	[SQL_DIRECTORY_GROUPS] =
+			"SELECT alias, name FROM directory_group ORDER BY alias, seq",
+	[SQL_DIRECTORY_MEMBERS] =
+			"SELECT alias, name FROM directory_member ORDER BY alias, seq",
+	[SQL_DIRECTORY_PUT] = "INSERT INTO directory VALUES (?, ?, ?, ?, ?)",
+	[SQL_DIRECTORY_GROUP_PUT] = "INSERT INTO directory_group VALUES (?, ?, ?)",
+	[SQL_DIRECTORY_MEMBER_PUT] = "INSERT INTO directory_member VALUES (?, ?, ?)",
+	[SQL_DIRECTORY_DELETE] = "DELETE FROM directory WHERE alias = ?",
+	[SQL_DIRECTORY_SHARED] =
+			"SELECT own, min(alias), max(alias) FROM directory"
+			" WHERE own IS NOT NULL GROUP BY own HAVING count(*) > 1 LIMIT 1",
 };

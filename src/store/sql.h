@@ -86,13 +86,22 @@ enum sql {
 	SQL_POLICY_ADDRESS_PUT,
 	SQL_POLICY_DOMAIN_PUT,
 	SQL_POLICY_DOMAIN_DELETE,
+	/* recipients */
+	SQL_DIRECTORY,
+	SQL_DIRECTORY_GROUPS,
+	SQL_DIRECTORY_MEMBERS,
+	SQL_DIRECTORY_PUT,
+	SQL_DIRECTORY_GROUP_PUT,
+	SQL_DIRECTORY_MEMBER_PUT,
+	SQL_DIRECTORY_DELETE,
+	SQL_DIRECTORY_SHARED,
 	SQL_COUNT,
 };
 
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

@@ -90,6 +90,8 @@ add_recipient(struct store *s, const struct submission *sub, size_t i, struct er
 	query_int(&q, r->code);
 	query_text(&q, r->reply);
 	query_text(&q, r->reason);
+	query_text(&q, r->asked);
+	query_int(&q, r->asked_list);
 	return query_run(&q, "cannot write a recipient", e);
 }
 

@@ -63,7 +63,7 @@ everything_has_its_place(void **state)
 			"      keep: 7d, max_size: 64K, oversize: skip, max_per_session: 7 }\n"
 			"  two:\n"
 			"    { type: user, server: '[::1]', user: j, password: { command: [ pass, show, j ] },\n"
-			"      recipient: jane@contoso.test, keep: forever, auth: user }\n"
+			"      recipient: jane.doe, keep: forever, auth: user }\n"
 			"smtp: { listen: [ '127.0.0.1:2525', { address: '[::]:0' }, '127.0.0.1:2526', '[::]:0' ], relay_from: [ 192.168.2.7/24, fe80::/10 ],\n"
 			"  limits: { message: 1M, recipients: 100, messages_per_session: 3, connections: 4, connections_per_client: 5,\n"
 			"    errors: 6, idle: 1h }, max_hops: 9 }\n"
@@ -116,7 +116,7 @@ everything_has_its_place(void **state)
 	assert_string_equal(a->password.argv[2], "j");
 	assert_null(a->password.argv[3]);
 	assert_int_equal(a->keep_s, CONF_KEEP_FOREVER);
-	assert_string_equal(a->recipient, "jane@contoso.test");
+	assert_string_equal(a->recipient, "jane.doe");
 	assert_null(conf_account_find(c, "three"));
 
 	assert_int_equal(c->smtp.listen.n, 4);
@@ -440,10 +440,10 @@ static const struct bad bads[] = {
 	{ "accounts:\n  a: { type: user, server: s, user: u, password: { env: P }, recipient: a@x.test }\n"
 	  "  b: { type: user, server: 'S:995', user: u, password: { env: P }, recipient: b@x.test }\n",
 			":3:3: warning: accounts.b is the same mailbox as accounts.a" },
+	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: 'ja ne' } }",
+			":1:83: error: accounts.a.recipient: expected the alias of a recipient, or a mail address, not \"ja ne\"" },
 	/* not yet */
 	{ ACCOUNT "unrouted: hold } }", "hold is not available yet in this version" },
-	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: jane } }",
-			"an alias is not available yet in this version" },
 	{ "smtp: { listen: [ { address: '[::]:465', tls: implicit } ] }",
 			"implicit is not available yet in this version" },
 	{ "delivery: { routes: { a.test: { to: mx } } }",

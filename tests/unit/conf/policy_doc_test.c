@@ -38,9 +38,9 @@ the_policy_of_the_contract_is_read(void **state)
 			"match: { groups: [staff] }\n"
 			"addresses: [ { primary: \"%g.%s@contoso.test\" }, \"%m@Contoso.test\", \"%m@other.test\" ]\n"
 			"domains:\n"
-			"  contoso.test: { authoritative: false, unknown: accept }\n"
+			"  contoso.test: { authoritative: false, unknown: accept, subaddress: '' }\n"
 			"  \"*.Branch.test\":\n"
-			"  fabrikam.test: { authoritative: true }\n",
+			"  fabrikam.test: { authoritative: true, unknown: reject, subaddress: '+-' }\n",
 			"p/contoso.yaml");
 	if (!d)
 		fail_msg("%s", said());
@@ -61,6 +61,11 @@ the_policy_of_the_contract_is_read(void **state)
 	assert_string_equal(d->domains.p[3].domain, "other.test");
 	assert_true(d->domains.p[3].authoritative);
 	assert_int_equal(d->domains.p[3].unknown, POLICY_UNKNOWN_ACCEPT);
+	assert_int_equal(d->domains.p[2].unknown, POLICY_UNKNOWN_REJECT);
+	assert_string_equal(d->domains.p[0].subaddress, "");
+	assert_string_equal(d->domains.p[1].subaddress, "+");
+	assert_string_equal(d->domains.p[2].subaddress, "+-");
+	assert_string_equal(d->domains.p[3].subaddress, "+");
 	policy_doc_free(d);
 }
 
@@ -78,8 +83,14 @@ static const struct bad bads[] = {
 			":2:11: error: priority: expected a number" },
 	{ "name: a\ndomains:\n  not a domain: {}\n",
 			":3:3: error: \"not a domain\" is not a domain" },
-	{ "name: a\ndomains: { a.test: { unknown: reject } }\n",
-			"domains.a.test.unknown: reject is not available yet in this version" },
+	{ "name: a\ndomains: { a.test: { unknown: refuse } }\n",
+			"domains.a.test.unknown: expected one of accept, reject" },
+	{ "name: a\ndomains: { a.test: { subaddress: 'x' } }\n",
+			"domains.a.test.subaddress: expected up to 8 of" },
+	{ "name: a\naddresses: [ '%m@a.test',\n   '%q@a.test' ]\n",
+			":3:4: error: addresses[2]: no code of a template: %m %g %s %i %d %1g %rxy %% (at character 1 of \"%q@a.test\")" },
+	{ "name: a\naddresses: [ { primary: '%g %s@a.test' } ]\n",
+			":2:25: error: addresses[1]: a character that may not stand in an address (at character 3" },
 	{ "name: a\ndomains: { a.test: { unkown: reject } }\n",
 			"did you mean \"unknown\"?" },
 	{ "name: a\ndomains: { a.test: {}, A.Test: {} }\n",

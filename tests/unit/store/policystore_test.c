@@ -2,8 +2,8 @@
 #include "postern/policystore.h"
 
 static struct policystore_domain domains[] = {
-	{ { SPAN_INIT("contoso.test") }, false, true, false },
-	{ { SPAN_INIT("branch.test") }, true, false, true },
+	{ { SPAN_INIT("contoso.test") }, false, true, false, { SPAN_INIT("+") } },
+	{ { SPAN_INIT("branch.test") }, true, false, true, { SPAN_INIT("+-") } },
 };
 static struct policystore_address addresses[] = {
 	{ { SPAN_INIT("%g.%s@contoso.test") }, true },
@@ -56,6 +56,7 @@ policies_come_back_in_their_order(void **state)
 	assert_span(p[0].domains[0].name, "branch.test");
 	assert_true(p[0].domains[0].subdomains && p[0].domains[0].reject_unknown);
 	assert_false(p[0].domains[0].authoritative);
+	assert_span(p[0].domains[0].subaddress, "+-");
 	assert_true(p[0].domains[1].authoritative);
 	assert_span(p[0].addresses[0].text, "%g.%s@contoso.test");
 	assert_true(p[0].addresses[0].primary);
@@ -103,7 +104,8 @@ domains_come_and_go(void **state)
 {
 	struct state *t = *state;
 	struct policystore_policy *p, in[] = { policy("a", 1), policy("b", 2) };
-	struct policystore_domain d = { SPAN("new.test"), false, true, false };
+	struct policystore_domain d = { SPAN("new.test"), false, true, false,
+		{ SPAN_INIT("+") } };
 	uint64_t version, was;
 	bool gone;
 	assert_true(policystore_apply(t->store, in, 2, NULL, &t->err));

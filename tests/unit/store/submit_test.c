@@ -7,12 +7,18 @@ a_message_comes_back_as_it_was_given(void **state)
 {
 	struct state *t = *state;
 	static const struct submission_recipient two[] = {
-		{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("drop") },
-				QUEUE_QUEUED, 0, { 0 }, { 0 } },
-		{ { SPAN_INIT("bob@else.test") }, { SPAN_INIT("badmail") },
-				QUEUE_REFUSED, 550,
-				{ SPAN_INIT("5.7.1 Unable to relay for bob@else.test") },
-				{ SPAN_INIT("relay-denied") } },
+		{ .address = { SPAN_INIT("ann@contoso.test") },
+				.hop = { SPAN_INIT("drop") },
+				.state = QUEUE_QUEUED,
+				.asked = { SPAN_INIT("sales@contoso.test") },
+				.asked_list = true },
+		{ .address = { SPAN_INIT("bob@else.test") },
+				.hop = { SPAN_INIT("badmail") },
+				.state = QUEUE_REFUSED,
+				.code = 550,
+				.reply = { SPAN_INIT(
+						"5.7.1 Unable to relay for bob@else.test") },
+				.reason = { SPAN_INIT("relay-denied") } },
 	};
 	struct submission sub = fixture_message(t, "u1");
 	sub.recipients = two;
@@ -40,6 +46,10 @@ a_message_comes_back_as_it_was_given(void **state)
 	assert_span(s.message.recipients[1].reply,
 			"5.7.1 Unable to relay for bob@else.test");
 	assert_span(s.message.recipients[1].reason, "relay-denied");
+	assert_span(s.message.recipients[0].asked, "sales@contoso.test");
+	assert_true(s.message.recipients[0].asked_list);
+	assert_int_equal(s.message.recipients[1].asked.n, 0);
+	assert_false(s.message.recipients[1].asked_list);
 	assert_int_equal(s.n, 0);
 }
 

@@ -1,0 +1,125 @@
+#include "book.h"
+
+#include <stdlib.h>
+
+#include "postern/list.h"
+#include "postern/must.h"
+#include "postern/policystore.h"
+#include "postern/recipientstore.h"
+#include "postern/thread.h"
+
+/* One version; freed when it is not the newest and nobody holds it. */
+struct edition {
+	struct list link;
+	struct directory *directory;
+	uint64_t version;
+	size_t held;
+};
+
+struct book {
+	struct mutex *lock;
+	struct list editions; /* the newest is the last */
+};
+
+struct book *
+book_new(void)
+{
+	struct book *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		abort();
+	b->lock = mutex_new();
+	list_init(&b->editions);
+	return b;
+}
+
+static struct edition *
+newest(struct book *b)
+{
+	return list_empty(&b->editions)
+			? NULL
+			: LIST_ITEM(b->editions.prev, struct edition, link);
+}
+
+/* Those that are out of date and in nobody's hands. */
+static void
+tidy(struct book *b)
+{
+	LIST_EACH (link, &b->editions) {
+		struct edition *x = LIST_ITEM(link, struct edition, link);
+
+		if (x == newest(b) || x->held > 0)
+			continue;
+		list_del(&x->link);
+		directory_free(x->directory);
+		free(x);
+	}
+}
+
+static bool
+load(struct book *b, struct reader *r, struct err *err)
+{
+	struct edition *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		abort();
+	if (!directory_load(r, &x->directory, &x->version, err)) {
+		free(x);
+		return false;
+	}
+	list_add(&b->editions, &x->link);
+	return true;
+}
+
+const struct directory *
+book_take(struct book *b, struct reader *r, struct err *err)
+{
+	const struct directory *d = NULL;
+	uint64_t version;
+
+	/* Under the lock also while it is loaded: whoever else wants it waits for the
+	 * one load instead of beginning another. */
+	mutex_lock(b->lock);
+	if (policystore_version(r, &version, err) &&
+			((newest(b) && newest(b)->version == version) ||
+					load(b, r, err))) {
+		newest(b)->held++;
+		d = newest(b)->directory;
+		tidy(b);
+	}
+	mutex_unlock(b->lock);
+	return d;
+}
+
+void
+book_give(struct book *b, const struct directory *d)
+{
+	if (!d)
+		return;
+	mutex_lock(b->lock);
+	LIST_EACH (link, &b->editions) {
+		struct edition *x = LIST_ITEM(link, struct edition, link);
+
+		if (x->directory == d)
+			x->held--;
+	}
+	tidy(b);
+	mutex_unlock(b->lock);
+}
+
+void
+book_free(struct book *b)
+{
+	if (!b)
+		return;
+	LIST_EACH (link, &b->editions) {
+		struct edition *x = LIST_ITEM(link, struct edition, link);
+
+		MUST(x->held == 0);
+		list_del(&x->link);
+		directory_free(x->directory);
+		free(x);
+	}
+	mutex_free(b->lock);
+	free(b);
+}

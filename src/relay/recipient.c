@@ -1,0 +1,282 @@
+/* recipient: whom a message on its way in is for, from RCPT to the addresses that
+ * the directory gives. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "room.h"
+
+#include "postern/address.h"
+#include "postern/clock.h"
+
+enum {
+	RECIPIENTS_LINEAR = 8, /* duplicates are looked for one by one up to here */
+	RESOLVE_MEMORY = 16 * 1024 * 1024, /* while one address is resolved */
+	/* Members of lists in all the mails at hand: past it, clients come again. */
+	EXPANDED_MAX = 500000,
+};
+
+struct submission_recipient *
+recipient_room(struct mail *m)
+{
+	if (m->job.n == 0) {
+		m->recipients = &m->one;
+		m->cap = 1;
+	} else if (m->job.n == m->cap) {
+		size_t cap = m->cap * 4;
+		struct submission_recipient *more = calloc(cap, sizeof(*more));
+
+		if (!more)
+			abort();
+		memcpy(more, m->recipients, m->job.n * sizeof(*more));
+		if (m->recipients != &m->one)
+			free(m->recipients);
+		m->recipients = more;
+		m->cap = cap;
+	}
+	return &m->recipients[m->job.n];
+}
+
+/* E5: domains as A-labels, local parts without case. */
+static bool
+same_recipient(struct span a, struct span b)
+{
+	return span_eq_nocase(a, b);
+}
+
+/* True when this recipient is there already; else it is remembered under key,
+ * which lives in the arena. */
+static bool
+seen_before(struct relay *r, struct mail *m, struct span key)
+{
+	if (m->job.n < RECIPIENTS_LINEAR) {
+		for (size_t i = 0; i < m->job.n; i++)
+			if (same_recipient(m->keys[i], key))
+				return true;
+		m->keys[m->job.n] = key;
+		return false;
+	}
+	if (!m->seen_map) {
+		uint64_t seed[2];
+
+		clock_random(seed, sizeof(seed));
+		map_init(&m->seen, seed[0], seed[1]);
+		m->seen_map = true;
+		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
+			(void)map_put(&m->seen, m->keys[i], r);
+	}
+	if (map_get(&m->seen, key))
+		return true;
+	(void)map_put(&m->seen, key, r);
+	return false;
+}
+
+/* Without the code, as the store keeps it. */
+struct span
+recipient_reply(struct mail *m, const struct smtp_reply *reply)
+{
+	struct buf b = BUF_MAX(SMTP_TEXT_SIZE + 16);
+	struct span s = { "", 0 };
+
+	if (buf_addf(&b, "%s %s", reply->esc ? reply->esc : "",
+			    reply->text ? reply->text : ""))
+		s = mail_keep(m, span_trim(buf_span(&b)));
+	buf_done(&b);
+	return s;
+}
+
+/* The canonical form, in lower case, for telling duplicates. */
+static struct span
+key_of(struct mail *m, const struct address *a)
+{
+	char *p = arena_alloc(&m->arena, a->local.n + 1 + a->domain.n);
+
+	if (!p)
+		return (struct span){ NULL, 0 };
+	for (size_t i = 0; i < a->local.n; i++)
+		p[i] = ascii_lower(a->local.p[i]);
+	p[a->local.n] = '@';
+	if (a->domain.n > 0)
+		memcpy(p + a->local.n + 1, a->domain.p, a->domain.n);
+	return (struct span){ p, a->local.n + 1 + a->domain.n };
+}
+
+/* Remembers the recipient with what was decided about it. */
+static bool
+remember(struct relay *r, struct mail *m, struct submission_recipient what,
+		struct span key)
+{
+	if (!key.p || (what.address.n > 0 && !what.address.p) ||
+			m->job.n >= STORE_RECIPIENTS_MAX)
+		return false;
+	if (seen_before(r, m, key))
+		return true;
+	*recipient_room(m) = what;
+	m->job.n++;
+	return true;
+}
+
+/* ---- what the directory says ---- */
+
+/* One RCPT while it is answered. */
+struct rcpt {
+	struct span said;
+	struct span mailbox; /* the same, but for the bare postmaster */
+	struct address to; /* local without quoting, domain canonical; empty: bare */
+	struct span key;
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	bool valid;
+};
+
+static void
+rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
+		struct arena *a, struct rcpt *out)
+{
+	struct smtp_path to = *path;
+	struct address parsed;
+
+	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
+	if (to.domain.n == 0 && r->conf->server.postmaster)
+		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
+	*out = (struct rcpt){ .said = path->mailbox, .mailbox = to.mailbox };
+	out->valid = to.domain.n == 0 || domain_canon(to.domain, out->domain);
+	out->to.kind = ADDRESS_FULL;
+	out->to.local = address_parse(a, to.mailbox, &parsed) ? parsed.local : to.local;
+	out->to.domain = out->valid ? span_of(out->domain) : to.domain;
+	out->key = key_of(m, &out->to);
+}
+
+static struct span
+hop_to(const struct relay *r, struct span domain)
+{
+	bool ours = domain.n == 0 || policy_find(r->policies, domain);
+
+	return span_of(nexthop_find(r->hops, domain, ours)->key);
+}
+
+static struct smtp_reply
+refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusal why,
+		char *text)
+{
+	static const char *const reasons[SMTP_REFUSALS] = {
+		[SMTP_REFUSE_RELAY] = "relay-denied",
+		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
+		[SMTP_REFUSE_LIST] = "general",
+	};
+	struct smtp_reply reply = smtp_refuse_for(why, rc->said, text);
+
+	/* A collected message is kept all the same: Badmail, replayable (E11). */
+	if (m->collected)
+		(void)remember(r, m,
+				(struct submission_recipient){
+						.address = mail_keep(m, rc->said),
+						.hop = SPAN(HOP_BADMAIL),
+						.state = QUEUE_REFUSED,
+						.code = reply.code,
+						.reply = recipient_reply(m, &reply),
+						.reason = span_of(reasons[why]) },
+				rc->key);
+	return reply;
+}
+
+/* Everybody whom the address leads to. */
+static struct smtp_reply
+resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
+		const struct directory_resolved *to)
+{
+	const struct directory_entry *list =
+			to->entry && to->entry->list ? to->entry : NULL;
+	struct span asked = { "", 0 };
+
+	if (list) {
+		if (map_get(&m->lists, list->alias))
+			return SMTP_YES;
+		if (r->expanded + to->n > EXPANDED_MAX)
+			return smtp_refuse(SMTP_REFUSE_BUSY);
+		m->expanded += to->n;
+		r->expanded += to->n;
+	}
+	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	for (size_t i = 0; i < to->n; i++) {
+		const struct directory_target *t = &to->v[i];
+		bool other = !span_eq(t->key, rc->key);
+
+		if (other && asked.n == 0)
+			asked = mail_keep(m, rc->mailbox);
+		/* The directory may be another one before the message is whole. */
+		const struct submission_recipient what = {
+			.address = mail_keep(m, t->address),
+			.hop = hop_to(r, t->domain),
+			.asked = other ? asked : (struct span){ "", 0 },
+			.asked_list = other && list,
+		};
+		if (!remember(r, m, what, mail_keep(m, t->key)))
+			return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	}
+	struct span alias = list ? mail_keep(m, list->alias) : (struct span){ "", 0 };
+	if (alias.n > 0)
+		(void)map_put(&m->lists, alias, m);
+	return SMTP_YES;
+}
+
+static bool
+bare_postmaster(const struct relay *r, const struct address *a)
+{
+	return a->domain.n == 0 &&
+			policy_decide(r->policies, a->local, a->domain).accepted;
+}
+
+static struct smtp_reply
+decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
+		char *text)
+{
+	const struct span postmaster = span_of(r->conf->server.postmaster);
+	struct directory_decision d;
+
+	if (!directory_decide(r->directory, &rc->to, postmaster, a, &d))
+		return smtp_refuse(SMTP_REFUSE_BUSY);
+	switch (d.outcome) {
+	case DIRECTORY_UNKNOWN:
+		return refused(r, m, rc, SMTP_REFUSE_UNKNOWN, text);
+	case DIRECTORY_NOBODY:
+		return refused(r, m, rc, SMTP_REFUSE_LIST, text);
+	case DIRECTORY_RESOLVED:
+		return resolved(r, m, rc, &d.to);
+	case DIRECTORY_FOREIGN:
+		if (!m->relay_client && !bare_postmaster(r, &rc->to))
+			return refused(r, m, rc, SMTP_REFUSE_RELAY, text);
+		break;
+	case DIRECTORY_AS_IS:
+		break;
+	}
+	const struct submission_recipient what = {
+		.address = mail_keep(m, rc->mailbox),
+		.hop = hop_to(r, rc->to.domain),
+	};
+	return remember(r, m, what, rc->key) ? SMTP_YES
+					     : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
+
+struct smtp_reply
+mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(RESOLVE_MEMORY);
+	struct rcpt rc;
+
+	rcpt_read(r, m, path, &a, &rc);
+	if (!rc.key.p)
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	if (m->badmail.n == 0)
+		return rc.valid ? decided(r, m, &rc, &a, text)
+				: refused(r, m, &rc, SMTP_REFUSE_RELAY, text);
+
+	/* The collector has decided: nobody gets it. */
+	const struct submission_recipient what = {
+		.address = mail_keep(m, rc.mailbox),
+		.hop = SPAN(HOP_BADMAIL),
+		.state = QUEUE_REFUSED,
+		.reason = m->badmail,
+	};
+	return remember(r, m, what, rc.key) ? SMTP_YES
+					    : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
