@@ -229,8 +229,9 @@ rcpt_refused(struct relay *r, struct mail *m, const struct smtp_path *path,
 	struct smtp_reply reply =
 			smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
 
-	/* A collected message is kept all the same: Badmail, replayable (E11). */
-	if (m->collected)
+	/* A collected message is kept all the same: Badmail, replayable (E11). So is one
+	 * from a file: there is nobody to refuse it to. */
+	if (m->collected || m->picked)
 		(void)remember(r, m,
 				(struct submission_recipient){
 						.address = keep(m, path->mailbox),
@@ -409,6 +410,8 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 	qid_print(m->job.id, qid);
 	if (m->collected)
 		with = m->tls ? "POP3S" : "POP3";
+	else if (m->picked)
+		with = "local";
 	else if (client->esmtp)
 		with = m->tls ? "ESMTPS" : "ESMTP";
 	/* `for` only with exactly one recipient: RFC 5321 7.2, E12. */
@@ -472,7 +475,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	if (trace_hops(buf_span(&m->head)) > r->conf->smtp.max_hops) {
 		say_hops(m);
 		reply = smtp_refuse(SMTP_REFUSE_HOPS);
-		if (!m->collected)
+		if (!m->collected && !m->picked)
 			return reply;
 		refuse_all(m, &reply, SPAN("hop-count"));
 	}
@@ -515,7 +518,7 @@ say_queued(struct mail *m)
 		return;
 	qid_print(m->job.id, qid);
 	struct field id = f_str("id", qid), sender = f_span("sender", m->job.sender);
-	if (!m->collected) /* else the collector says 2003 */
+	if (!m->collected && !m->picked) /* the collector says 2003, Pickup 5101 */
 		log_event(2002,
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",
