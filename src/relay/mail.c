@@ -424,7 +424,7 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 					.id = span_of(qid),
 					.recipient = one ? m->recipients[0].address
 							 : (struct span){ NULL, 0 },
-					.collected = m->collected,
+					.collected = m->collected || m->picked,
 					.at_s = m->job.arrived_ms / 1000 });
 	m->job.top = buf_span(&m->top);
 }
