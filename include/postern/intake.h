@@ -45,7 +45,8 @@ struct claim {
 	char file[NAME_MAX + 1]; /* in Pickup; a long one may have lost its end */
 };
 
-/* Makes both directories (0700) unless they are there. The paths are copied. */
+/* Makes both directories (0700) unless they are there; NULL and *err where the work
+ * area cannot be had. The paths are copied. */
 struct intake *intake_open(const struct intake_options *o, struct err *err);
 void intake_close(struct intake *in); /* NULL is welcome */
 

@@ -142,12 +142,13 @@ intake_open(const struct intake_options *o, struct err *err)
 	in->work_dir = dir_make_path(in->work, 0700, err)
 			? dir_make(AT_FDCWD, in->work, 0700, err)
 			: -1;
-	if (in->work_dir >= 0 && dir_make_path(in->path, 0700, err))
-		in->dir = dir_make(AT_FDCWD, in->path, 0700, err);
-	if (in->dir < 0) {
+	if (in->work_dir < 0) {
 		intake_close(in);
 		return NULL;
 	}
+	/* Else each pass tries, and says what is in the way: other mail goes on. */
+	if (dir_make_path(in->path, 0700, NULL))
+		in->dir = dir_make(AT_FDCWD, in->path, 0700, NULL);
 	return in;
 }
 

@@ -79,6 +79,21 @@ look_due(void *host)
 	(void)mailbox_post(w->in, &p->link);
 }
 
+static void watch_ready(void *host, int bits);
+
+/* Without it, the clock has to do. */
+static void
+watch_begin(struct pickups *w)
+{
+	if (w->watch)
+		return;
+	w->watch_fd = watch_open(w->path, NULL);
+	if (w->watch_fd < 0)
+		return;
+	w->watch = loop_watch_new(w->r->loop, w->watch_fd, watch_ready, w);
+	loop_watch_want(w->watch, LOOP_READ);
+}
+
 /* A slice is done with: when is the next? */
 static void
 slice_over(struct pickups *w)
@@ -88,6 +103,7 @@ slice_over(struct pickups *w)
 	if (!w->slice || w->looking || w->in_hand > 0)
 		return;
 	w->slice = false;
+	watch_begin(w); /* the folder may have been made anew */
 	if (w->waiting)
 		wait = w->ready_ms - loop_now_ms(w->r->loop);
 	if (w->news || wait < LOOK_LEAST_MS)
@@ -118,7 +134,7 @@ watch_ready(void *host, int bits)
 
 	(void)bits;
 	w->news = true;
-	if (!watch_drain(w->watch_fd)) { /* the folder has gone: by the clock from now on */
+	if (!watch_drain(w->watch_fd)) { /* the folder has gone */
 		loop_watch_free(w->watch);
 		w->watch = NULL;
 		fd_done(&w->watch_fd);
@@ -456,12 +472,7 @@ pickups_new(struct relay *r, struct err *err)
 		pickups_free(w);
 		return NULL;
 	}
-	/* Without it, the clock has to do. */
-	w->watch_fd = watch_open(w->path, NULL);
-	if (w->watch_fd >= 0) {
-		w->watch = loop_watch_new(r->loop, w->watch_fd, watch_ready, w);
-		loop_watch_want(w->watch, LOOP_READ);
-	}
+	watch_begin(w);
 	return w;
 }
 

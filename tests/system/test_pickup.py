@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 from harness.message import message
 from harness.net import wait_for
-from harness.postern import DONE, FAILED, read_drop
+from harness.postern import DONE, FAILED, read_drop, tool
 
 X = b"X-Sender: max@nwtraders.test\r\nX-Receiver: ann@contoso.test\r\n"
 TRACE = re.compile(rb"Received: from gw\.contoso\.test by gw\.contoso\.test with local \(Postern\) id (\w{13})"
@@ -217,6 +217,54 @@ def test_what_may_not_be_taken_stays(pt):
     wait_for(lambda: "read-only" in map(subject, pt.drop()), 20, "the mended one")
     assert pt.terminate() == DONE
     assert target.read_bytes() == X + message(subject="linked")
+
+
+def test_as_a_user_of_its_own(new_postern):
+    """What a service without root's rights cannot read, and what it can."""
+    if os.geteuid() != 0 or not tool("setpriv"):
+        pytest.skip("only root, with setpriv, can be somebody else")
+    pt = new_postern(prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+    put(pt, "root's", X + message(subject="root")).chmod(0o644)
+    put(pt, "secret", X + message(subject="secret")).chmod(0o600)
+    os.chown(put(pt, "own", X + message(subject="own")), 65534, 65534)
+    pt.write()
+    for d in (pt.dir, pt.state, folder(pt)):
+        os.chown(d, 65534, 65534)
+    pt.once()
+    assert sorted(map(subject, pt.drop())) == ["own", "root"] and lying(pt) == ["secret"]
+    [event] = pt.events(5102)
+    assert event["file"] == "secret" and "Permission denied" in event["err"]
+    # A folder that it may not enter stops nothing else.
+    os.chown(folder(pt), 0, 0)
+    pt.start()
+    with smtplib.SMTP("127.0.0.1", pt.port) as c:
+        c.sendmail("max@nwtraders.test", ["ann@contoso.test"], message(subject="by SMTP"))
+    wait_for(lambda: len(pt.drop()) == 3, 15, "other mail")
+    os.chown(folder(pt), 65534, 65534)
+    (folder(pt) / "secret").chmod(0o644)
+    wait_for(lambda: len(pt.drop()) == 4, 15, "the file")
+    assert "Permission denied" in [e for e in pt.events(5102) if e["file"] == str(folder(pt))][0]["err"]
+    assert pt.terminate() == DONE
+
+
+def test_the_folder_is_moved_away(pt):
+    pt.start()
+    folder(pt).rename(pt.dir / "moved")
+    wait_for(lambda: any(e["path"] == str(folder(pt)) for e in pt.events(5105)), 15, "a folder made anew")
+    for i in range(2):  # by the clock, and then by the kernel's word
+        put(pt, "a", X + message(subject=f"a{i}"))
+        wait_for(lambda i=i: len(pt.drop()) == i + 1, 15, "the file")
+    assert pt.terminate() == DONE
+
+
+def test_replay_from_badmail(pt):
+    put(pt, "nobody", b"From: max@nwtraders.test\nSubject: replayed\n\nx\n")
+    pt.once(status=FAILED)
+    [bad] = pt.badmail_list()
+    pt.run("badmail", "replay", bad["id"], "--to", "ann@contoso.test").expect(DONE)
+    pt.once()
+    [d] = pt.drop()
+    assert d.recipients == ["ann@contoso.test"] and subject(d) == "replayed"
 
 
 def test_a_folder_that_anybody_writes_to(pt):
