@@ -103,9 +103,12 @@ fits(struct picked *p, struct span address)
 
 	if (smtp_mailbox_parse(address, &path))
 		return true;
-	(void)snprintf(p->file.why, sizeof(p->file.why),
-			"it names what may not stand in an envelope: " SPAN_FMT,
-			SPAN_ARG(span_first(address, 80)));
+	struct buf why = { .p = p->file.why,
+		.cap = sizeof(p->file.why),
+		.max = sizeof(p->file.why) - 1 };
+	(void)!buf_add(&why, SPAN("it names what may not stand in an envelope: "));
+	(void)!buf_add(&why, span_first(address, 80));
+	why.p[why.n] = '\0';
 	return false;
 }
 

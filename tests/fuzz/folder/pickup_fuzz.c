@@ -52,22 +52,34 @@ check_address(struct span a)
 }
 
 static void
+feed(struct buf *out, struct pickup_body *b, struct span in)
+{
+	struct span piece;
+
+	while (pickup_body_next(b, &in, &piece))
+		MUST(piece.n > 0 && buf_add(out, piece));
+	MUST(in.n == 0);
+}
+
+static void
 message_of(struct buf *out, const struct pickup *file, struct span all, size_t cut)
 {
-	struct span in[2] = { span_first(all, cut), span_skip(all, cut) }, piece;
 	struct pickup_body b;
 
 	buf_clear(out);
 	pickup_body_init(&b, file);
-	for (size_t i = 0; i < 2; i++) {
-		while (pickup_body_next(&b, &in[i], &piece)) {
-			MUST(piece.n > 0);
-			MUST(buf_add(out, piece));
-		}
-		MUST(in[i].n == 0);
-	}
+	feed(out, &b, span_first(all, cut));
+	feed(out, &b, span_skip(all, cut));
 	MUST(b.at == all.n);
 	MUST(buf_add(out, pickup_body_end(&b)));
+}
+
+static bool
+same(const struct pickup *a, const struct pickup *b)
+{
+	return a->n == b->n && span_eq(a->sender, b->sender) &&
+			a->n_cuts == b->n_cuts && a->ours == b->ours &&
+			a->text == b->text;
 }
 
 static enum pickup_step
@@ -79,16 +91,11 @@ read_file(struct pickup *p, struct arena *arena, struct span all, size_t cut)
 	struct pickup part;
 	enum pickup_step first, step = pickup_read(p, arena, all, true, HOST);
 
-	MUST(step != PICKUP_MORE);
 	first = pickup_read(&part, &other, span_first(all, cut), false, HOST);
-	MUST(first == PICKUP_MORE || first == step);
+	MUST(step != PICKUP_MORE && (first == PICKUP_MORE || first == step));
 	if (step != PICKUP_ONE)
 		return step;
-	if (first == PICKUP_ONE) {
-		MUST(part.n == p->n && span_eq(part.sender, p->sender));
-		MUST(part.n_cuts == p->n_cuts && part.ours == p->ours &&
-				part.text == p->text);
-	}
+	MUST(first != PICKUP_ONE || same(p, &part));
 	MUST(p->n > 0);
 	check_address(p->sender);
 	for (size_t i = 0; i < p->n; i++)

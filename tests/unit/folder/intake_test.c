@@ -20,12 +20,12 @@ static struct intake *
 opened(uint64_t max_size)
 {
 	struct err err = { 0 };
-	struct intake *in = intake_open(&(struct intake_options){
-							.path = folder_path("Pickup"),
-							.work = folder_path("work"),
-							.max_size = max_size,
-							.new_id = next_id,
-							.host = &ids },
+	struct intake *in = intake_open(
+			&(struct intake_options){ .path = folder_path("Pickup"),
+					.work = folder_path("work"),
+					.max_size = max_size,
+					.new_id = next_id,
+					.host = &ids },
 			&err);
 
 	if (!in)
@@ -39,7 +39,8 @@ put(const char *name, mode_t mode)
 	char path[300];
 
 	(void)snprintf(path, sizeof(path), "Pickup/%s", name);
-	int fd = open(folder_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(folder_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			0600);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "text", 4), 4);
 	assert_int_equal(fchmod(fd, mode), 0);
@@ -71,7 +72,7 @@ only_what_is_ready_and_ours_is_taken(void **state)
 
 	(void)state;
 	assert_int_equal(log_open(&(struct log_options){ .level = 3,
-						.journal = folder_path("events") },
+						  .journal = folder_path("events") },
 					 NULL),
 			true);
 	put("plain", 0600);
@@ -79,7 +80,8 @@ only_what_is_ready_and_ours_is_taken(void **state)
 	put("read-only", 0400);
 	put(".hidden", 0600);
 	put("two", 0600);
-	assert_int_equal(link(folder_path("Pickup/two"), folder_path("Pickup/names")), 0);
+	assert_int_equal(link(folder_path("Pickup/two"), folder_path("Pickup/names")),
+			0);
 	assert_int_equal(symlink("plain", folder_path("Pickup/link")), 0);
 	assert_int_equal(mkfifo(folder_path("Pickup/fifo"), 0600), 0);
 	assert_int_equal(mkdir(folder_path("Pickup/dir"), 0700), 0);
