@@ -196,7 +196,7 @@ static void
 many_are_taken_by_slices(void **state)
 {
 	enum { MANY = 100 };
-	struct claim c[MANY];
+	static struct claim c[MANY];
 	struct intake_look look = { 0 };
 	struct intake *in = opened(0);
 	size_t n = 0;
