@@ -62,6 +62,12 @@ say_failed(const struct err *err)
 	log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
 }
 
+static bool
+leaving(struct pickups *w)
+{
+	return __atomic_load_n(&w->leaving, __ATOMIC_ACQUIRE);
+}
+
 /* ---- the head ---- */
 
 static bool
@@ -191,6 +197,8 @@ body_read(struct pickups *w, struct picked *p, struct err *err)
 
 	AUTO(buf_done) struct buf piece = BUF_MAX(PIECE);
 	while (at < p->claim.size) {
+		if (leaving(w))
+			return err_set(err, 0, "the relay is stopping");
 		uint64_t left = p->claim.size - at;
 		size_t want = left < PIECE ? (size_t)left : PIECE;
 		char *room = buf_room(&piece, want);
@@ -249,7 +257,7 @@ not_now(struct slice *s, struct picked *p, const struct err *err)
 		log_event(5102,
 				FIELDS(f_str("file", p->claim.file),
 						f_str("err", err->text)));
-	else
+	else if (!s->look->failed) /* once for all of a slice */
 		say_failed(err);
 	if (p->spool_fd >= 0)
 		spool_remove(s->w->r->store, p->id);
@@ -345,7 +353,10 @@ look(struct pickups *w, struct picked *l)
 		struct picked *p = picked_new(PICKED_MAIL);
 
 		p->claim = claims[i];
-		pick(&s, p);
+		if (leaving(w))
+			picked_free(p);
+		else
+			pick(&s, p);
 	}
 	if (!list_empty(&s.bad))
 		bad_done(&s);

@@ -58,7 +58,7 @@ look_due(void *host)
 
 	if (w->slice || r->stopping)
 		return; /* it is asked again when these are done */
-	if (r->space_low) { /* files stay where they are */
+	if (store_space_look(r->store)) { /* files stay where they are */
 		w->passed = true;
 		look_in(w, LOOK_MS);
 		relay_look_done(r);
@@ -301,7 +301,7 @@ pickups_done(struct pickups *w, struct mail *m)
 		qid_print(m->job.had, id);
 	if ((result == STORE_DONE || result == STORE_HAD) && log_wants(1))
 		log_event(5101, FIELDS(f_str("file", p->claim.file), f_str("id", id)));
-	if (result == STORE_FAILED)
+	if (result == STORE_FAILED && !w->again) /* once for all of a slice */
 		log_err(&m->job.job.err, (struct span){ NULL, 0 },
 				(struct span){ NULL, 0 });
 	mail_free(r, m);
@@ -496,10 +496,17 @@ pickups_quiet(const struct pickups *w)
 }
 
 void
+pickups_leave(struct pickups *w)
+{
+	__atomic_store_n(&w->leaving, 1, __ATOMIC_RELEASE);
+}
+
+void
 pickups_stop(struct pickups *w)
 {
 	if (!w || !w->thread)
 		return;
+	pickups_leave(w);
 	(void)mailbox_post(w->in, &picked_new(PICKED_END)->link);
 	thread_join(w->thread);
 	w->thread = NULL;

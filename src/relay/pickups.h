@@ -68,6 +68,8 @@ struct pickups {
 	size_t in_hand; /* files between thread, loop and store */
 	int64_t again_at_ms, give_up_ms;
 
+	int leaving; /* set by the loop, atomically: what is not read yet waits */
+
 	/* the thread's */
 	struct intake *intake;
 	struct badmail *badmail;

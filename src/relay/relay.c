@@ -71,6 +71,7 @@ stop_begin(struct relay *r)
 	loop_timer_set(r->limit, STOP_LIMIT_MS);
 	inbound_stop(r->inbound);
 	dispatch_stop(r->dispatch);
+	pickups_leave(r->pickups);
 	relay_look_done(r);
 }
 

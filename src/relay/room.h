@@ -245,6 +245,8 @@ void local_tick(struct local *w);
 /* ---- pickups.c: the Pickup folder, and a thread of its own ---- */
 struct pickups *pickups_new(struct relay *r, struct err *err);
 void pickups_start(struct pickups *w); /* looks what lies there */
+/* No more files: those that are not read yet wait for the next start. */
+void pickups_leave(struct pickups *w);
 void pickups_stop(
 		struct pickups *w); /* ends the thread; what the store has comes back */
 void pickups_free(struct pickups *w);

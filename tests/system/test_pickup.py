@@ -465,3 +465,17 @@ def test_drop_to_pickup_to_drop_over_the_corpus(pt, corpus):
     # In Drop stands what was put in, under our trace line; a lone dot at the end is the only byte that may go.
     got = Counter(untraced(read_drop(p).data) for p in (pt.state / "Drop").glob("*.eml"))
     assert got == Counter(re.sub(rb"(?<=\n)\.\r?\n?\Z", b"", b) for b in originals)
+
+
+def test_the_service_stops_amid_large_files(pt):
+    """What is not read yet comes at the next start, once."""
+    for i in range(6):
+        put(pt, f"f{i}", X + b"Subject: f%d\r\n\r\n" % i + b"x" * (40 << 20))
+    pt.start()
+    wait_for(lambda: claimed(pt), 15, "the files to be claimed")
+    begin = time.monotonic()
+    assert pt.terminate() == DONE
+    assert time.monotonic() - begin < 10
+    assert len(lying(pt)) + len(claimed(pt)) + len(pt.queue()) + len(pt.drop()) >= 6
+    pt.once(timeout=90)
+    assert Counter(map(subject, pt.drop())) == Counter(f"f{i}" for i in range(6)) and claims(pt) == 0
