@@ -24,6 +24,10 @@
 
 #define ORIGIN_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
 
+/* The account of claims (struct submission); no account can have such a name. A claim
+ * is committed with its message, and gone with ORIGIN_ACT_UNCLAIM once its file is. */
+#define ORIGIN_CLAIMS ":pickup"
+
 enum origin_state {
 	ORIGIN_NEW, /* unknown here */
 	ORIGIN_COMMITTED,
@@ -61,6 +65,7 @@ enum origin_act {
 	/* Seen at the provider, and to be left alone: a settled one becomes adopted, a
 	 * committed one stays what it is. */
 	ORIGIN_ACT_ADOPT,
+	ORIGIN_ACT_UNCLAIM, /* the file is removed for good: forgotten at once */
 };
 
 /* The job for STORE_ORIGINS. UIDLs that do not fit the act are passed over. A

@@ -1,8 +1,9 @@
 /* relay: the built-in SMTP relay, the only writer of the queue.
  *
- * One loop thread holds every socket and every SMTP engine; beside it runs the
- * store thread, which commits, and the folder thread, which writes Drop, Maildir
- * and Badmail. They exchange messages and share nothing.
+ * One loop thread holds every socket and every SMTP engine; beside it run the
+ * store thread, which commits, the folder thread, which writes Drop, Maildir
+ * and Badmail, and the pickup thread, which reads the files of Pickup. They
+ * exchange messages and share nothing.
  *
  * The state directory exists, its lock is held by the caller, and policies have
  * been applied to its database. The relay opens the store itself, listens on
@@ -51,7 +52,7 @@ struct relay *relay_new(const struct relay_options *o, struct err *err)
 /* Runs on the calling thread until SIGTERM, SIGINT or relay_stop, then takes no
  * new mail, settles what is in hand within 10 seconds and returns. With `once`
  * it returns by itself when relay_fetched was told, no client is connected to
- * the internal socket, and nothing in the queue is due. False with *err set when
+ * the internal socket, what lay in Pickup is taken, and nothing in the queue is due. False with *err set when
  * the relay could not go on (the store failed); the queue is whole then too. */
 bool relay_run(struct relay *r, struct err *err);
 

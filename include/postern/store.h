@@ -174,6 +174,9 @@ struct submission {
 	uint64_t id; /* from store_new_id; unchanged by the store */
 	uint64_t had; /* STORE_HAD: the queue id under which it was committed */
 	struct span account, uidl; /* the origin; account empty: it has none */
+	/* Instead of these: the name of a Pickup file in the work area. As an origin it keeps the
+	 * file from being queued twice (ORIGIN_CLAIMS); the message is of no account. */
+	struct span claim;
 	uint64_t print; /* kept with the origin: see origin.h; 0: none */
 	struct span source; /* "pop.isp.test [192.0.2.1]" or the client, for trace */
 	struct span sender; /* empty: null sender */

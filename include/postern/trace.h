@@ -44,7 +44,7 @@ struct trace_stamp {
 	struct span with; /* POP3, POP3S, ESMTP, ESMTPS, ESMTPSA, LMTP, ... */
 	struct span id; /* queue id */
 	struct span recipient; /* printed wire form; only when there is exactly one, else empty */
-	bool collected; /* RECIPIENTS.md E15: "(Postern)" stands after `with` */
+	bool collected; /* or a file: "(Postern)" stands after `with` (E15) */
 	bool unverified; /* EHLO name and address disagree (smtp reverse_dns) */
 	int64_t at_s;
 };

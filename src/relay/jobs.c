@@ -26,15 +26,23 @@ ring(void *arg)
 static void
 job_back(struct relay *r, struct store_job *job)
 {
+	struct mail *m;
+
 	switch (job->work) {
 	case STORE_SUBMIT:
-		inbound_done(r->inbound,
-				(struct mail *)LIST_ITEM(job, struct submission, job));
+		m = (struct mail *)LIST_ITEM(job, struct submission, job);
+		if (m->picked)
+			pickups_done(r->pickups, m);
+		else
+			inbound_done(r->inbound, m);
 		break;
 	case STORE_SETTLE:
 		settle_done(r, LIST_ITEM(job, struct settlement, job));
 		break;
 	case STORE_ORIGINS:
+		if (!pickups_unclaimed(job))
+			control_done(r->control, job);
+		break;
 	case STORE_POLLED:
 	case STORE_PRUNE:
 		control_done(r->control, job);

@@ -258,6 +258,8 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 	qid_print(m->job.id, qid);
 	if (m->collected)
 		with = m->tls ? "POP3S" : "POP3";
+	else if (m->picked)
+		with = "local";
 	else if (client->esmtp)
 		with = m->tls ? "ESMTPS" : "ESMTP";
 	/* `for` only with exactly one recipient: RFC 5321 7.2, E12. */
@@ -270,7 +272,7 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 					.id = span_of(qid),
 					.recipient = one ? m->recipients[0].address
 							 : (struct span){ NULL, 0 },
-					.collected = m->collected,
+					.collected = m->collected || m->picked,
 					.at_s = m->job.arrived_ms / 1000 });
 	m->job.top = buf_span(&m->top);
 }
@@ -321,7 +323,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	if (trace_hops(buf_span(&m->head)) > r->conf->smtp.max_hops) {
 		say_hops(m);
 		reply = smtp_refuse(SMTP_REFUSE_HOPS);
-		if (!m->collected)
+		if (!m->collected && !m->picked)
 			return reply;
 		refuse_all(m, &reply, SPAN("hop-count"));
 	}
@@ -364,7 +366,7 @@ say_queued(struct mail *m)
 		return;
 	qid_print(m->job.id, qid);
 	struct field id = f_str("id", qid), sender = f_span("sender", m->job.sender);
-	if (!m->collected) /* else the collector says 2003 */
+	if (!m->collected && !m->picked) /* the collector says 2003, Pickup 5101 */
 		log_event(2002,
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",

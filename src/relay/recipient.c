@@ -165,7 +165,7 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 	struct smtp_reply reply = smtp_refuse_for(why, rc->said, text);
 
 	/* A collected message is kept all the same: Badmail, replayable (E11). */
-	if (m->collected)
+	if (m->collected || m->picked)
 		(void)remember(r, m,
 				(struct submission_recipient){
 						.address = mail_keep(m, rc->said),

@@ -30,7 +30,7 @@ all_quiet(const struct relay *r)
 {
 	return inbound_quiet(r->inbound) && dispatch_quiet(r->dispatch) &&
 			local_quiet(r->local) && control_quiet(r->control) &&
-			jobs_under_way(r->jobs) == 0;
+			pickups_quiet(r->pickups) && jobs_under_way(r->jobs) == 0;
 }
 
 void
@@ -71,6 +71,7 @@ stop_begin(struct relay *r)
 	loop_timer_set(r->limit, STOP_LIMIT_MS);
 	inbound_stop(r->inbound);
 	dispatch_stop(r->dispatch);
+	pickups_leave(r->pickups);
 	relay_look_done(r);
 }
 
@@ -264,6 +265,9 @@ rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 	r->control = control_new(r, err);
 	if (!r->control)
 		return false;
+	r->pickups = pickups_new(r, err);
+	if (!r->pickups)
+		return false;
 	r->inbound = inbound_new(r, o, err);
 	return r->inbound;
 }
@@ -316,6 +320,7 @@ bool
 relay_run(struct relay *r, struct err *err)
 {
 	dispatch_start(r->dispatch);
+	pickups_start(r->pickups);
 	tick_in(r, 0);
 	if (r->ready_fd >= 0) {
 		(void)!write(r->ready_fd, "", 1);
@@ -344,6 +349,7 @@ relay_free(struct relay *r)
 	/* First those who have results, then the store, which does what it was given,
 	 * then those who waited for it. */
 	local_free(r->local);
+	pickups_stop(r->pickups);
 	if (r->dispatch)
 		dispatch_shut(r->dispatch);
 	if (r->jobs)
@@ -351,6 +357,7 @@ relay_free(struct relay *r)
 	if (r->store)
 		store_stop(r->store);
 	jobs_free(r->jobs);
+	pickups_free(r->pickups);
 	inbound_free(r->inbound);
 	settle_free(r);
 	dispatch_free(r->dispatch);

@@ -52,6 +52,7 @@ struct relay {
 	struct dispatch *dispatch;
 	struct local *local;
 	struct control *control;
+	struct pickups *pickups;
 
 	struct loop_timer *tick;
 	int64_t tick_at_ms; /* monotonic */
@@ -111,6 +112,7 @@ struct mail {
 	struct map lists; /* those that were expanded, by alias */
 	size_t expanded; /* what they gave, counted in the relay's */
 	bool collected, tls, relay_client;
+	struct picked *picked; /* it is a file of the Pickup folder: pickups.h */
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip, badmail;
 	int64_t began_ms; /* monotonic */
@@ -251,6 +253,20 @@ void local_free(struct local *w); /* ends the thread after what it has in hand *
 void local_deliver(struct local *w, struct list *leases); /* they come back settled */
 bool local_quiet(const struct local *w);
 void local_tick(struct local *w);
+
+/* ---- pickups.c: the Pickup folder, and a thread of its own ---- */
+struct pickups *pickups_new(struct relay *r, struct err *err);
+void pickups_start(struct pickups *w); /* looks what lies there */
+/* No more files: those that are not read yet wait for the next start. */
+void pickups_leave(struct pickups *w);
+void pickups_stop(
+		struct pickups *w); /* ends the thread; what the store has comes back */
+void pickups_free(struct pickups *w);
+void pickups_done(struct pickups *w, struct mail *m); /* the store is done with it */
+/* Was the job one of Pickup's? Then it is done with. */
+bool pickups_unclaimed(struct store_job *job);
+bool pickups_quiet(
+		const struct pickups *w); /* nothing in hand; `once`: nothing to come */
 
 /* ---- control.c ---- */
 struct control *control_new(struct relay *r, struct err *err);

@@ -25,6 +25,7 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 		[ORIGIN_ACT_BACK] = SQL_ORIGIN_BACK,
 		[ORIGIN_ACT_FORGET] = SQL_ORIGIN_FORGET,
 		[ORIGIN_ACT_ADOPT] = SQL_ORIGIN_ADOPT,
+		[ORIGIN_ACT_UNCLAIM] = SQL_ORIGIN_UNCLAIM,
 	};
 	int64_t account;
 	if (!names_id(s, &s->accounts, c->account, &account, e))

@@ -152,6 +152,7 @@ const char *const sql_text[SQL_COUNT] = {
 			" (SELECT listings FROM account WHERE id = ?1)",
 	[SQL_ORIGIN_ADOPT] = "INSERT INTO origin VALUES (?, ?, 0, 2, ?, 0, 0, 0)"
 			     " ON CONFLICT DO UPDATE SET settled = 2 WHERE settled = 1",
+	[SQL_ORIGIN_UNCLAIM] = "DELETE FROM origin WHERE account = ? AND uidl = ?",
 	[SQL_ORIGIN_WALK] =
 			"SELECT uidl, id, settled, committed_ms, gone_listing, gone_ms, print FROM origin"
 			" WHERE account = (SELECT id FROM account WHERE name = ?) ORDER BY uidl",

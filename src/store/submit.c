@@ -1,4 +1,5 @@
 #include "postern/crash.h"
+#include "postern/origin.h"
 #include "state.h"
 
 static uint64_t
@@ -14,7 +15,9 @@ submit_check(const struct submission *sub, struct err *e)
 		return err_set(e, EVENT_DATABASE, "a message with %zu recipients",
 				sub->n);
 	if (sub->account.n > STORE_NAME_MAX || sub->uidl.n > STORE_UIDL_MAX ||
-			(sub->account.n > 0) != (sub->uidl.n > 0))
+			sub->claim.n > STORE_UIDL_MAX ||
+			(sub->account.n > 0) != (sub->uidl.n > 0) ||
+			(sub->account.n > 0 && sub->claim.n > 0))
 		return err_set(e, EVENT_DATABASE, "a message with no proper origin");
 	if (sub->route.n > STORE_ROUTE_MAX)
 		return err_set(e, EVENT_DATABASE, "a route record of %zu octets",
@@ -28,11 +31,12 @@ submit_check(const struct submission *sub, struct err *e)
 }
 
 static bool
-had_already(struct store *s, struct submission *sub, struct err *e)
+had_already(struct store *s, struct submission *sub, struct span account,
+		struct span uidl, struct err *e)
 {
 	struct query q = query_of(&s->self.db, SQL_ORIGIN_FIND);
-	query_text(&q, sub->account);
-	query_text(&q, sub->uidl);
+	query_text(&q, account);
+	query_text(&q, uidl);
 	if (query_row(&q))
 		sub->had = (uint64_t)query_get(&q, 0);
 	sub->job.result = STORE_HAD;
@@ -98,21 +102,23 @@ add_recipient(struct store *s, const struct submission *sub, size_t i, struct er
 bool
 submit_do(struct store *s, struct submission *sub, struct err *e)
 {
+	struct span name = sub->claim.n ? SPAN(ORIGIN_CLAIMS) : sub->account;
+	struct span uidl = sub->claim.n ? sub->claim : sub->uidl;
 	int64_t account = 0;
 	sub->had = 0;
-	if (sub->account.n) {
-		if (!names_id(s, &s->accounts, sub->account, &account, e))
+	if (name.n) {
+		if (!names_id(s, &s->accounts, name, &account, e))
 			return false;
 		struct query q = query_of(&s->self.db, SQL_ORIGIN_ADD);
 		query_int(&q, account);
-		query_text(&q, sub->uidl);
+		query_text(&q, uidl);
 		query_int(&q, (int64_t)sub->id);
 		query_int(&q, sub->arrived_ms);
 		query_int(&q, (int64_t)sub->print);
 		if (!query_run(&q, "cannot write the origin", e))
 			return false;
 		if (sqlite3_changes(s->self.db.h) == 0)
-			return had_already(s, sub, e);
+			return had_already(s, sub, name, uidl, e);
 		crash_point("store: origin written");
 	}
 	if (!add_message(s, sub, account, e))

@@ -184,6 +184,37 @@ the_same_origin_twice_in_one_group_is_queued_once(void **state)
 	assert_int_equal(b.had, a.id);
 }
 
+/* The file of a claim is queued once; its message is of no account. */
+static void
+a_claim_is_queued_once(void **state)
+{
+	struct state *t = *state;
+	const struct span name = SPAN("0000000000001.a.eml");
+	struct submission first = fixture_message(t, NULL);
+	first.claim = name;
+	assert_int_equal(fixture_do(t, &first.job), STORE_DONE);
+	fixture_reopen(t);
+	struct submission again = fixture_message(t, NULL);
+	again.claim = name;
+	assert_int_equal(fixture_do(t, &again.job), STORE_HAD);
+	assert_int_equal(again.had, first.id);
+	assert_span(fixture_show(t, first.id).message.account, "");
+	/* Either a claim or an account. */
+	again = fixture_message(t, "u1");
+	again.claim = name;
+	assert_int_equal(fixture_do(t, &again.job), STORE_FAILED);
+	/* Once the file is gone, its name means nothing any more. */
+	struct origin_change over = { .job = { .work = STORE_ORIGINS },
+		.act = ORIGIN_ACT_UNCLAIM,
+		.account = SPAN(ORIGIN_CLAIMS),
+		.uidls = &name,
+		.n = 1 };
+	assert_int_equal(fixture_do(t, &over.job), STORE_DONE);
+	again = fixture_message(t, NULL);
+	again.claim = name;
+	assert_int_equal(fixture_do(t, &again.job), STORE_DONE);
+}
+
 static void
 one_that_fails_does_not_fail_its_group(void **state)
 {
@@ -295,6 +326,7 @@ main(void)
 		TEST(a_spool_file_that_is_not_what_was_said_fails_alone),
 		TEST(an_origin_is_queued_once),
 		TEST(the_same_origin_twice_in_one_group_is_queued_once),
+		TEST(a_claim_is_queued_once),
 		TEST(one_that_fails_does_not_fail_its_group),
 		TEST(what_may_not_be_stored_is_refused),
 		TEST(bytes_from_outside_stay_bytes),
