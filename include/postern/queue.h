@@ -8,6 +8,7 @@
 #ifndef POSTERN_QUEUE_H
 #define POSTERN_QUEUE_H
 
+#include "postern/aliasstore.h"
 #include "postern/arena.h"
 #include "postern/store.h"
 
@@ -126,6 +127,16 @@ bool queue_show(struct reader *r, uint64_t id, struct arena *a, struct queue_sto
 bool queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 		size_t *n, struct err *e);
 
+/* Messages held because nobody was found (E13), after this id; at most limit. */
+bool queue_unrouted(struct reader *r, uint64_t after, size_t limit, struct arena *a,
+		struct queue_message **out, size_t *n, struct err *e);
+/* Ids of the messages that were collected (from this account; empty: any) since then,
+ * after this id; at most limit, which is at most QUEUE_IDS_MAX. */
+enum { QUEUE_IDS_MAX = 500 };
+bool queue_collected(struct reader *r, struct span account, int64_t since_ms,
+		uint64_t after, size_t limit, uint64_t out[QUEUE_IDS_MAX], size_t *n,
+		struct err *e);
+
 struct queue_size {
 	uint64_t messages; /* with open recipients */
 	uint64_t recipients; /* open */
@@ -140,5 +151,20 @@ bool queue_count(struct reader *r, struct queue_size *out, struct err *e);
  * (0 and empty). *changed counts them. */
 bool queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 		uint64_t *changed, struct err *e);
+
+/* A held message for which somebody was named. */
+struct queue_assignment {
+	uint64_t id;
+	struct span address; /* wire form */
+	struct span hop;
+	int64_t now_ms;
+	const struct aliasstore_rule *rule; /* made with it, or NULL */
+};
+
+/* Settles what is held (QUEUE_REMOVED, "assigned to ADDRESS") and queues the message for
+ * the address, due at once. *was is false, and nothing is changed, when it is not held as
+ * unrouted (any more). *added: the rule is new. */
+bool queue_assign(struct store *s, const struct queue_assignment *x, bool *was,
+		bool *added, struct err *e);
 
 #endif

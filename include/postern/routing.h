@@ -10,6 +10,7 @@
 #include "postern/recipients.h"
 
 struct reader;
+struct field;
 
 struct routing {
 	struct recipients_account account; /* points into the others and into conf */
@@ -32,5 +33,14 @@ bool routing_init(struct routing *r, const struct conf *conf,
 		const struct conf_account *a, const struct routing_domains *policy,
 		struct err *err);
 void routing_done(struct routing *r);
+
+enum { ROUTING_FACT_FIELDS = 6 };
+/* The fields of a fact's event beside account, id and uidl; ends with an empty one: out
+ * has room for ROUTING_FACT_FIELDS. */
+void routing_fact_fields(const struct recipients_fact *f, struct field *out);
+/* The X-Postern-Route line, with its end: "SOURCE; rule=E1.N" where somebody was found,
+ * else "none; reason=REASON". Never an address (E12). */
+bool routing_header_line(const struct recipients *r, struct buf *out)
+		__attribute__((warn_unused_result));
 
 #endif

@@ -66,6 +66,8 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 		m->ip = keep(m, said->collect.ip);
 		m->tls = said->collect.tls;
 		m->badmail = keep(m, said->collect.badmail);
+		m->hold = keep(m, said->collect.hold);
+		m->fallback = keep(m, said->collect.fallback);
 	} else {
 		m->provider = keep(m, client->helo);
 		m->ip = keep(m, client->ip);
@@ -229,7 +231,8 @@ rcpt_refused(struct relay *r, struct mail *m, const struct smtp_path *path,
 	struct smtp_reply reply =
 			smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
 
-	/* A collected message is kept all the same: Badmail, replayable (E11). */
+	/* A collected message is kept all the same: Badmail, replayable (E11). A fallback
+	 * that may not be used leaves it without a recipient (E13). */
 	if (m->collected)
 		(void)remember(r, m,
 				(struct submission_recipient){
@@ -238,9 +241,25 @@ rcpt_refused(struct relay *r, struct mail *m, const struct smtp_path *path,
 						.state = QUEUE_REFUSED,
 						.code = reply.code,
 						.reply = reply_of(m, &reply),
-						.reason = SPAN("relay-denied") },
+						.reason = m->fallback.n > 0
+								? m->fallback
+								: SPAN("relay-denied") },
 				key);
 	return reply;
+}
+
+/* Nobody gets it: it is held until somebody says who (E13), or goes to Badmail. */
+static void
+for_nobody(const struct mail *m, struct submission_recipient *out)
+{
+	bool held = m->hold.n > 0;
+
+	out->state = held ? QUEUE_HELD : QUEUE_REFUSED;
+	out->hop = held ? SPAN(HOP_UNROUTED) : SPAN(HOP_BADMAIL);
+	out->reason = held		    ? m->hold
+			: m->badmail.n > 0  ? m->badmail
+			: m->fallback.n > 0 ? m->fallback
+					    : SPAN("no-recipients");
 }
 
 struct smtp_reply
@@ -259,10 +278,8 @@ mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *t
 	struct span key = key_of(m, to.local, valid ? domain : to.domain);
 	struct submission_recipient what = { .address = keep(m, to.mailbox) };
 
-	if (m->badmail.n > 0) { /* the collector has decided: nobody gets it */
-		what.state = QUEUE_REFUSED;
-		what.reason = m->badmail;
-		what.hop = SPAN(HOP_BADMAIL);
+	if (m->badmail.n > 0 || m->hold.n > 0) { /* the collector has decided */
+		for_nobody(m, &what);
 	} else if (valid && policy_decide(r->policies, to.local, domain).accepted) {
 		what.hop = span_of(nexthop_find(r->hops, domain, true)->key);
 	} else if (valid && m->relay_client) {
@@ -450,7 +467,7 @@ refuse_all(struct mail *m, const struct smtp_reply *reply, struct span reason)
 	for (size_t i = 0; i < m->job.n; i++) {
 		struct submission_recipient *to = &m->recipients[i];
 
-		if (to->state != QUEUE_QUEUED)
+		if (to->state != QUEUE_QUEUED && to->state != QUEUE_HELD)
 			continue;
 		to->state = QUEUE_REFUSED;
 		to->hop = SPAN(HOP_BADMAIL);
@@ -475,14 +492,16 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 		if (!m->collected)
 			return reply;
 		refuse_all(m, &reply, SPAN("hop-count"));
+		if (m->hold.n > 0) { /* somebody would only send it on its way again */
+			m->hold = SPAN("");
+			m->badmail = SPAN("hop-count");
+		}
 	}
 	if (m->job.n == 0) {
-		*recipient_room(m) = (struct submission_recipient){
-			.address = { "", 0 },
-			.hop = SPAN(HOP_BADMAIL),
-			.state = QUEUE_REFUSED,
-			.reason = m->badmail.n > 0 ? m->badmail : SPAN("no-recipients"),
-		};
+		struct submission_recipient *to = recipient_room(m);
+
+		*to = (struct submission_recipient){ .address = { "", 0 } };
+		for_nobody(m, to);
 		m->job.n = 1;
 	}
 	m->job.recipients = m->recipients;
@@ -548,7 +567,8 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 
 		if (to->state == QUEUE_REFUSED && to->code != 0)
 			r->sum.refused++;
-		if (i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop))
+		if (to->state != QUEUE_HELD &&
+				(i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop)))
 			dispatch_nudge(r->dispatch, to->hop);
 	}
 	return smtp_queued(m->job.message_id, m->job.id, text);

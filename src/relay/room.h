@@ -21,6 +21,7 @@
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL "badmail"
+#define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
 	STOP_LIMIT_MS = 10 * 1000, /* SPEC: SIGTERM settles what is in hand */
@@ -107,7 +108,8 @@ struct mail {
 	bool seen_map;
 	bool collected, tls, relay_client;
 	bool counted; /* store_about_to_end was told */
-	struct span provider, ip, badmail;
+	struct span provider, ip;
+	struct span badmail, hold, fallback; /* reasons, or empty: smtp_collect */
 	int64_t began_ms; /* monotonic */
 };
 

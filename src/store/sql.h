@@ -72,6 +72,15 @@ enum sql {
 	SQL_RETRY_ONE,
 	SQL_RETRY_DOMAIN,
 	SQL_RETRY_ALL,
+	/* unrouted, alias rules */
+	SQL_UNROUTED,
+	SQL_COLLECTED_AFTER,
+	SQL_ASSIGN_HELD,
+	SQL_ASSIGN_TO,
+	SQL_ALIAS_RULES,
+	SQL_ALIAS_RULES_ALL,
+	SQL_ALIAS_RULE_ADD,
+	SQL_ALIAS_RULE_FORGET,
 	/* policies */
 	SQL_VERSION_GET,
 	SQL_VERSION_RAISE,
@@ -92,7 +101,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

@@ -357,7 +357,8 @@ static const struct bad bads[] = {
 	{ ACCOUNT "envelope: [] } }", "1 to 16 header fields" },
 	{ ACCOUNT "envelope: strickt } }",
 			"warning: accounts.a.envelope: \"strickt\" is taken as the name" },
-	{ ACCOUNT "unrouted: nobody } }", "postmaster, badmail or a mail address" },
+	{ ACCOUNT "unrouted: nobody } }",
+			"postmaster, hold, badmail or a mail address" },
 	{ ACCOUNT "unrouted: a@ } }", "a full mail address" },
 	{ "accounts: { a: { type: global, server: 'h:0', user: u, password: { env: P } } }",
 			"a port from 1 to 65535" },
@@ -441,7 +442,6 @@ static const struct bad bads[] = {
 	  "  b: { type: user, server: 'S:995', user: u, password: { env: P }, recipient: b@x.test }\n",
 			":3:3: warning: accounts.b is the same mailbox as accounts.a" },
 	/* not yet */
-	{ ACCOUNT "unrouted: hold } }", "hold is not available yet in this version" },
 	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: jane } }",
 			"an alias is not available yet in this version" },
 	{ "smtp: { listen: [ { address: '[::]:465', tls: implicit } ] }",
