@@ -118,7 +118,19 @@ rows_add_files(struct rows *rows, const struct policy_files *f)
 }
 
 static bool
-rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err *err)
+in_files(const struct policy_files *f, struct span name)
+{
+	for (size_t i = 0; f && i < f->n; i++) {
+		if (span_eq(span_of(f->docs[i]->name), name))
+			return true;
+	}
+	return false;
+}
+
+/* Those of the store, but for those that the files replace. */
+static bool
+rows_add_store(struct rows *rows, struct reader *r, const struct policy_files *without,
+		struct arena *a, struct err *err)
 {
 	struct policystore_policy *all;
 	uint64_t version;
@@ -127,6 +139,8 @@ rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err 
 	if (!policystore_load(r, a, &all, &n, &version, err))
 		return false;
 	for (size_t i = 0; i < n; i++) {
+		if (in_files(without, all[i].name))
+			continue;
 		for (size_t k = 0; k < all[i].n_domains; k++) {
 			const struct policystore_domain *d = &all[i].domains[k];
 			rows_add(rows,
@@ -151,7 +165,7 @@ cli_policies_known(struct cli *c, const struct policy_files *f)
 	struct reader *r = cli_reader_open(c, &nothing);
 
 	rows_add_files(&rows, f);
-	if (r && !rows_add_store(&rows, r, &a, &err))
+	if (r && !rows_add_store(&rows, r, NULL, &a, &err))
 		(void)cli_fail(0, "%s", err.text);
 	reader_close(r);
 	struct policy_set *set = policy_new(rows.v, rows.n);
@@ -165,8 +179,23 @@ policies_load(struct reader *r, struct arena *a, struct err *err)
 	struct rows rows = { 0 };
 	struct policy_set *set = NULL;
 
-	if (rows_add_store(&rows, r, a, err))
+	if (rows_add_store(&rows, r, NULL, a, err))
 		set = policy_new(rows.v, rows.n);
+	free(rows.v);
+	return set;
+}
+
+struct policy_set *
+policies_over(struct reader *r, const struct policy_files *f, struct arena *a,
+		struct err *err)
+{
+	struct rows rows = { 0 };
+	struct policy_set *set = NULL;
+
+	if (rows_add_store(&rows, r, f, a, err)) {
+		rows_add_files(&rows, f);
+		set = policy_new(rows.v, rows.n);
+	}
 	free(rows.v);
 	return set;
 }

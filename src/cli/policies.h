@@ -27,6 +27,9 @@ bool policy_files_apply(struct store *s, const struct policy_files *f,
 /* The policies in the store; the arena must outlive the set. */
 struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
 
+/* The same with the files put over those of the same name. */
+struct policy_set *policies_over(struct reader *r, const struct policy_files *f,
+		struct arena *a, struct err *err);
 /* The same; but without a reader, when there is no state yet, what the configured
  * files would make of it at the first start. */
 struct policy_set *policies_now(
@@ -37,6 +40,11 @@ struct policy_set *policies_now(
 struct store *cli_store_open(struct cli *c);
 /* A reader; NULL when there is no state yet (*nothing) or after saying why. */
 struct reader *cli_reader_open(struct cli *c, bool *nothing);
+
+/* The header of a stored message, in the arena, as far as `most` octets; empty when it has
+ * no body any more. */
+struct span cli_stored_header(
+		struct reader *r, uint64_t id, size_t most, struct arena *a);
 
 /* At the start of once and run: applies the configured files, says 4045 for what
  * they lack. False: *status is what to exit with, faults were printed. */
