@@ -127,15 +127,21 @@ bool queue_show(struct reader *r, uint64_t id, struct arena *a, struct queue_sto
 bool queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 		size_t *n, struct err *e);
 
-/* Messages held because nobody was found (E13), after this id; at most limit. */
-bool queue_unrouted(struct reader *r, uint64_t after, size_t limit, struct arena *a,
+enum { QUEUE_UNROUTED_PAGE = 100, QUEUE_IDS_PAGE = 500 };
+
+/* Messages held because nobody was found (E13), after this id: a page of them. */
+bool queue_unrouted(struct reader *r, uint64_t after, struct arena *a,
 		struct queue_message **out, size_t *n, struct err *e);
-/* Ids of the messages that were collected (from this account; empty: any) since then,
- * after this id; at most limit, which is at most QUEUE_IDS_MAX. */
-enum { QUEUE_IDS_MAX = 500 };
-bool queue_collected(struct reader *r, struct span account, int64_t since_ms,
-		uint64_t after, size_t limit, uint64_t out[QUEUE_IDS_MAX], size_t *n,
-		struct err *e);
+
+struct queue_since {
+	struct span account; /* empty: any */
+	int64_t since_ms;
+	uint64_t after; /* only ids above it: pages */
+};
+
+/* Ids of messages that were collected since then: a page of them. */
+bool queue_collected(struct reader *r, const struct queue_since *f,
+		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e);
 
 struct queue_size {
 	uint64_t messages; /* with open recipients */

@@ -338,19 +338,19 @@ static bool
 all_of(struct replay *x, struct reader *reader, const char *account, int64_t since_ms,
 		struct err *err)
 {
-	uint64_t ids[QUEUE_IDS_MAX], after = 0;
+	struct queue_since f = { .account = span_of(account), .since_ms = since_ms };
+	uint64_t ids[QUEUE_IDS_PAGE];
 	size_t n;
 
 	do {
-		if (!queue_collected(reader, span_of(account), since_ms, after,
-				    QUEUE_IDS_MAX, ids, &n, err))
+		if (!queue_collected(reader, &f, ids, &n, err))
 			return false;
 		for (size_t i = 0; i < n; i++) {
 			if (!again(x, reader, ids[i], err))
 				return false;
 		}
-		after = n > 0 ? ids[n - 1] : 0;
-	} while (n == QUEUE_IDS_MAX);
+		f.after = n > 0 ? ids[n - 1] : 0;
+	} while (n == QUEUE_IDS_PAGE);
 	return true;
 }
 

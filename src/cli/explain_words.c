@@ -135,19 +135,19 @@ say_domains(struct buf *out, const struct words_decision *d)
 			(say(out, " (") && buf_add(out, d->domains) && say(out, ")"));
 }
 
-/* "E11: not in the account's domains" as "not in the account's domains (E11)" */
+/* "E11: not in the account's domains" as "2 not in the account's domains (E11)" */
 static bool
-say_kind(struct buf *out, const struct kind *k)
+say_kind(struct buf *out, const struct kind *k, bool alone)
 {
-	struct span rule = k->why, words;
+	struct span words = k->why, rule = span_until(&words, ':');
 
-	words = rule;
-	rule = span_until(&words, ':');
 	words = span_trim(words);
+	if (!alone && !buf_addf(out, "%zu ", k->n))
+		return false;
 	if (words.n == 0)
-		return buf_addf(out, "%zu ", k->n) && buf_add(out, k->why);
-	return buf_addf(out, "%zu ", k->n) && buf_add(out, words) && say(out, " (") &&
-			buf_add(out, rule) && say(out, ")");
+		return buf_add(out, k->why);
+	return buf_add(out, words) && say(out, " (") && buf_add(out, rule) &&
+			say(out, ")");
 }
 
 static bool
@@ -175,7 +175,7 @@ say_seen(struct buf *out, const struct words_decision *d)
 	if (!say(out, seen == 1 ? "it does not count: " : "none of them counts: "))
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		if ((i > 0 && !say(out, "; ")) || !say_kind(out, &kinds[i]))
+		if ((i > 0 && !say(out, "; ")) || !say_kind(out, &kinds[i], seen == 1))
 			return false;
 	}
 	return say(out, ".");

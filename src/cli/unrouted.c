@@ -10,7 +10,6 @@
 #include "record.h"
 
 enum {
-	PAGE = 100,
 	PAGE_MEMORY = 256 * 1024 * 1024,
 	HEADER_SHOWN = 64 * 1024,
 	LINES_SHOWN = 25,
@@ -121,14 +120,14 @@ list_pages(struct reader *r, struct listing *l, bool as_json, struct err *err)
 		AUTO(arena_done) struct arena a = ARENA_MAX(PAGE_MEMORY);
 		struct queue_message *page;
 
-		if (!queue_unrouted(r, after, PAGE, &a, &page, &n, err))
+		if (!queue_unrouted(r, after, &a, &page, &n, err))
 			return false;
 		for (size_t i = 0; i < n; i++) {
 			if (!list_message(r, l, as_json, &page[i], err))
 				return false;
 		}
 		after = n > 0 ? page[n - 1].id : 0;
-	} while (n == PAGE);
+	} while (n == QUEUE_UNROUTED_PAGE);
 	return true;
 }
 
@@ -291,8 +290,10 @@ show_text(const struct shown *s)
 	char id[QID_SIZE];
 
 	qid_print(m->id, id);
-	(void)printf("%s  %s, %" PRIu64 " octets, arrived %s\nsender   <", id,
-			unrouted_held(m) ? "held" : "not held any more", m->size,
+	(void)printf("%s  ", id);
+	cli_print_span(stdout,
+			unrouted_held(m) ? SPAN("held") : m->recipients[0].reason, 0);
+	(void)printf(", %" PRIu64 " octets, arrived %s\nsender   <", m->size,
 			cli_cell_time(&unused, m->arrived_ms));
 	arena_done(&unused.arena);
 	cli_print_span(stdout, m->sender, 0);
@@ -305,6 +306,10 @@ show_text(const struct shown *s)
 	(void)putchar('\n');
 	if (s->known)
 		print_candidates(&s->record);
+	if (s->header.n == 0) {
+		(void)puts("\nThe message itself is not kept here any more.");
+		return;
+	}
 	(void)puts("\nThe fields that say who gets it:");
 	header_scan_init(&scan, s->header);
 	while (header_next(&scan, &f)) {

@@ -3,8 +3,10 @@
 #include "postern/routing.h"
 
 void
-routing_fact_fields(const struct recipients_fact *f, struct field *at)
+routing_fact_fields(const struct recipients_fact *f, struct field *out)
 {
+	struct field *at = out;
+
 	switch (f->event) {
 	case 4030:
 		*at++ = f_span("source", f->name);

@@ -403,7 +403,7 @@ queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 }
 
 bool
-queue_unrouted(struct reader *r, uint64_t after, size_t limit, struct arena *a,
+queue_unrouted(struct reader *r, uint64_t after, struct arena *a,
 		struct queue_message **out, size_t *n, struct err *e)
 {
 	struct rows rows = { .size = sizeof **out };
@@ -413,7 +413,7 @@ queue_unrouted(struct reader *r, uint64_t after, size_t limit, struct arena *a,
 		return false;
 	struct query q = query_of(&r->db, SQL_UNROUTED);
 	query_int(&q, after > INT64_MAX ? INT64_MAX : (int64_t)after);
-	query_int(&q, (int64_t)limit);
+	query_int(&q, QUEUE_UNROUTED_PAGE);
 	while (query_row(&q)) {
 		struct queue_message *m = rows_add(&rows, a);
 		if (!m || !ask_message(&q, a, m))
@@ -428,20 +428,21 @@ queue_unrouted(struct reader *r, uint64_t after, size_t limit, struct arena *a,
 }
 
 bool
-queue_collected(struct reader *r, struct span account, int64_t since_ms, uint64_t after,
-		size_t limit, uint64_t out[QUEUE_IDS_MAX], size_t *n, struct err *e)
+queue_collected(struct reader *r, const struct queue_since *f,
+		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e)
 {
 	/* Ids begin with the time, and never go back. */
-	int64_t first = since_ms > 0 && since_ms < INT64_MAX >> 16 ? since_ms << 16 : 0;
+	int64_t since = f->since_ms > 0 && f->since_ms < INT64_MAX >> 16 ? f->since_ms
+									 : 0;
+	int64_t first = (since << 16) - 1;
+	int64_t after = f->after > INT64_MAX ? INT64_MAX : (int64_t)f->after;
 	struct query q = query_of(&r->db, SQL_COLLECTED_AFTER);
-	if (after > INT64_MAX)
-		after = INT64_MAX;
-	query_int(&q, (int64_t)after > first ? (int64_t)after : first - 1);
-	query_int(&q, since_ms);
-	query_text(&q, account);
-	query_int(&q, (int64_t)(limit < QUEUE_IDS_MAX ? limit : QUEUE_IDS_MAX));
+	query_int(&q, after > first ? after : first);
+	query_int(&q, f->since_ms);
+	query_text(&q, f->account);
+	query_int(&q, QUEUE_IDS_PAGE);
 	*n = 0;
-	while (*n < QUEUE_IDS_MAX && query_row(&q))
+	while (*n < QUEUE_IDS_PAGE && query_row(&q))
 		out[(*n)++] = (uint64_t)query_get(&q, 0);
 	return query_end(&q, "cannot read the history", e);
 }

@@ -31,7 +31,7 @@ CASES = [
      "Nobody is found: 1 address was seen, it is not in the account's domains (contoso.test, fabrikam.test). With "
      "unrouted: hold it is held until somebody says who gets it (postern unrouted assign)."),
     (dict(to="ann@contoso.test"), dict(unrouted="badmail", envelope="strict"),
-     "Nobody is found: 1 address was seen, it does not count: 1 strict, only the envelope header counts (E1.2). With "
+     "Nobody is found: 1 address was seen, it does not count: strict, only the envelope header counts (E1.2). With "
      "unrouted: badmail it goes to Badmail (no-recipients)."),
     (dict(to="a@else.test"), dict(type="user", recipient="jane@contoso.test", domains=None, unrouted=None),
      "Delivered to jane@contoso.test: the recipient of the user account contoso, whose headers are not asked (E0)."),

@@ -92,6 +92,8 @@ def test_assigned_it_arrives_whole_with_its_line(held):
                                   "now: ann@contoso.test delivered")]
     assert at == sorted(at), text
     assert re.search(r"9002 .*unrouted assign", text), text
+    text = held.run("unrouted", "show", row["id"]).expect(DONE).out
+    assert "assigned to ann@contoso.test, " in text and "not kept here any more" in text and "unrouted assign" not in text
     # Once.
     again = held.run("unrouted", "assign", row["id"], "bob@contoso.test").expect(FAILED)
     assert "not held" in again.err

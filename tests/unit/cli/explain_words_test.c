@@ -131,7 +131,7 @@ static const struct {
 			  .candidates = mixed + 1,
 			  .n_candidates = 1,
 			  UNROUTED("postmaster") },
-			"Nobody is found: 1 address was seen, it does not count: 1 the account's own "
+			"Nobody is found: 1 address was seen, it does not count: the account's own "
 			"address (E1.2). With unrouted: postmaster it would go to a postmaster, but "
 			"none of their addresses is in a policy domain. It goes to Badmail "
 			"(no-recipients)." },

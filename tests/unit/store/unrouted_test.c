@@ -21,11 +21,10 @@ hold(struct state *t, const char *uidl)
 }
 
 static size_t
-unrouted(struct state *t, uint64_t after, size_t limit, struct queue_message **m)
+unrouted(struct state *t, uint64_t after, struct queue_message **m)
 {
 	size_t n;
-	if (!queue_unrouted(store_reader(t->store), after, limit, &t->arena, m, &n,
-			    &t->err))
+	if (!queue_unrouted(store_reader(t->store), after, &t->arena, m, &n, &t->err))
 		fail_msg("%s", t->err.text);
 	return n;
 }
@@ -92,14 +91,22 @@ held_ones_are_listed_in_pages(void **state)
 	(void)fixture_submit(t, "u2");
 	uint64_t second = hold(t, "u3");
 
-	assert_int_equal(unrouted(t, 0, 10, &m), 2);
+	assert_int_equal(unrouted(t, 0, &m), 2);
 	assert_true(m[0].id == first && m[1].id == second);
 	assert_span(m[0].uidl, "u1");
 	assert_int_equal(m[0].n, 1);
-	assert_int_equal(unrouted(t, 0, 1, &m), 1);
-	assert_int_equal(unrouted(t, first, 10, &m), 1);
+	assert_int_equal(unrouted(t, first, &m), 1);
 	assert_true(m[0].id == second);
-	assert_int_equal(unrouted(t, second, 10, &m), 0);
+	assert_int_equal(unrouted(t, second, &m), 0);
+
+	/* More than a page. */
+	char uidl[16];
+	for (int i = 0; i < QUEUE_UNROUTED_PAGE; i++) {
+		(void)snprintf(uidl, sizeof uidl, "page-%d", i);
+		(void)hold(t, uidl);
+	}
+	assert_int_equal(unrouted(t, 0, &m), QUEUE_UNROUTED_PAGE);
+	assert_int_equal(unrouted(t, m[QUEUE_UNROUTED_PAGE - 1].id, &m), 2);
 }
 
 static void
@@ -113,7 +120,7 @@ assigned_is_queued_and_delivered(void **state)
 	assert_true(assign(t, id, NULL, &added));
 	assert_false(added);
 	fixture_reopen(t);
-	assert_int_equal(unrouted(t, 0, 10, &m), 0);
+	assert_int_equal(unrouted(t, 0, &m), 0);
 	struct queue_story s = fixture_show(t, id);
 	assert_int_equal(s.message.n, 2);
 	assert_int_equal(s.message.recipients[0].state, QUEUE_REMOVED);
@@ -193,7 +200,7 @@ a_rule_comes_with_the_assignment(void **state)
 		.now_ms = NOW,
 		.rule = &bad };
 	assert_false(queue_assign(t->store, &x, &was, &added, &t->err));
-	assert_int_equal(unrouted(t, 0, 10, &m), 1);
+	assert_int_equal(unrouted(t, 0, &m), 1);
 	assert_int_equal(fixture_show(t, id).message.n, 1);
 }
 
@@ -249,7 +256,7 @@ collected_ones_are_found_by_time(void **state)
 {
 	struct state *t = *state;
 	struct submission sub = fixture_message(t, NULL);
-	uint64_t ids[QUEUE_IDS_MAX], first = fixture_submit(t, "u1");
+	uint64_t ids[QUEUE_IDS_PAGE], first = fixture_submit(t, "u1");
 	size_t n;
 
 	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE); /* came by SMTP */
@@ -262,19 +269,29 @@ collected_ones_are_found_by_time(void **state)
 	sub.id = store_new_id(t->store, NOW + 60000);
 	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
 
-	struct reader *r = store_reader(t->store);
-	assert_true(queue_collected(r, SPAN(""), NOW, 0, 100, ids, &n, &t->err));
-	assert_int_equal(n, 2);
-	assert_true(ids[0] == first && ids[1] == sub.id);
-	assert_true(queue_collected(r, SPAN(""), NOW, first, 100, ids, &n, &t->err));
-	assert_int_equal(n, 1);
-	assert_true(queue_collected(r, SPAN(""), NOW, 0, 1, ids, &n, &t->err));
-	assert_int_equal(n, 1);
-	assert_true(queue_collected(r, SPAN("other"), NOW, 0, 100, ids, &n, &t->err));
-	assert_int_equal(n, 1);
-	assert_true(ids[0] == sub.id);
-	assert_true(queue_collected(r, SPAN(""), NOW + 1, 0, 100, ids, &n, &t->err));
-	assert_int_equal(n, 1);
+	const struct {
+		struct queue_since f;
+		size_t n;
+		uint64_t last;
+	} cases[] = {
+		{ { SPAN(""), NOW, 0 }, 2, sub.id },
+		{ { SPAN(""), NOW, first }, 1, sub.id },
+		{ { SPAN(""), NOW, sub.id }, 0, 0 },
+		{ { SPAN(""), NOW, UINT64_MAX }, 0, 0 },
+		{ { SPAN("other"), NOW, 0 }, 1, sub.id },
+		{ { SPAN("isp"), NOW, 0 }, 1, first },
+		{ { SPAN("isp"), 0, 0 }, 1, first },
+		{ { SPAN("nobody"), NOW, 0 }, 0, 0 },
+		{ { SPAN(""), NOW + 1, 0 }, 1, sub.id },
+		{ { SPAN(""), INT64_MAX, 0 }, 0, 0 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		assert_true(queue_collected(
+				store_reader(t->store), &cases[i].f, ids, &n, &t->err));
+		assert_int_equal(n, cases[i].n);
+		if (n > 0)
+			assert_int_equal(ids[n - 1], cases[i].last);
+	}
 }
 
 int
