@@ -8,6 +8,7 @@
 #ifndef POSTERN_QUEUE_H
 #define POSTERN_QUEUE_H
 
+#include "postern/aliasstore.h"
 #include "postern/arena.h"
 #include "postern/store.h"
 
@@ -128,6 +129,22 @@ bool queue_show(struct reader *r, uint64_t id, struct arena *a, struct queue_sto
 bool queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 		size_t *n, struct err *e);
 
+enum { QUEUE_UNROUTED_PAGE = 100, QUEUE_IDS_PAGE = 500 };
+
+/* Messages held because nobody was found (E13), after this id: a page of them. */
+bool queue_unrouted(struct reader *r, uint64_t after, struct arena *a,
+		struct queue_message **out, size_t *n, struct err *e);
+
+struct queue_since {
+	struct span account; /* empty: any */
+	int64_t since_ms;
+	uint64_t after; /* only ids above it: pages */
+};
+
+/* Ids of messages that were collected since then: a page of them. */
+bool queue_collected(struct reader *r, const struct queue_since *f,
+		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e);
+
 struct queue_size {
 	uint64_t messages; /* with open recipients */
 	uint64_t recipients; /* open */
@@ -142,5 +159,28 @@ bool queue_count(struct reader *r, struct queue_size *out, struct err *e);
  * (0 and empty). *changed counts them. */
 bool queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 		uint64_t *changed, struct err *e);
+
+struct queue_target {
+	struct span address; /* wire form */
+	struct span hop;
+};
+
+/* A held message for which somebody was named. */
+struct queue_assignment {
+	uint64_t id;
+	struct span address; /* whom somebody named, for the record */
+	const struct queue_target
+			*to; /* whom that leads to: one, or a list's members */
+	size_t n;
+	bool list;
+	int64_t now_ms;
+	const struct aliasstore_rule *rule; /* made with it, or NULL */
+};
+
+/* Settles what is held (QUEUE_REMOVED, "assigned to ADDRESS") and queues the message for
+ * the targets, due at once. *was is false, and nothing is changed, when it is not held as
+ * unrouted (any more). *added: the rule is new. */
+bool queue_assign(struct store *s, const struct queue_assignment *x, bool *was,
+		bool *added, struct err *e);
 
 #endif

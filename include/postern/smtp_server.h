@@ -41,7 +41,7 @@ struct smtp_server_options {
 	uint32_t max_recipients; /* of one transaction; 0: 1000 */
 	uint32_t max_errors; /* then 421; 0: no limit. Ten refused recipients count as one */
 	uint32_t max_tickets; /* commits under way; 0: 64, internal 1024 */
-	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XROUTE */
+	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XHOLD, XFALLBACK, XROUTE */
 };
 
 enum smtp_ask {
@@ -60,15 +60,19 @@ enum smtp_ask {
 
 enum smtp_body_kind { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 
-/* Where a message was collected: XCOLLECT and XBADMAIL, decoded. */
+/* Where a message was collected: XCOLLECT, decoded; and at most one of XBADMAIL, XHOLD
+ * and XFALLBACK, when nobody was found in it (E13). */
 struct smtp_collect {
 	struct span account;
 	struct span uidl; /* 1 to 512 octets, any */
 	struct span provider; /* host name of the POP3 server */
 	struct span ip; /* its address as text */
 	bool tls; /* POP3S */
-	struct span badmail; /* reason; empty: none */
+	struct span badmail; /* XBADMAIL: to Badmail, for this reason; empty: no */
 	uint64_t print; /* of its header fields (origin.h); 0: none */
+	struct span hold; /* XHOLD: to be held, for this reason; empty: no */
+	struct span fallback; /* XFALLBACK: its recipient is a stopgap; refused, it goes to
+		Badmail for this reason; empty: no */
 };
 
 struct smtp_mail {

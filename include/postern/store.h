@@ -21,6 +21,9 @@
  *	           last reply in the recipient         time has come
  *	refused,   as queued; no attempt is made any   STORE_SETTLE with       written to Badmail again, under
  *	bounced    more, Badmail is to be written      QUEUE_BADMAIL           the same name
+ *	held       as queued, one recipient without    queue_assign: that row  the same; nothing expires it and
+ *	           address (QUEUE_HELD, "unrouted")    settled, a queued one   no retry makes it due
+ *	                                               beside it, at once
  *	settled    last recipient delivered, in        (STORE_SETTLE did it)   body row gone in the same
  *	           Badmail or removed: no body row;                            transaction; a spool file still
  *	           message, recipients and attempts                            there is unlinked at start
@@ -168,7 +171,7 @@ enum {
 
 /* A message to be made durable: one transaction holds body, recipients, route
  * record and origin. At least one recipient; a collected message for nobody has
- * one with an empty address, QUEUE_REFUSED and its reason. */
+ * one with an empty address, QUEUE_REFUSED or QUEUE_HELD, and its reason. */
 struct submission {
 	struct store_job job;
 	uint64_t id; /* from store_new_id; unchanged by the store */

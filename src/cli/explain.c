@@ -4,12 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "directory.h"
+#include "explain.h"
 #include "postern/address.h"
+#include "postern/fetch.h"
 #include "postern/file.h"
-#include "postern/map.h"
-#include "postern/nexthop.h"
-#include "postern/routing.h"
+#include "postern/log.h"
+#include "postern/origin.h"
 
 /* The header of the file, or of standard input; the body is not needed. */
 static bool
@@ -34,14 +34,6 @@ read_header(const char *path, struct buf *out, struct err *err)
 	}
 	return true;
 }
-
-struct answers {
-	const struct conf *conf;
-	const struct directory *directory;
-	struct nexthop_table *routes;
-	struct map seen; /* final addresses */
-	json_t *recipients, *refused;
-};
 
 static void
 answer_one(struct answers *all, struct span address, struct arena *a)
@@ -69,6 +61,165 @@ answer_one(struct answers *all, struct span address, struct arena *a)
 	}
 }
 
+void
+answers_open(struct answers *all, struct cli *c, struct directory *d)
+{
+	*all = (struct answers){ .conf = c->conf,
+		.directory = d,
+		.routes = nexthop_table_new(&c->conf->delivery.routes) };
+}
+
+void
+answers_close(struct answers *all)
+{
+	json_decref(all->recipients);
+	json_decref(all->refused);
+	nexthop_table_free(all->routes);
+	directory_free(all->directory);
+	*all = (struct answers){ 0 };
+}
+
+void
+explain_answers(struct answers *all, const struct recipients *r)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(256 * 1024 * 1024);
+
+	json_decref(all->recipients);
+	json_decref(all->refused);
+	all->recipients = json_array();
+	all->refused = json_array();
+	map_init(&all->seen, 0, 0); /* what an administrator looks at, one by one */
+	for (size_t i = 0; i < r->n; i++)
+		answer_one(all, r->v[i], &a);
+	map_done(&all->seen);
+}
+
+bool
+explain_learned(struct reader *reader, const char *account, struct provider_habits *out)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(16 * 1024 * 1024);
+	struct fetch_memory memory;
+	struct span memo;
+	struct err err;
+
+	if (!reader || !poll_memo(reader, span_of(account), &a, &memo, &err) ||
+			!fetch_memory_read(memo, &a, &memory))
+		return false;
+	*out = memory.provider;
+	return true;
+}
+
+size_t
+explain_addresses(const json_t *list, struct arena *a, struct span **out)
+{
+	size_t n = json_array_size(list), done = 0, i;
+	const json_t *one;
+
+	*out = arena_alloc(a, (n + 1) * sizeof(**out));
+	json_array_foreach(list, i, one)
+	{
+		const char *address =
+				json_string_value(json_object_get(one, "address"));
+		if (*out && address)
+			(*out)[done++] = span_of(address);
+	}
+	return done;
+}
+
+/* ---- what is told ---- */
+
+/* One message, and what was decided about it. */
+struct explained {
+	const struct conf_account *account;
+	const struct routing *routing;
+	const struct recipients *r;
+	const struct answers *all;
+	struct arena *a;
+	struct buf sentence;
+};
+
+static const char *
+unrouted_word(const struct conf_account *account)
+{
+	switch (account->unrouted.kind) {
+	case CONF_UNROUTED_HOLD:
+		return "hold";
+	case CONF_UNROUTED_BADMAIL:
+		return "badmail";
+	case CONF_UNROUTED_ADDRESS:
+		return account->unrouted.address;
+	case CONF_UNROUTED_POSTMASTER:
+		break;
+	}
+	return "postmaster";
+}
+
+static void
+make_sentence(struct explained *x)
+{
+	enum { DOMAINS_SHOWN = 200 };
+	AUTO(buf_done) struct buf domains = BUF_MAX(4096);
+	struct span *accepted, *refused;
+	const char *reply = json_string_value(
+			json_object_get(json_array_get(x->all->refused, 0), "reply"));
+	struct words_decision d = {
+		.user = x->routing->account.user,
+		.outcome = x->r->outcome,
+		.level = x->r->level,
+		.source = x->r->source,
+		.account = span_of(x->account->name),
+		.n_accepted = explain_addresses(x->all->recipients, x->a, &accepted),
+		.n_refused = explain_addresses(x->all->refused, x->a, &refused),
+		.refusal = span_of(reply),
+		.unrouted = span_of(unrouted_word(x->account)),
+		.candidates = x->r->candidates,
+		.n_candidates = x->r->n_candidates,
+	};
+
+	d.accepted = accepted;
+	d.refused = refused;
+	if (words_domains(x->routing->account.served, DOMAINS_SHOWN, &domains))
+		d.domains = buf_span(&domains);
+	(void)!words_sentence(&d, &x->sentence); /* past its limit the tail is lost */
+}
+
+/* The facts that somebody may want to do something about; who gets it, or that nobody
+ * does, is said already. */
+static bool
+is_warning(const struct recipients_fact *f)
+{
+	return f->event != 4030 && f->event != 4033 && f->event != 4034;
+}
+
+static bool
+fact_words(const struct recipients_fact *f, struct buf *out)
+{
+	struct field fields[1 + ROUTING_FACT_FIELDS] = { f_str(
+			"uidl", "this message") };
+
+	routing_fact_fields(f, 0, fields + 1);
+	buf_clear(out);
+	(void)log_words(out, f->event, fields);
+	return out->n > 0;
+}
+
+static json_t *
+warnings_json(const struct recipients *r)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_facts; i++) {
+		if (!is_warning(&r->facts[i]) || !fact_words(&r->facts[i], &text))
+			continue;
+		(void)json_array_append_new(list,
+				json_pack("{s:i,s:o}", "event", r->facts[i].event,
+						"text",
+						cli_json_span(buf_span(&text))));
+	}
+	return list;
+}
+
 static json_t *
 candidates_json(const struct recipients *r)
 {
@@ -85,6 +236,30 @@ candidates_json(const struct recipients *r)
 	return list;
 }
 
+static int
+print_json(const struct explained *x)
+{
+	static const char *const outcomes[] = {
+		[RECIPIENTS_FOUND] = "found",
+		[RECIPIENTS_FALLBACK] = "fallback",
+		[RECIPIENTS_HOLD] = "hold",
+		[RECIPIENTS_BADMAIL] = "badmail",
+	};
+	const struct recipients *r = x->r;
+	json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}", "account", x->account->name,
+			"sender", cli_json_span(r->sender), "source",
+			cli_json_span(r->source), "candidates", candidates_json(r),
+			"recipients", x->all->recipients, "refused", x->all->refused);
+
+	(void)json_object_set_new(j, "outcome", json_string(outcomes[r->outcome]));
+	(void)json_object_set_new(j, "level", json_integer((json_int_t)r->level));
+	(void)json_object_set_new(
+			j, "reason", r->reason ? json_string(r->reason) : json_null());
+	(void)json_object_set_new(j, "sentence", cli_json_span(buf_span(&x->sentence)));
+	(void)json_object_set_new(j, "warnings", warnings_json(r));
+	return cli_print_json(j);
+}
+
 static void
 print_list(const json_t *list, const char *label, const char *what)
 {
@@ -93,7 +268,7 @@ print_list(const json_t *list, const char *label, const char *what)
 
 	json_array_foreach(list, i, one)
 	{
-		(void)printf("%s ", label);
+		(void)fputs(label, stdout);
 		cli_print_span(stdout,
 				span_of(json_string_value(
 						json_object_get(one, "address"))),
@@ -107,43 +282,56 @@ print_list(const json_t *list, const char *label, const char *what)
 }
 
 static void
-print_text(const struct recipients *r, const struct answers *all)
+print_text(const struct explained *x)
 {
 	static const char *const titles[] = { "header", "address", "kept", "why" };
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	const struct recipients *r = x->r;
 	struct cli_table t;
 
+	cli_print_span(stdout, buf_span(&x->sentence), 0);
+	(void)fputs("\n\n", stdout);
 	cli_table_init(&t, titles, 4);
 	for (size_t i = 0; i < r->n_candidates; i++) {
-		const struct recipients_candidate *x = &r->candidates[i];
-		const char *const row[] = { cli_cell(&t, x->header),
-			cli_cell(&t, x->address), x->kept ? "yes" : "no",
-			x->why ? x->why : "" };
+		const struct recipients_candidate *one = &r->candidates[i];
+		const char *const row[] = { cli_cell(&t, one->header),
+			cli_cell(&t, one->address), one->kept ? "yes" : "no",
+			one->why ? one->why : "" };
 		cli_table_row(&t, row);
 	}
-	cli_table_print(&t);
-	(void)fputs("\nsender <", stdout);
+	if (r->n_candidates > 0) {
+		cli_table_print(&t);
+		(void)putchar('\n');
+	} else {
+		arena_done(&t.arena);
+	}
+	for (size_t i = 0; i < r->n_facts; i++) {
+		if (!is_warning(&r->facts[i]) || !fact_words(&r->facts[i], &text))
+			continue;
+		(void)printf("warning  %d: ", r->facts[i].event);
+		cli_print_lines(stdout, buf_span(&text));
+	}
+	(void)fputs("sender   <", stdout);
 	cli_print_span(stdout, r->sender, 0);
-	(void)printf(">\nsource " SPAN_FMT "\n", SPAN_ARG(r->source));
-	if (r->outcome == RECIPIENTS_BADMAIL)
-		(void)puts("nobody is found: the message would go to Badmail (no-recipients)");
-	print_list(all->recipients, "to", "route");
-	print_list(all->refused, "refused", "reply");
+	(void)puts(">");
+	print_list(x->all->recipients, "to       ", "route");
+	print_list(x->all->refused, "refused  ", "reply");
 }
 
 static int
 explain(struct cli *c, const struct conf_account *account, struct span header,
 		struct reader *reader)
 {
-	AUTO(arena_done) struct arena a = ARENA_MAX(RECIPIENTS_ARENA_MAX);
-	AUTO(arena_done) struct arena answers = ARENA_MAX(256 * 1024 * 1024);
+	AUTO(arena_done) struct arena a = ARENA_MAX(2 * RECIPIENTS_ARENA_MAX);
 	struct routing routing;
 	struct recipients r = { 0 };
+	struct answers all;
 	struct err err = { 0 };
-	int status = CLI_FAILED;
+	struct provider_habits learned = { 0 };
+	int status = CLI_DONE;
 	struct directory *d = directory_now(c, reader, &err);
-	struct answers all = { .conf = c->conf, .directory = d };
 
-	if (!d || !routing_init(&routing, c->conf, account, d, &err)) {
+	if (!d || !routing_init(&routing, c->conf, account, d, reader, &err)) {
 		directory_free(d);
 		return err.event == 4046
 				? cli_fail(CLI_FAILED,
@@ -151,44 +339,31 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 						  err.text, account->name)
 				: cli_fail(CLI_FAILED, "%s", err.text);
 	}
-	map_init(&all.seen, 0, 0);
-	all.routes = nexthop_table_new(&c->conf->delivery.routes);
-	all.recipients = json_array();
-	all.refused = json_array();
+	if (explain_learned(reader, account->name, &learned))
+		routing.account.learned = &learned;
+	answers_open(&all, c, d);
 	recipients_decide(&routing.account, header, &a, &r);
-	for (size_t i = 0; i < r.n; i++)
-		answer_one(&all, r.v[i], &answers);
-	if (c->json) {
-		status = cli_print_json(json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}",
-				"account", account->name, "sender",
-				cli_json_span(r.sender), "source",
-				cli_json_span(r.source), "candidates",
-				candidates_json(&r), "recipients", all.recipients,
-				"refused", all.refused));
-	} else {
-		print_text(&r, &all);
-		status = CLI_DONE;
-	}
-	json_decref(all.recipients);
-	json_decref(all.refused);
-	nexthop_table_free(all.routes);
-	map_done(&all.seen);
+	explain_answers(&all, &r);
+
+	struct explained x = { account, &routing, &r, &all, &a, BUF_MAX(65536) };
+	make_sentence(&x);
+	if (c->json)
+		status = print_json(&x);
+	else
+		print_text(&x);
+	buf_done(&x.sentence);
 	routing_done(&routing);
-	directory_free(d);
+	answers_close(&all);
 	return status;
 }
 
-int
-cli_explain(struct cli *c)
+static int
+explain_file(struct cli *c, const char *path, const char *name)
 {
 	AUTO(buf_done) struct buf header = BUF_MAX(HEADER_MAX + 2 * 65536);
-	const char *name = NULL;
-	const struct cli_option options[] = { { "--account", &name, NULL }, { 0 } };
 	struct err err = { 0 };
 	bool nothing;
 
-	if (!cli_options(c, options, 1, 1))
-		return CLI_USAGE;
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 	if (!name && c->conf->accounts.n == 1)
@@ -200,7 +375,7 @@ cli_explain(struct cli *c)
 	const struct conf_account *account = conf_account_find(c->conf, name);
 	if (!account)
 		return cli_fail(CLI_USAGE, "there is no account %s", name);
-	if (!read_header(c->argv[0], &header, &err))
+	if (!read_header(path, &header, &err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
 
 	struct reader *reader = cli_reader_open(c, &nothing);
@@ -209,4 +384,52 @@ cli_explain(struct cli *c)
 	int status = explain(c, account, buf_span(&header), reader);
 	reader_close(reader);
 	return status;
+}
+
+enum { POLICIES_MAX = 100 };
+
+/* --policy may stand there several times: takes all of them out of argv. */
+static bool
+take_policies(struct cli *c, char *names[POLICIES_MAX], size_t *n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < c->argc; i++) {
+		if (strcmp(c->argv[i], "--policy") != 0) {
+			c->argv[kept++] = c->argv[i];
+			continue;
+		}
+		if (i + 1 == c->argc || *n == POLICIES_MAX) {
+			(void)cli_fail(0,
+					*n == POLICIES_MAX ? "more than 100 policies"
+							   : "--policy needs a file");
+			return false;
+		}
+		names[(*n)++] = c->argv[++i];
+	}
+	c->argc = kept;
+	return true;
+}
+
+int
+cli_explain(struct cli *c)
+{
+	char *policies[POLICIES_MAX];
+	struct replay_options o = { .policies = policies };
+	const struct cli_option options[] = { { "--account", &o.account, NULL },
+		{ "--since", &o.since, NULL }, { 0 } };
+
+	if (!take_policies(c, policies, &o.n_policies) ||
+			!cli_options(c, options, 0, 1))
+		return CLI_USAGE;
+	if (o.since && c->argc > 0)
+		return cli_fail(CLI_USAGE, "either a file or --since");
+	if (o.since)
+		return explain_since(c, &o);
+	if (c->argc == 0)
+		return cli_fail(CLI_USAGE,
+				"an argument is missing: a file, - or --since, see --help");
+	if (o.n_policies > 0)
+		return cli_fail(CLI_USAGE, "--policy goes with --since");
+	return explain_file(c, c->argv[0], o.account);
 }

@@ -29,6 +29,11 @@ bool policy_files_apply(struct store *s, const struct policy_files *f,
 /* The policies in the store; the arena must outlive the set. */
 struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
 
+/* The header of a stored message, in the arena, as far as `most` octets; empty when it has
+ * no body any more. */
+struct span cli_stored_header(
+		struct reader *r, uint64_t id, size_t most, struct arena *a);
+
 /* Opens the store as a visitor beside a service, or alone; NULL after saying why. A
  * state that did not exist gets the configured policies first. */
 struct store *cli_store_open(struct cli *c);

@@ -10,7 +10,7 @@
 #include "postern/qid.h"
 #include "postern/queue.h"
 
-enum { PAGE = 500, ANSWER_MAX = 256 * 1024 * 1024 };
+enum { PAGE = 500, ANSWER_MAX = 256 * 1024 * 1024, HEADER_SHOWN = 64 * 1024 };
 
 /* One word for the whole message: the state that asks for attention first. */
 static const char *
@@ -190,18 +190,16 @@ cli_queue_list(struct cli *c)
 	return CLI_DONE;
 }
 
-/* The header of the stored message, as far as it is worth showing. */
-static struct span
-header_of(struct reader *r, uint64_t id, struct arena *a)
+struct span
+cli_stored_header(struct reader *r, uint64_t id, size_t most, struct arena *a)
 {
-	enum { SHOWN = 64 * 1024 };
-	AUTO(buf_done) struct buf head = BUF_MAX(SHOWN);
+	AUTO(buf_done) struct buf head = BUF_MAX(most);
 	struct err err = { 0 };
 	struct span piece;
 	struct body *b = body_open(r, id, &err);
 
-	while (b && head.n < SHOWN && body_next(b, &piece, &err) && piece.n > 0) {
-		if (!buf_add(&head, span_first(piece, SHOWN - head.n)))
+	while (b && head.n < most && body_next(b, &piece, &err) && piece.n > 0) {
+		if (!buf_add(&head, span_first(piece, most - head.n)))
 			break;
 	}
 	body_close(b);
@@ -307,7 +305,7 @@ cli_queue_show(struct cli *c)
 	struct span header = SPAN("");
 	if (r) {
 		ok = queue_show(r, id, &a, &story, &found, &err);
-		header = found ? header_of(r, id, &a) : header;
+		header = found ? cli_stored_header(r, id, HEADER_SHOWN, &a) : header;
 	}
 	reader_close(r);
 	if (!ok)

@@ -7,11 +7,13 @@
 #include "postern/journal.h"
 #include "postern/qid.h"
 #include "postern/queue.h"
+#include "record.h"
 
 struct step {
 	int64_t at_ms;
 	int event; /* 0: from the store, not from the journal */
 	const char *text;
+	struct span asked; /* a recipient's: what led to it; or empty */
 };
 
 struct steps {
@@ -31,7 +33,9 @@ add_step(struct steps *s, int64_t at_ms, int event, struct buf *text)
 	}
 	char *copy = arena_str(s->arena, buf_span(text));
 	if (copy)
-		s->v[s->n++] = (struct step){ at_ms, event, copy };
+		s->v[s->n++] = (struct step){
+			.at_ms = at_ms, .event = event, .text = copy
+		};
 }
 
 static struct span
@@ -55,61 +59,116 @@ step_arrival(struct steps *s, const struct queue_story *q)
 		add_step(s, m->arrived_ms, m->account.n > 0 ? 2003 : 2002, &text);
 }
 
-/* What the route record says of every candidate: who, from where, why. */
+/* The event that stands for a decision. */
+static int
+event_of(enum recipients_outcome outcome)
+{
+	switch (outcome) {
+	case RECIPIENTS_FALLBACK:
+	case RECIPIENTS_BADMAIL:
+		return 4033;
+	case RECIPIENTS_HOLD:
+		return 4034;
+	case RECIPIENTS_FOUND:
+		break;
+	}
+	return 4030;
+}
+
+/* What the route record says: the sentence, then every candidate, from where and why. */
 static void
 step_route(struct steps *s, const struct queue_story *q)
 {
-	json_t *record = json_loadb(q->route.p ? q->route.p : "", q->route.n, 0, NULL),
-	       *one;
-	const char *source = json_string_value(json_object_get(record, "source"));
-	size_t i;
+	AUTO(buf_done) struct buf sentence = BUF_MAX(65536);
+	struct record r;
 
-	if (source) {
-		AUTO(buf_done) struct buf text = BUF_MAX(4096);
-		if (buf_addf(&text, "recipients come from %s", source))
-			add_step(s, q->message.arrived_ms, 4030, &text);
-	}
-	json_array_foreach(json_object_get(record, "candidates"), i, one)
-	{
-		const char *address =
-				json_string_value(json_object_get(one, "address"));
-		const char *header = json_string_value(json_object_get(one, "header"));
-		const char *why = json_string_value(json_object_get(one, "why"));
+	if (!record_read(q->route, s->arena, &r))
+		return;
+	int event = event_of(r.outcome);
+	if (record_sentence(&r, &q->message, s->arena, &sentence))
+		add_step(s, q->message.arrived_ms, event, &sentence);
+	for (size_t i = 0; i < r.n_candidates; i++) {
+		const struct recipients_candidate *x = &r.candidates[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
-		if (address && header &&
-				buf_addf(&text, "%s: %s %s%s%s", header, address,
-						json_is_true(json_object_get(
-								one, "kept"))
-								? "kept"
-								: "not taken",
-						why ? ", " : "", why ? why : ""))
-			add_step(s, q->message.arrived_ms, 4030, &text);
+		if (buf_addf(&text, "  " SPAN_FMT ": " SPAN_FMT " %s%s%s",
+				    SPAN_ARG(x->header), SPAN_ARG(x->address),
+				    x->kept ? "kept" : "not taken",
+				    x->why[0] ? ", " : "", x->why))
+			add_step(s, q->message.arrived_ms, event, &text);
 	}
-	json_decref(record);
+	if (r.cut) {
+		AUTO(buf_done) struct buf text = BUF_MAX(100);
+		if (buf_add(&text, SPAN("  and more than are recorded")))
+			add_step(s, q->message.arrived_ms, event, &text);
+	}
+	record_done(&r);
+}
+
+/* When somebody said who gets it, 0: nobody did. */
+static int64_t
+assigned_ms(const struct queue_story *q)
+{
+	for (size_t i = 0; i < q->message.n; i++) {
+		const struct queue_recipient *r = &q->message.recipients[i];
+		if (record_nobody(r) && r->state == QUEUE_REMOVED)
+			return r->next_try_ms;
+	}
+	return 0;
+}
+
+/* The row of a message that has nobody. */
+static void
+step_nobody(struct steps *s, const struct queue_story *q,
+		const struct queue_recipient *r)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(4096);
+	bool was_held = r->state == QUEUE_HELD || r->state == QUEUE_REMOVED;
+
+	if (buf_add(&text,
+			    was_held ? SPAN("held as unrouted")
+				     : SPAN("for nobody, refused: ")) &&
+			(was_held || buf_add(&text, r->reason)))
+		add_step(s, q->message.arrived_ms, was_held ? 4034 : 4032, &text);
+	buf_clear(&text);
+	if (r->state == QUEUE_REMOVED && buf_add(&text, r->reason))
+		add_step(s, r->next_try_ms, 9002, &text);
+}
+
+static void
+step_recipient(struct steps *s, const struct queue_story *q,
+		const struct queue_recipient *r)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(65536);
+	bool refused = r->reason.n > 0 && r->attempts == 0;
+	bool asked = r->asked.n > 0;
+	int64_t assigned = assigned_ms(q);
+
+	if (record_nobody(r))
+		step_nobody(s, q, r);
+	else if (buf_addf(&text,
+				 "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
+				 ", route " SPAN_FMT,
+				 SPAN_ARG(r->address),
+				 !asked				 ? ""
+						 : r->asked_list ? " (for list "
+								 : " (for ",
+				 SPAN_ARG(r->asked), asked ? ")" : "",
+				 refused		    ? "refused, "
+						 : assigned ? "named by hand"
+							    : "accepted",
+				 SPAN_ARG(refused ? r->reply : SPAN("")),
+				 SPAN_ARG(r->hop)))
+		add_step(s, assigned ? assigned : q->message.arrived_ms,
+				refused ? 4032 : 5001, &text);
+	if (asked && s->n > 0)
+		s->v[s->n - 1].asked = r->asked;
 }
 
 static void
 step_recipients(struct steps *s, const struct queue_story *q)
 {
-	for (size_t i = 0; i < q->message.n; i++) {
-		const struct queue_recipient *r = &q->message.recipients[i];
-		AUTO(buf_done) struct buf text = BUF_MAX(65536);
-		bool refused = r->reason.n > 0 && r->attempts == 0;
-		bool asked = r->asked.n > 0;
-		if (buf_addf(&text,
-				    "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
-				    ", route " SPAN_FMT,
-				    SPAN_ARG(r->address),
-				    !asked			? ""
-						    : r->asked_list ? " (for list "
-								    : " (for ",
-				    SPAN_ARG(r->asked), asked ? ")" : "",
-				    refused ? "refused, " : "accepted",
-				    SPAN_ARG(refused ? r->reply : SPAN("")),
-				    SPAN_ARG(r->hop)))
-			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001,
-					&text);
-	}
+	for (size_t i = 0; i < q->message.n; i++)
+		step_recipient(s, q, &q->message.recipients[i]);
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_attempt *t = &q->attempts[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
@@ -162,11 +221,18 @@ where_now(struct buf *text, const struct queue_story *q)
 {
 	for (size_t i = 0; i < q->message.n; i++) {
 		const struct queue_recipient *r = &q->message.recipients[i];
-		const char *state = r->state == QUEUE_QUEUED && r->attempts > 0
-				? "deferred"
-				: queue_state_name(r->state);
-		(void)!buf_addf(text, "%s" SPAN_FMT " %s", i ? "; " : "",
-				SPAN_ARG(r->address), state);
+		bool waits = r->state == QUEUE_QUEUED && r->attempts > 0;
+		bool bad = r->state == QUEUE_REFUSED || r->state == QUEUE_BOUNCED ||
+				r->state == QUEUE_HELD || r->state == QUEUE_BADMAIL;
+
+		if (record_nobody(r) && r->state == QUEUE_REMOVED)
+			continue; /* it has somebody now */
+		(void)!buf_addf(text, "%s" SPAN_FMT " %s", text->n ? "; " : "",
+				SPAN_ARG(record_nobody(r) ? SPAN("for nobody,")
+							  : r->address),
+				waits ? "deferred" : queue_state_name(r->state));
+		if (bad && r->reason.n > 0)
+			(void)!buf_addf(text, " (" SPAN_FMT ")", SPAN_ARG(r->reason));
 	}
 }
 
@@ -178,12 +244,15 @@ trace_json(const struct queue_story *q, const struct steps *s)
 	char id[QID_SIZE];
 
 	qid_print(m->id, id);
-	for (size_t i = 0; i < s->n; i++)
-		(void)json_array_append_new(list,
-				json_pack("{s:o,s:i,s:o}", "time",
-						cli_json_time(s->v[i].at_ms), "event",
-						s->v[i].event, "text",
-						cli_json_span(span_of(s->v[i].text))));
+	for (size_t i = 0; i < s->n; i++) {
+		json_t *step = json_pack("{s:o,s:i,s:o}", "time",
+				cli_json_time(s->v[i].at_ms), "event", s->v[i].event,
+				"text", cli_json_span(span_of(s->v[i].text)));
+		if (s->v[i].asked.n > 0)
+			(void)json_object_set_new(
+					step, "asked", cli_json_span(s->v[i].asked));
+		(void)json_array_append_new(list, step);
+	}
 	json_t *recipients = json_array();
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];

@@ -183,7 +183,7 @@ bool
 read_unrouted(struct reader *r, const struct row *row, const struct node *n,
 		void *place)
 {
-	static const char what[] = "postmaster, badmail or a mail address";
+	static const char what[] = "postmaster, hold, badmail or a mail address";
 	struct conf_unrouted u = { .kind = CONF_UNROUTED_ADDRESS };
 	struct span s;
 
@@ -194,9 +194,7 @@ read_unrouted(struct reader *r, const struct row *row, const struct node *n,
 	else if (span_eq(s, SPAN("badmail")))
 		u.kind = CONF_UNROUTED_BADMAIL;
 	else if (span_eq(s, SPAN("hold")))
-		return reader_fault(r, n, what,
-				"%s: hold is not available yet in this version",
-				r->where);
+		u.kind = CONF_UNROUTED_HOLD;
 	else if (span_find(s, '@') == s.n)
 		return not_that(r, n, what);
 	else if (!read_address(r, row, n, &u.address))

@@ -32,43 +32,12 @@ log_fact(struct pop_session *s, size_t i, const struct recipients_fact *f,
 	if (!e || !log_wants(e->level) || !pop_trace(s, i, &trace))
 		return;
 
-	struct field fields[10] = {
+	struct field fields[3 + ROUTING_FACT_FIELDS] = {
 		f_span("account", s->poll->name),
 		f_span("id", buf_span(&trace)),
 		f_span("uidl", uidl),
 	};
-	struct field *at = fields + 3;
-	switch (f->event) {
-	case 4030:
-		*at++ = f_span("source", f->name);
-		*at++ = f_num("accepted", (int64_t)f->n);
-		*at++ = f_num("ignored", (int64_t)f->m);
-		*at++ = f_num("aliases", (int64_t)aliases);
-		break;
-	case 4033:
-		*at++ = f_span("postmaster", f->text.n ? f->text : SPAN("Badmail"));
-		break;
-	case 4040:
-		*at++ = f_span("rule", f->name);
-		*at++ = f_span("from", f->text);
-		*at++ = f_span("to", f->more);
-		break;
-	case 4036:
-		*at++ = f_span("header", f->name);
-		*at++ = f_num("occurrences", (int64_t)f->n);
-		break;
-	case 4038:
-		*at++ = f_num("addresses", (int64_t)f->n);
-		*at++ = f_num("max", (int64_t)f->m);
-		break;
-	case 4043:
-		*at++ = f_span("sender", f->text);
-		break;
-	default: /* 4034, 4035, 4039 */
-		*at++ = f_span("header", f->name);
-		*at++ = f_span("what", f->text);
-		break;
-	}
+	routing_fact_fields(f, aliases, fields + 3);
 	log_event(f->event, fields);
 	buf_done(&trace);
 }
@@ -96,6 +65,16 @@ forget_troubles(struct pop_session *s, size_t i)
 	}
 }
 
+/* 4034: what `unrouted` calls it is known when it is durable. */
+static void
+say_held(struct pop_session *s, const struct fetch_flight *f, struct span id)
+{
+	log_event(4034,
+			FIELDS(f_span("account", s->poll->name), f_span("id", id),
+					f_span("uidl", f->collect.uidl),
+					f_span("unrouted", id)));
+}
+
 static void
 collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
 {
@@ -103,6 +82,8 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 	bool had = strstr(v->text, "already have it") != NULL;
 
 	s->fresh++;
+	if (!had && f->collect.hold.n > 0)
+		say_held(s, f, queue_id(span_of(v->text)));
 	if (f->notice) {
 		r->notices++;
 		return;
@@ -237,8 +218,6 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 {
 	struct pop_session *s = r->s;
 	struct buf trace = BUF_MAX(1024);
-	bool nobody = to->outcome == RECIPIENTS_HOLD ||
-			to->outcome == RECIPIENTS_BADMAIL;
 
 	(void)pop_trace(s, r->i, &trace);
 	r->flight = fetch_flight_new(&(struct fetch_flight){
@@ -260,7 +239,15 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 				.provider = span_of(s->poll->account->server.name),
 				.ip = span_of(s->ip),
 				.tls = dial_is_tls(s->low.dial),
-				.badmail = nobody ? SPAN("no-recipients") : SPAN(""),
+				.badmail = to->outcome == RECIPIENTS_BADMAIL
+						? SPAN("no-recipients")
+						: SPAN(""),
+				.hold = to->outcome == RECIPIENTS_HOLD
+						? SPAN("unrouted")
+						: SPAN(""),
+				.fallback = to->outcome == RECIPIENTS_FALLBACK
+						? SPAN("no-recipients")
+						: SPAN(""),
 			},
 	});
 	buf_done(&trace);
@@ -280,15 +267,10 @@ add_header(struct reading *r, const struct recipients *to, bool open)
 	};
 	struct rewrite rewrite;
 	struct span piece;
-	char line[128];
+	AUTO(buf_done) struct buf line = BUF_MAX(256);
 
-	if (to->outcome != RECIPIENTS_FOUND) {
-		(void)snprintf(line, sizeof(line),
-				"X-Postern-Route: none; reason=%s\r\n",
-				to->reason ? to->reason : "no-recipients");
-		if (!reading_add(r, span_of(line)))
-			return false;
-	}
+	if (!routing_header_line(to, &line) || !reading_add(r, buf_span(&line)))
+		return false;
 	rewrite_init(&rewrite, buf_span(&r->s->head), &rules);
 	while (rewrite_next(&rewrite, &piece))
 		if (!reading_add(r, piece))
@@ -317,8 +299,10 @@ reading_decide(struct reading *r, bool open)
 	size_t aliases = 0;
 	for (size_t i = 0; i < to.n_facts; i++)
 		aliases += to.facts[i].event == 4040;
-	for (size_t i = 0; i < to.n_facts; i++)
-		log_fact(s, r->i, &to.facts[i], aliases);
+	for (size_t i = 0; i < to.n_facts; i++) {
+		if (to.facts[i].event != 4034) /* once it is held: say_held */
+			log_fact(s, r->i, &to.facts[i], aliases);
+	}
 	/* A notice about a message that is too large is decided by a part of it. */
 	if (r->key.n == 0 && !s->poll->routing.account.user)
 		provider_learn(&s->poll->memo->provider, &to.seen);

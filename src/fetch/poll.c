@@ -268,7 +268,7 @@ prepare(struct fetch_poll *p)
 	if ((p->directory || (!p->reader && err.event == 0)) &&
 			remember_again(p, &err) &&
 			routing_init(&p->routing, p->setup->conf, p->account,
-					p->directory, &err)) {
+					p->directory, p->reader, &err)) {
 		p->routing.account.learned = &p->memo->provider;
 		return true;
 	}

@@ -1,6 +1,7 @@
 #include "postern/routing.h"
 
 #include "postern/address.h"
+#include "postern/aliasstore.h"
 
 enum { ROUTING_MAX = 32 * 1024 * 1024, EV_TARGET_DISABLED = 4046 };
 
@@ -138,28 +139,42 @@ texts_of(struct routing *r, const struct conf_texts *texts)
 	return v;
 }
 
-/* The configured rules, made ready. */
-static const struct recipients_rules *
-rules_of(struct routing *r, const struct conf_account *a)
+/* The configured rules and those that somebody made, ready to be asked. */
+static bool
+rules_init(struct routing *r, const struct conf_account *a, struct reader *reader,
+		struct err *err)
 {
-	size_t n = a->aliases.n, left_out;
-	struct recipients_rule *v =
-			n > 0 ? arena_alloc(&r->arena, n * sizeof(*v)) : NULL;
+	AUTO(arena_done) struct arena stored = ARENA_MAX(ROUTING_MAX);
+	struct aliasstore_rule *made = NULL;
+	size_t n = a->aliases.n, n_made = 0, left_out;
 
+	if (reader && a->type == CONF_GLOBAL &&
+			!aliasstore_load(reader, span_of(a->name), &stored, &made,
+					&n_made, err))
+		return false;
+	if (n + n_made == 0)
+		return true;
+	struct recipients_rule *v = arena_alloc(&stored, (n + n_made) * sizeof(*v));
 	for (size_t i = 0; v && i < n; i++) {
 		const struct conf_alias *from = &a->aliases.p[i];
 
 		v[i] = (struct recipients_rule){ span_of(from->match),
 			texts_of(r, &from->to), from->to.n };
-		if (!v[i].to)
-			return NULL;
 	}
-	return v ? recipients_rules_new(&r->arena, v, n, &left_out) : NULL;
+	for (size_t i = 0; v && i < n_made; i++)
+		v[n + i] = (struct recipients_rule){ made[i].match, &made[i].target,
+			1 };
+	if (v)
+		r->account.rules = recipients_rules_new(
+				&r->arena, v, n + n_made, &left_out);
+	return r->account.rules ||
+			err_set(err, 0, "account %s: its alias rules are too many",
+					a->name);
 }
 
 bool
 routing_init(struct routing *r, const struct conf *conf, const struct conf_account *a,
-		const struct directory *d, struct err *err)
+		const struct directory *d, struct reader *reader, struct err *err)
 {
 	struct span bad, *names;
 	size_t n;
@@ -189,7 +204,6 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.bottom = a->envelope_position == CONF_ENVELOPE_BOTTOM,
 		.strip = texts_of(r, &a->envelope_strip),
 		.n_strip = a->envelope_strip.n,
-		.rules = rules_of(r, a),
 		.login = span_of(a->user),
 		.provider = span_of(a->server.name),
 		.default_domain = span_of(a->default_domain),
@@ -197,10 +211,14 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.unrouted_address = span_of(a->unrouted.address),
 		.postmaster = span_of(conf->server.postmaster),
 	};
-	if ((a->aliases.n > 0 && !r->account.rules) ||
-			(a->envelope_strip.n > 0 && !r->account.strip)) {
+	if (a->envelope_strip.n > 0 && !r->account.strip) {
 		routing_done(r);
-		return err_set(err, 0, "account %s: its rules are too large", a->name);
+		return err_set(err, 0, "account %s: envelope_strip is too large",
+				a->name);
+	}
+	if (!rules_init(r, a, reader, err)) {
+		routing_done(r);
+		return false;
 	}
 	if (a->type == CONF_USER && !target_of(r, a, d, r->account.postmaster, err)) {
 		routing_done(r);

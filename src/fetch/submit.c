@@ -41,7 +41,8 @@ fetch_flight_new(const struct fetch_flight *like)
 	for (size_t i = 0; i < like->n; i++)
 		size += like->recipients[i].n;
 	size += like->trace.n + like->sender.n + like->route.n;
-	size += c->account.n + c->uidl.n + c->provider.n + c->ip.n + c->badmail.n;
+	size += c->account.n + c->uidl.n + c->provider.n + c->ip.n + c->badmail.n +
+			c->hold.n + c->fallback.n;
 
 	struct fetch_flight *f = malloc(size);
 	if (!f)
@@ -60,6 +61,8 @@ fetch_flight_new(const struct fetch_flight *like)
 	f->collect.provider = copy(&at, c->provider);
 	f->collect.ip = copy(&at, c->ip);
 	f->collect.badmail = copy(&at, c->badmail);
+	f->collect.hold = copy(&at, c->hold);
+	f->collect.fallback = copy(&at, c->fallback);
 	return f;
 }
 

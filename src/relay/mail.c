@@ -67,6 +67,8 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 		m->ip = mail_keep(m, said->collect.ip);
 		m->tls = said->collect.tls;
 		m->badmail = mail_keep(m, said->collect.badmail);
+		m->hold = mail_keep(m, said->collect.hold);
+		m->fallback = mail_keep(m, said->collect.fallback);
 	} else {
 		m->provider = mail_keep(m, client->helo);
 		m->ip = mail_keep(m, client->ip);
@@ -301,7 +303,7 @@ refuse_all(struct mail *m, const struct smtp_reply *reply, struct span reason)
 	for (size_t i = 0; i < m->job.n; i++) {
 		struct submission_recipient *to = &m->recipients[i];
 
-		if (to->state != QUEUE_QUEUED)
+		if (to->state != QUEUE_QUEUED && to->state != QUEUE_HELD)
 			continue;
 		to->state = QUEUE_REFUSED;
 		to->hop = SPAN(HOP_BADMAIL);
@@ -326,14 +328,16 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 		if (!m->collected && !m->picked)
 			return reply;
 		refuse_all(m, &reply, SPAN("hop-count"));
+		if (m->hold.n > 0) { /* somebody would only send it on its way again */
+			m->hold = SPAN("");
+			m->badmail = SPAN("hop-count");
+		}
 	}
 	if (m->job.n == 0) {
-		*recipient_room(m) = (struct submission_recipient){
-			.address = { "", 0 },
-			.hop = SPAN(HOP_BADMAIL),
-			.state = QUEUE_REFUSED,
-			.reason = m->badmail.n > 0 ? m->badmail : SPAN("no-recipients"),
-		};
+		struct submission_recipient *to = recipient_room(m);
+
+		*to = (struct submission_recipient){ .address = { "", 0 } };
+		recipient_nobody(m, to);
 		m->job.n = 1;
 	}
 	m->job.recipients = m->recipients;
@@ -399,7 +403,8 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 
 		if (to->state == QUEUE_REFUSED && to->code != 0)
 			r->sum.refused++;
-		if (i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop))
+		if (to->state != QUEUE_HELD &&
+				(i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop)))
 			dispatch_nudge(r->dispatch, to->hop);
 	}
 	return smtp_queued(m->job.message_id, m->job.id, text);

@@ -164,7 +164,9 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 	};
 	struct smtp_reply reply = smtp_refuse_for(why, rc->said, text);
 
-	/* A collected message is kept all the same: Badmail, replayable (E11). */
+	/* A collected message is kept all the same: Badmail, replayable (E11). A fallback
+	 * that may not be used leaves it without a recipient (E13). From a Pickup file there is
+	 * nobody to refuse it to. */
 	if (m->collected || m->picked)
 		(void)remember(r, m,
 				(struct submission_recipient){
@@ -173,7 +175,9 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 						.state = QUEUE_REFUSED,
 						.code = reply.code,
 						.reply = recipient_reply(m, &reply),
-						.reason = span_of(reasons[why]) },
+						.reason = m->fallback.n > 0
+								? m->fallback
+								: span_of(reasons[why]) },
 				rc->key);
 	return reply;
 }
@@ -257,6 +261,20 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 					     : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 }
 
+/* Nobody gets it: it is held until somebody says who (E13), or goes to Badmail. */
+void
+recipient_nobody(const struct mail *m, struct submission_recipient *out)
+{
+	bool held = m->hold.n > 0;
+
+	out->state = held ? QUEUE_HELD : QUEUE_REFUSED;
+	out->hop = held ? SPAN(HOP_UNROUTED) : SPAN(HOP_BADMAIL);
+	out->reason = held		    ? m->hold
+			: m->badmail.n > 0  ? m->badmail
+			: m->fallback.n > 0 ? m->fallback
+					    : SPAN("no-recipients");
+}
+
 struct smtp_reply
 mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
 {
@@ -266,17 +284,13 @@ mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *t
 	rcpt_read(r, m, path, &a, &rc);
 	if (!rc.key.p)
 		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
-	if (m->badmail.n == 0)
+	if (m->badmail.n == 0 && m->hold.n == 0)
 		return rc.valid ? decided(r, m, &rc, &a, text)
 				: refused(r, m, &rc, SMTP_REFUSE_RELAY, text);
 
 	/* The collector has decided: nobody gets it. */
-	const struct submission_recipient what = {
-		.address = mail_keep(m, rc.mailbox),
-		.hop = SPAN(HOP_BADMAIL),
-		.state = QUEUE_REFUSED,
-		.reason = m->badmail,
-	};
+	struct submission_recipient what = { .address = mail_keep(m, rc.mailbox) };
+	recipient_nobody(m, &what);
 	return remember(r, m, what, rc.key) ? SMTP_YES
 					    : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 }

@@ -22,6 +22,7 @@
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL "badmail"
+#define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
 	STOP_LIMIT_MS = 10 * 1000, /* SPEC: SIGTERM settles what is in hand */
@@ -114,7 +115,8 @@ struct mail {
 	bool collected, tls, relay_client;
 	struct picked *picked; /* it is a file of the Pickup folder: pickups.h */
 	bool counted; /* store_about_to_end was told */
-	struct span provider, ip, badmail;
+	struct span provider, ip;
+	struct span badmail, hold, fallback; /* reasons, or empty: smtp_collect */
 	int64_t began_ms; /* monotonic */
 };
 
@@ -149,6 +151,8 @@ struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
 struct submission_recipient *recipient_room(struct mail *m); /* one more */
 /* Without the code, as the store keeps it. */
 struct span recipient_reply(struct mail *m, const struct smtp_reply *reply);
+/* What becomes of a message that the collector found nobody for. */
+void recipient_nobody(const struct mail *m, struct submission_recipient *out);
 
 /* ---- inbound.c: listeners and sessions ---- */
 struct inbound *inbound_new(

@@ -149,6 +149,21 @@ account_write(struct buf *out, struct span account)
 	return true;
 }
 
+unsigned
+collect_words(const struct smtp_collect *c)
+{
+	return (c->badmail.n > 0) + (c->hold.n > 0) + (c->fallback.n > 0);
+}
+
+static bool
+words_valid(const struct smtp_collect *c)
+{
+	return collect_words(c) <= 1 &&
+			(c->badmail.n == 0 || collect_reason_valid(c->badmail)) &&
+			(c->hold.n == 0 || collect_reason_valid(c->hold)) &&
+			(c->fallback.n == 0 || collect_reason_valid(c->fallback));
+}
+
 bool
 collect_valid(const struct smtp_collect *c)
 {
@@ -160,8 +175,7 @@ collect_valid(const struct smtp_collect *c)
 	return c->account.n > 0 && c->account.n <= COLLECT_ACCOUNT_MAX &&
 			c->uidl.n > 0 && c->uidl.n <= COLLECT_UIDL_MAX &&
 			is_part(c->provider, COLLECT_HOST_MAX) &&
-			is_part(c->ip, COLLECT_IP_MAX) &&
-			(c->badmail.n == 0 || collect_reason_valid(c->badmail));
+			is_part(c->ip, COLLECT_IP_MAX) && words_valid(c);
 }
 
 bool

@@ -20,6 +20,8 @@ enum {
 /* Decoded parts go into `decoded` (at least COLLECT_DECODED_MAX free). */
 bool collect_parse(struct span value, struct buf *decoded, struct smtp_collect *out);
 bool collect_reason_valid(struct span reason);
+/* How many of XBADMAIL, XHOLD and XFALLBACK there are; one at most is proper. */
+unsigned collect_words(const struct smtp_collect *c);
 /* Would it survive collect_print and collect_parse? */
 bool collect_valid(const struct smtp_collect *c);
 /* The value of XCOLLECT, for a valid one: at most 1400 octets. False at the limit. */

@@ -55,6 +55,13 @@ body_parameter(const struct under_way *u)
 	return u->m.eight_bit ? SPAN(" BODY=8BITMIME") : SPAN("");
 }
 
+/* What becomes of a collected message in which nobody was found. */
+static bool
+write_word(struct buf *line, const char *name, struct span reason)
+{
+	return reason.n == 0 || (buf_add(line, span_of(name)) && buf_add(line, reason));
+}
+
 static void
 write_mail(struct smtp_client *c, struct under_way *u)
 {
@@ -71,9 +78,9 @@ write_mail(struct smtp_client *c, struct under_way *u)
 	if (c->internal && from) {
 		ok = ok && buf_add(&line, SPAN(" XCOLLECT=")) &&
 				collect_print(&line, from);
-		if (from->badmail.n > 0)
-			ok = ok && buf_add(&line, SPAN(" XBADMAIL=")) &&
-					buf_add(&line, from->badmail);
+		ok = ok && write_word(&line, " XBADMAIL=", from->badmail) &&
+				write_word(&line, " XHOLD=", from->hold) &&
+				write_word(&line, " XFALLBACK=", from->fallback);
 	}
 	/* Sender and origin were checked when the message came. */
 	MUST(ok);

@@ -44,6 +44,22 @@ on_xbadmail(struct smtp_server *s, struct smtp_mail *m, struct span value)
 	return collect_reason_valid(value) ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
 }
 
+static enum smtp_refusal
+on_xhold(struct smtp_server *s, struct smtp_mail *m, struct span value)
+{
+	(void)s;
+	m->collect.hold = value;
+	return collect_reason_valid(value) ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
+}
+
+static enum smtp_refusal
+on_xfallback(struct smtp_server *s, struct smtp_mail *m, struct span value)
+{
+	(void)s;
+	m->collect.fallback = value;
+	return collect_reason_valid(value) ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
+}
+
 static const struct parameter {
 	struct span name;
 	bool internal;
@@ -54,6 +70,8 @@ static const struct parameter {
 	{ { SPAN_INIT("BODY") }, false, on_body },
 	{ { SPAN_INIT("XCOLLECT") }, true, on_xcollect },
 	{ { SPAN_INIT("XBADMAIL") }, true, on_xbadmail },
+	{ { SPAN_INIT("XHOLD") }, true, on_xhold },
+	{ { SPAN_INIT("XFALLBACK") }, true, on_xfallback },
 };
 
 enum { PARAMETERS = sizeof(parameters) / sizeof(parameters[0]) };
@@ -99,7 +117,8 @@ mail_parse(struct smtp_server *s, struct span arg, struct smtp_mail *out)
 		else if (why != SMTP_REFUSALS)
 			return why;
 	}
-	if (m.collect.badmail.n > 0 && !m.collected)
+	unsigned words = collect_words(&m.collect);
+	if (words > 1 || (words > 0 && !m.collected))
 		return SMTP_REFUSE_ARGUMENT;
 	if (size == SMTP_REFUSALS)
 		*out = m;

@@ -405,6 +405,51 @@ queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 }
 
 bool
+queue_unrouted(struct reader *r, uint64_t after, struct arena *a,
+		struct queue_message **out, size_t *n, struct err *e)
+{
+	struct rows rows = { .size = sizeof **out };
+	bool ours, good;
+	*n = 0;
+	if (!ask_snapshot(r, &ours, e))
+		return false;
+	struct query q = query_of(&r->db, SQL_UNROUTED);
+	query_int(&q, after > INT64_MAX ? INT64_MAX : (int64_t)after);
+	query_int(&q, QUEUE_UNROUTED_PAGE);
+	while (query_row(&q)) {
+		struct queue_message *m = rows_add(&rows, a);
+		if (!m || !ask_message(&q, a, m))
+			q.rc = SQLITE_NOMEM;
+	}
+	good = query_end(&q, "cannot read the queue", e);
+	for (size_t i = 0; good && i < rows.n; i++)
+		good = all_recipients(r, a, (struct queue_message *)rows.p + i, e);
+	*out = rows.p;
+	*n = rows.n;
+	return ask_snapshot_end(r, ours, good);
+}
+
+bool
+queue_collected(struct reader *r, const struct queue_since *f,
+		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e)
+{
+	/* Ids begin with the time, and never go back. */
+	int64_t since = f->since_ms > 0 && f->since_ms < INT64_MAX >> 16 ? f->since_ms
+									 : 0;
+	int64_t first = (since << 16) - 1;
+	int64_t after = f->after > INT64_MAX ? INT64_MAX : (int64_t)f->after;
+	struct query q = query_of(&r->db, SQL_COLLECTED_AFTER);
+	query_int(&q, after > first ? after : first);
+	query_int(&q, f->since_ms);
+	query_text(&q, f->account);
+	query_int(&q, QUEUE_IDS_PAGE);
+	*n = 0;
+	while (*n < QUEUE_IDS_PAGE && query_row(&q))
+		out[(*n)++] = (uint64_t)query_get(&q, 0);
+	return query_end(&q, "cannot read the history", e);
+}
+
+bool
 queue_count(struct reader *r, struct queue_size *out, struct err *e)
 {
 	memset(out, 0, sizeof *out);

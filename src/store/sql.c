@@ -66,7 +66,9 @@ static const char schema_2[] =
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
 /* Persons and lists, and what a recipient of a message was asked for as. An alias is
- * one whatever the case of its letters. */
+ * one whatever the case of its letters. And whom mail for nobody is for from now on, as
+ * somebody has said (`unrouted assign --rule`), by the account's name: a rule may outlive its
+ * row in account, and come before it. */
 static const char schema_3[] =
 		"ALTER TABLE recipient ADD COLUMN asked TEXT;"
 		"ALTER TABLE recipient ADD COLUMN asked_list INTEGER NOT NULL DEFAULT 0;"
@@ -79,7 +81,10 @@ static const char schema_3[] =
 		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;"
 		"CREATE TABLE directory_member (alias TEXT NOT NULL COLLATE NOCASE"
 		" REFERENCES directory ON DELETE CASCADE, seq INTEGER NOT NULL,"
-		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;";
+		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;"
+		"CREATE TABLE alias_rule (account TEXT NOT NULL, match TEXT NOT NULL,"
+		" target TEXT NOT NULL, made_ms INTEGER NOT NULL,"
+		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;";
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
@@ -240,6 +245,34 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_FIND_UIDL] =
 			"SELECT id FROM message WHERE account = (SELECT id FROM account"
 			" WHERE name = ?) AND uidl = ? ORDER BY id DESC LIMIT ?",
+	/* The partial index `held` is small, whatever the history. */
+	[SQL_UNROUTED] =
+			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
+			" ON a.id = m.account WHERE m.id IN (SELECT r.message FROM recipient r"
+			" INDEXED BY held WHERE r.state = 3 AND r.reason = 'unrouted'"
+			" AND r.message > ?1) ORDER BY m.id LIMIT ?2",
+	[SQL_COLLECTED_AFTER] =
+			"SELECT m.id FROM message m WHERE m.id > ?1 AND m.arrived_ms >= ?2 AND m.account"
+			" IN (SELECT id FROM account WHERE name NOT LIKE ':%' AND (?3 IS NULL OR"
+			" name = ?3)) ORDER BY m.id LIMIT ?4",
+	[SQL_ASSIGN_HELD] =
+			"UPDATE recipient SET state = 6, reason = ?2, next_ms = ?3 WHERE message = ?1"
+			" AND state = 3 AND reason = 'unrouted'"
+			" AND EXISTS (SELECT 1 FROM body b WHERE b.id = ?1)",
+	[SQL_ASSIGN_TO] =
+			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
+			" last_ms, code, asked, asked_list) SELECT ?1, max(seq) + 1, ?2, 0, ?3, ?4, 0, 0, 0,"
+			" ?5, ?6 FROM recipient"
+			" WHERE message = ?1",
+	[SQL_ALIAS_RULES] =
+			"SELECT account, match, target, made_ms FROM alias_rule WHERE account = ?"
+			" ORDER BY made_ms, match, target",
+	[SQL_ALIAS_RULES_ALL] = "SELECT account, match, target, made_ms FROM alias_rule"
+				" ORDER BY account, made_ms, match, target",
+	[SQL_ALIAS_RULE_ADD] =
+			"INSERT INTO alias_rule VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+	[SQL_ALIAS_RULE_FORGET] =
+			"DELETE FROM alias_rule WHERE account = ? AND match = ?",
 	[SQL_BODY_GET] = "SELECT size, top, bytes FROM body WHERE id = ?",
 	[SQL_RETRY_ONE] =
 			"UPDATE recipient SET next_ms = ?1 WHERE state = 0 AND message = ?2",

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "db.h"
+#include "postern/aliasstore.h"
 #include "postern/buf.h"
 #include "postern/map.h"
 #include "postern/queue.h"
@@ -67,6 +68,10 @@ bool submit_do(struct store *s, struct submission *sub, struct err *e);
 bool settle_do(struct store *s, struct settlement *set, struct err *e);
 bool origins_do(struct store *s, struct store_job *job, struct err *e);
 bool prune_do(struct store *s, struct pruning *p, struct err *e);
+
+/* aliasstore.c */
+bool alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *added,
+		struct err *e);
 
 /* What is wrong with a submission before anything is asked of the database. */
 bool submit_check(const struct submission *sub, struct err *e);

@@ -72,8 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.connected = script((struct span){ (const char *)data + 1, size - 1 },
 				&peer),
 	};
-	MUST(routing_init(&poll.routing, &conf, &account,
-			&(struct routing_domains){ 0 }, &err));
+	MUST(routing_init(&poll.routing, &conf, &account, NULL, NULL, &err));
 	bool ok = pop_session_run(&poll, &more);
 	MUST(ok || poll.result.error.event != 0);
 	MUST(poll.result.collected == 0 && poll.result.deleted == 0);

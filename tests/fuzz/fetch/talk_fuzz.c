@@ -142,8 +142,7 @@ talk(const uint8_t *data, size_t size, size_t piece, struct outcome *out)
 		.says = BUF_MAX(512),
 	};
 	ring_init(&poll.ring, clock_mono_ms());
-	MUST(routing_init(&poll.routing, &conf, &account,
-			&(struct routing_domains){ 0 }, &err));
+	MUST(routing_init(&poll.routing, &conf, &account, NULL, NULL, &err));
 	out->ok = pop_session_run(&poll, &more);
 	out->err = poll.result.error;
 	MUST(out->ok || out->err.event != 0);

@@ -357,7 +357,8 @@ static const struct bad bads[] = {
 	{ ACCOUNT "envelope: [] } }", "1 to 16 header fields" },
 	{ ACCOUNT "envelope: strickt } }",
 			"warning: accounts.a.envelope: \"strickt\" is taken as the name" },
-	{ ACCOUNT "unrouted: nobody } }", "postmaster, badmail or a mail address" },
+	{ ACCOUNT "unrouted: nobody } }",
+			"postmaster, hold, badmail or a mail address" },
 	{ ACCOUNT "unrouted: a@ } }", "a full mail address" },
 	{ "accounts: { a: { type: global, server: 'h:0', user: u, password: { env: P } } }",
 			"a port from 1 to 65535" },
@@ -443,7 +444,6 @@ static const struct bad bads[] = {
 	{ "accounts: { a: { type: user, server: s, user: u, password: { env: P }, recipient: 'ja ne' } }",
 			":1:83: error: accounts.a.recipient: expected the alias of a recipient, or a mail address, not \"ja ne\"" },
 	/* not yet */
-	{ ACCOUNT "unrouted: hold } }", "hold is not available yet in this version" },
 	{ "smtp: { listen: [ { address: '[::]:465', tls: implicit } ] }",
 			"implicit is not available yet in this version" },
 	{ "delivery: { routes: { a.test: { to: mx } } }",

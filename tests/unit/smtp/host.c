@@ -85,6 +85,12 @@ on_mail(struct host *h, const struct smtp_mail *m)
 				SPAN_ARG(m->collect.provider), SPAN_ARG(m->collect.ip),
 				m->collect.tls ? " tls" : "",
 				SPAN_ARG(m->collect.badmail)));
+		if (m->collect.hold.n > 0)
+			MUST(buf_addf(&h->diary, " hold " SPAN_FMT,
+					SPAN_ARG(m->collect.hold)));
+		if (m->collect.fallback.n > 0)
+			MUST(buf_addf(&h->diary, " fallback " SPAN_FMT,
+					SPAN_ARG(m->collect.fallback)));
 	}
 	MUST(buf_addc(&h->diary, '\n'));
 	return SMTP_YES;

@@ -57,9 +57,17 @@ make(struct pair *p, size_t i)
 	m->out.size = n;
 	m->out.eight_bit = m->out.bare = m->out.nul = true;
 	if (p->internal) {
-		m->collect = (struct smtp_collect){ SPAN("con/to so"), SPAN("U\xff/1"),
-			SPAN("pop.test"), SPAN("192.0.2.7"), true, SPAN(""), 0x1f };
-		if (m->out.n == 0)
+		m->collect = (struct smtp_collect){ .account = SPAN("con/to so"),
+			.uidl = SPAN("U\xff/1"),
+			.provider = SPAN("pop.test"),
+			.ip = SPAN("192.0.2.7"),
+			.tls = true,
+			.print = 0x1f };
+		if (m->out.n > 0 && chance(p, 3) == 0)
+			m->collect.fallback = SPAN("no-recipients");
+		if (m->out.n == 0 && chance(p, 2))
+			m->collect.hold = SPAN("unrouted");
+		else if (m->out.n == 0)
 			m->collect.badmail = SPAN("no-recipients");
 		m->out.collect = &m->collect;
 		if (chance(p, 2))

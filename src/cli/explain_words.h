@@ -1,0 +1,34 @@
+/* explain_words: a decision in the words of explain, trace and unrouted. Dry.
+ *
+ * What is written may hold bytes from a message: whoever prints it tames it. */
+#ifndef CLI_EXPLAIN_WORDS_H
+#define CLI_EXPLAIN_WORDS_H
+
+#include "postern/recipients.h"
+
+struct words_decision {
+	bool past; /* it was decided when the message came, what became of it is told elsewhere */
+	bool user; /* a user account's */
+	enum recipients_outcome outcome;
+	unsigned level; /* as in E1; 0: user account */
+	struct span source, account;
+	const struct span *accepted; /* by the relay */
+	size_t n_accepted;
+	const struct span *refused;
+	size_t n_refused;
+	struct span refusal; /* what it says to the first of those; empty: not known */
+	struct span badmail; /* why those go there; empty: relay-denied */
+	struct span domains; /* the account's, "contoso.test, fabrikam.test"; empty: not known */
+	struct span unrouted; /* as in the configuration; empty: not known */
+	const struct recipients_candidate *candidates;
+	size_t n_candidates;
+};
+
+/* One sentence or a few: who gets it, and why. False at the limit of out. */
+bool words_sentence(const struct words_decision *d, struct buf *out)
+		__attribute__((warn_unused_result));
+/* "contoso.test, *.branch.test", at most `most` octets and "..." behind them. */
+bool words_domains(const struct domains *set, size_t most, struct buf *out)
+		__attribute__((warn_unused_result));
+
+#endif

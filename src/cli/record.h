@@ -1,0 +1,32 @@
+/* record: a route record (recipients.h) read again, and told with what became of it. */
+#ifndef CLI_RECORD_H
+#define CLI_RECORD_H
+
+#include "cli.h"
+#include "explain_words.h"
+#include "postern/queue.h"
+
+/* Spans point into json. */
+struct record {
+	json_t *json;
+	enum recipients_outcome outcome;
+	bool user, cut;
+	unsigned level;
+	struct span source, reason, account;
+	struct span header; /* recipient-relevant fields, a header block; empty: not there */
+	struct recipients_candidate *candidates;
+	size_t n_candidates;
+};
+
+/* False when there is none that can be read. */
+bool record_read(struct span route, struct arena *a, struct record *out);
+void record_done(struct record *r);
+/* Who was to get it, and why, in the past tense. */
+bool record_sentence(const struct record *r, const struct queue_message *m,
+		struct arena *a, struct buf *out);
+
+/* Of the rows of a message: was it refused at RCPT? Was it for nobody? */
+bool record_refused(const struct queue_recipient *r);
+bool record_nobody(const struct queue_recipient *r);
+
+#endif
