@@ -17,7 +17,8 @@ enum { ROWS_MAX = 1024 * 1024 * 1024 };
 static void
 policy_of(const struct policy_doc *d, struct arena *a, struct directory_policy *out)
 {
-	struct directory_template *t = arena_alloc(a, (d->addresses.n + 1) * sizeof(*t));
+	struct directory_template *t =
+			arena_alloc(a, (d->addresses.n + 1) * sizeof(*t));
 	struct span *groups = arena_alloc(a, (d->match.groups.n + 1) * sizeof(*groups));
 
 	if (!t || !groups)
@@ -61,8 +62,8 @@ overlay(const struct policy_files *f, struct arena *a, struct directory_rows *ro
 
 	for (size_t i = 0; i < f->n; i++)
 		n_domains += f->docs[i]->domains.n;
-	struct directory_policy *policies =
-			arena_alloc(a, (rows->n_policies + f->n + 1) * sizeof(*policies));
+	struct directory_policy *policies = arena_alloc(
+			a, (rows->n_policies + f->n + 1) * sizeof(*policies));
 	struct policy_domain *domains =
 			arena_alloc(a, (n_domains + 1) * sizeof(*domains));
 	if (!policies || !domains)

@@ -118,7 +118,8 @@ rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err 
 									d->authoritative,
 							.policy = all[i].name,
 							.priority = (unsigned)all[i].priority,
-							.reject_unknown = d->reject_unknown,
+							.reject_unknown =
+									d->reject_unknown,
 							.subaddress = d->subaddress });
 		}
 	}

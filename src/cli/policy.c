@@ -85,7 +85,8 @@ print_policies(struct cli *c, const char *only)
 				(long long)all[i].priority);
 		print_domains(&all[i]);
 		for (size_t k = 0; only && k < all[i].n_groups; k++)
-			(void)printf("  group " SPAN_FMT "\n", SPAN_ARG(all[i].groups[k]));
+			(void)printf("  group " SPAN_FMT "\n",
+					SPAN_ARG(all[i].groups[k]));
 		for (size_t k = 0; only && k < all[i].n_addresses; k++)
 			(void)printf("  %s " SPAN_FMT "\n",
 					all[i].addresses[k].primary ? "primary"

@@ -30,9 +30,9 @@ static void
 compare_policies(struct dry *d)
 {
 	for (size_t i = 0; i < d->n_files; i++) {
-		const struct policystore_policy *old = policy_named(
-				d->before, d->n_before, d->files[i].name);
-		const char *what = !old ? "added"
+		const struct policystore_policy *old =
+				policy_named(d->before, d->n_before, d->files[i].name);
+		const char *what = !old				      ? "added"
 				: policystore_same(old, &d->files[i]) ? "unchanged"
 								      : "changed";
 
@@ -61,7 +61,8 @@ compare_domains(struct dry *d, const struct directory *one,
 
 	map_init(&there, 0, 0);
 	for (size_t k = 0; k < 2; k++) {
-		const struct policy_set *from = k == 0 ? directory_policies(other) : set;
+		const struct policy_set *from =
+				k == 0 ? directory_policies(other) : set;
 
 		for (size_t i = 0; i < policy_size(from); i++) {
 			const struct policy_domain *row = policy_at(from, i);
@@ -119,9 +120,10 @@ compare_recipients(struct dry *d)
 				json_pack("{s:o,s:{s:o,s:o},s:{s:o,s:o}}", "alias",
 						cli_json_span(now->alias), "old",
 						"primary", cli_json_span(was->primary),
-						"proxies", addresses_json(was, 1), "new",
-						"primary", cli_json_span(now->primary),
-						"proxies", addresses_json(now, 1)));
+						"proxies", addresses_json(was, 1),
+						"new", "primary",
+						cli_json_span(now->primary), "proxies",
+						addresses_json(now, 1)));
 	}
 	for (size_t i = 0; i < directory_collisions(d->would); i++) {
 		const struct directory_collision *x =
@@ -218,12 +220,12 @@ load(struct cli *c, struct dry *d, const struct policy_files *f, struct err *err
 	uint64_t version;
 	bool nothing;
 	struct reader *r = cli_reader_open(c, &nothing);
-	bool good = r || nothing ||
-			err_set(err, 0, "the state cannot be read");
+	bool good = r || nothing || err_set(err, 0, "the state cannot be read");
 
 	good = good && policy_files_rows(f, &d->a, &d->files, err) &&
-			(!r || policystore_load(r, &d->a, &d->before, &d->n_before,
-					       &version, err));
+			(!r ||
+					policystore_load(r, &d->a, &d->before,
+							&d->n_before, &version, err));
 	d->n_files = f->n;
 	if (good) {
 		d->was = directory_would(r, &none, err);

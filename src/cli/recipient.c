@@ -41,8 +41,8 @@ recipient_json(const struct directory_entry *e)
 	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o}", "alias",
 			cli_json_span(e->alias), "type", e->list ? "list" : "person",
 			"given", cli_json_span(e->given), "surname",
-			cli_json_span(e->surname), "display",
-			cli_json_span(e->display), "primary",
+			cli_json_span(e->surname), "display", cli_json_span(e->display),
+			"primary",
 			e->primary.n > 0 ? cli_json_span(e->primary) : json_null(),
 			"own_primary", e->own, "proxies",
 			texts_json(e->addresses + 1, proxies), "policy",
@@ -266,9 +266,9 @@ add(struct cli *c, const struct directory_row *row)
 				j, "changed", json_boolean(change.changed > 0));
 		status = cli_print_json(j);
 	} else if (e) {
-		(void)puts(change.added	    ? "Added:"
-				: change.changed ? "Changed:"
-						 : "As it was:");
+		(void)puts(change.added				 ? "Added:"
+						: change.changed ? "Changed:"
+								 : "As it was:");
 		print_entry(d, e);
 	}
 	directory_free(d);
@@ -328,8 +328,8 @@ cli_recipient_remove(struct cli *c)
 		return cli_fail(CLI_FAILED, "there is no recipient %s", c->argv[0]);
 	cli_changed(c, "recipient remove", c->argv[0]);
 	if (c->json)
-		return cli_print_json(json_pack("{s:s,s:b}", "alias", c->argv[0],
-				"removed", 1));
+		return cli_print_json(json_pack(
+				"{s:s,s:b}", "alias", c->argv[0], "removed", 1));
 	(void)printf("%s is no recipient any more.\n", c->argv[0]);
 	return CLI_DONE;
 }

@@ -12,6 +12,7 @@ struct step {
 	int64_t at_ms;
 	int event; /* 0: from the store, not from the journal */
 	const char *text;
+	struct span asked; /* a recipient's: what led to it; or empty */
 };
 
 struct steps {
@@ -31,7 +32,9 @@ add_step(struct steps *s, int64_t at_ms, int event, struct buf *text)
 	}
 	char *copy = arena_str(s->arena, buf_span(text));
 	if (copy)
-		s->v[s->n++] = (struct step){ at_ms, event, copy };
+		s->v[s->n++] = (struct step){
+			.at_ms = at_ms, .event = event, .text = copy
+		};
 }
 
 static struct span
@@ -97,10 +100,10 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		bool refused = r->reason.n > 0 && r->attempts == 0;
 		bool asked = r->asked.n > 0;
 		if (buf_addf(&text,
-				    "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
-				    ", route " SPAN_FMT,
+				    "recipient " SPAN_FMT "%s" SPAN_FMT
+				    "%s: %s" SPAN_FMT ", route " SPAN_FMT,
 				    SPAN_ARG(r->address),
-				    !asked			? ""
+				    !asked			    ? ""
 						    : r->asked_list ? " (for list "
 								    : " (for ",
 				    SPAN_ARG(r->asked), asked ? ")" : "",
@@ -109,6 +112,8 @@ step_recipients(struct steps *s, const struct queue_story *q)
 				    SPAN_ARG(r->hop)))
 			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001,
 					&text);
+		if (asked && s->n > 0)
+			s->v[s->n - 1].asked = r->asked;
 	}
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_attempt *t = &q->attempts[i];
@@ -178,27 +183,20 @@ trace_json(const struct queue_story *q, const struct steps *s)
 	char id[QID_SIZE];
 
 	qid_print(m->id, id);
-	for (size_t i = 0; i < s->n; i++)
-		(void)json_array_append_new(list,
-				json_pack("{s:o,s:i,s:o}", "time",
-						cli_json_time(s->v[i].at_ms), "event",
-						s->v[i].event, "text",
-						cli_json_span(span_of(s->v[i].text))));
-	json_t *recipients = json_array();
-	for (size_t i = 0; i < m->n; i++) {
-		const struct queue_recipient *r = &m->recipients[i];
-		(void)json_array_append_new(recipients,
-				json_pack("{s:o,s:s,s:o}", "address",
-						cli_json_span(r->address), "status",
-						queue_state_name(r->state), "asked",
-						r->asked.n > 0 ? cli_json_span(r->asked)
-							       : json_null()));
+	for (size_t i = 0; i < s->n; i++) {
+		json_t *step = json_pack("{s:o,s:i,s:o}", "time",
+				cli_json_time(s->v[i].at_ms), "event", s->v[i].event,
+				"text", cli_json_span(span_of(s->v[i].text)));
+		if (s->v[i].asked.n > 0)
+			(void)json_object_set_new(
+					step, "asked", cli_json_span(s->v[i].asked));
+		(void)json_array_append_new(list, step);
 	}
-	return json_pack("{s:o,s:o,s:o,s:s,s:o,s:o}", "message_id",
+	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "message_id",
 			cli_json_span(m->message_id), "account",
 			m->account.n ? cli_json_span(m->account) : json_null(), "uidl",
 			m->uidl.n ? cli_json_span(m->uidl) : json_null(), "queue_id",
-			id, "steps", list, "recipients", recipients);
+			id, "steps", list);
 }
 
 static void

@@ -160,8 +160,7 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.unrouted_address = span_of(a->unrouted.address),
 		.postmaster = span_of(conf->server.postmaster),
 	};
-	if (a->type == CONF_USER &&
-			!target_of(r, a, d, r->account.postmaster, err)) {
+	if (a->type == CONF_USER && !target_of(r, a, d, r->account.postmaster, err)) {
 		routing_done(r);
 		return false;
 	}
