@@ -26,9 +26,6 @@ bool policy_files_rows(const struct policy_files *f, struct arena *a,
 bool policy_files_apply(struct store *s, const struct policy_files *f,
 		uint64_t *changed, struct err *err);
 
-/* The policies in the store; the arena must outlive the set. */
-struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
-
 /* Opens the store as a visitor beside a service, or alone; NULL after saying why. A
  * state that did not exist gets the configured policies first. */
 struct store *cli_store_open(struct cli *c);

@@ -77,6 +77,19 @@ def test_unknown_user_of_collected_mail_goes_to_badmail(pt, pop3):
     assert "unknown-user" in bad.reason and "550 5.1.1 User unknown nobody@contoso.test" in str(bad.record)
 
 
+def test_replay_when_the_recipient_is_there(pt, pop3):
+    server = pop3()
+    server.put(message(to="crew@contoso.test"))
+    strict(pt)
+    pt.account("contoso", server.port).once(status=FAILED)
+    [bad] = pt.badmail()
+    assert "stays: nobody has this address" in pt.run("badmail", "replay", bad.id).out
+    staff(pt, "ann,Ann,Lee,,,,\ncid,Cid,Orr,,,,\ncrew,,,,,,ann cid\n")
+    pt.run("badmail", "replay", bad.id).expect(DONE)
+    pt.once()
+    assert dropped(pt) == ["Ann.Lee@contoso.test", "Cid.Orr@contoso.test"] and pt.badmail() == []
+
+
 def test_proxies_lists_and_tags_lead_to_final_addresses(house, sink):
     talk(house, "ANN@contoso.test", "ann.lee+News@Contoso.test", "Sales@contoso.test", "sales+x@contoso.test",
          "bob.ray+y@contoso.test", data=message())
