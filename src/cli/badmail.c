@@ -278,8 +278,9 @@ recipients_of(struct replay *r, const struct directory_said *said, struct arena 
 
 		to[i] = (struct submission_recipient){
 			.address = said->v[i].address,
-			.hop = span_of(directory_hop(r->directory, r->routes,
-					&said->v[i])->key),
+			.hop = span_of(directory_hop(
+					r->directory, r->routes, &said->v[i])
+							->key),
 			.state = QUEUE_QUEUED,
 			.asked = other ? said->asked : (struct span){ "", 0 },
 			.asked_list = other && e && e->list,

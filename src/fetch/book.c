@@ -56,7 +56,8 @@ tidy(struct book *b)
 	}
 }
 
-static bool
+/* NULL and *err. */
+static struct edition *
 load(struct book *b, struct reader *r, struct err *err)
 {
 	struct edition *x = calloc(1, sizeof(*x));
@@ -65,30 +66,32 @@ load(struct book *b, struct reader *r, struct err *err)
 		abort();
 	if (!directory_load(r, &x->directory, &x->version, err)) {
 		free(x);
-		return false;
+		return NULL;
 	}
 	list_add(&b->editions, &x->link);
-	return true;
+	return x;
 }
 
 const struct directory *
 book_take(struct book *b, struct reader *r, struct err *err)
 {
-	const struct directory *d = NULL;
+	struct edition *x = NULL;
 	uint64_t version;
 
 	/* Under the lock also while it is loaded: whoever else wants it waits for the
 	 * one load instead of beginning another. */
 	mutex_lock(b->lock);
-	if (policystore_version(r, &version, err) &&
-			((newest(b) && newest(b)->version == version) ||
-					load(b, r, err))) {
-		newest(b)->held++;
-		d = newest(b)->directory;
+	if (policystore_version(r, &version, err)) {
+		x = newest(b);
+		if (!x || x->version != version)
+			x = load(b, r, err);
+	}
+	if (x) {
+		x->held++;
 		tidy(b);
 	}
 	mutex_unlock(b->lock);
-	return d;
+	return x ? x->directory : NULL;
 }
 
 void
