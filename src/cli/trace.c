@@ -91,30 +91,34 @@ step_route(struct steps *s, const struct queue_story *q)
 	json_decref(record);
 }
 
+/* ", for list sales@contoso.test" in brackets: what led to the address. */
+static void
+step_recipient(struct steps *s, const struct queue_story *q,
+		const struct queue_recipient *r)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(65536), asked = BUF_MAX(2048);
+	bool refused = r->reason.n > 0 && r->attempts == 0;
+
+	if (r->asked.n > 0)
+		(void)!buf_addf(&asked, " (for %s" SPAN_FMT ")",
+				r->asked_list ? "list " : "", SPAN_ARG(r->asked));
+	if (!buf_addf(&text,
+			    "recipient " SPAN_FMT SPAN_FMT ": %s" SPAN_FMT
+			    ", route " SPAN_FMT,
+			    SPAN_ARG(r->address), SPAN_ARG(asked),
+			    refused ? "refused, " : "accepted",
+			    SPAN_ARG(refused ? r->reply : SPAN("")), SPAN_ARG(r->hop)))
+		return;
+	add_step(s, q->message.arrived_ms, refused ? 4032 : 5001, &text);
+	if (s->n > 0)
+		s->v[s->n - 1].asked = r->asked;
+}
+
 static void
 step_recipients(struct steps *s, const struct queue_story *q)
 {
-	for (size_t i = 0; i < q->message.n; i++) {
-		const struct queue_recipient *r = &q->message.recipients[i];
-		AUTO(buf_done) struct buf text = BUF_MAX(65536);
-		bool refused = r->reason.n > 0 && r->attempts == 0;
-		bool asked = r->asked.n > 0;
-		if (buf_addf(&text,
-				    "recipient " SPAN_FMT "%s" SPAN_FMT
-				    "%s: %s" SPAN_FMT ", route " SPAN_FMT,
-				    SPAN_ARG(r->address),
-				    !asked			    ? ""
-						    : r->asked_list ? " (for list "
-								    : " (for ",
-				    SPAN_ARG(r->asked), asked ? ")" : "",
-				    refused ? "refused, " : "accepted",
-				    SPAN_ARG(refused ? r->reply : SPAN("")),
-				    SPAN_ARG(r->hop)))
-			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001,
-					&text);
-		if (asked && s->n > 0)
-			s->v[s->n - 1].asked = r->asked;
-	}
+	for (size_t i = 0; i < q->message.n; i++)
+		step_recipient(s, q, &q->message.recipients[i]);
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_attempt *t = &q->attempts[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
