@@ -58,5 +58,4 @@ bool policy_reply(const struct policy_answer *answer, struct span recipient,
  * ignored, what is no address is in none. */
 bool policy_may_relay(const struct conf_cidrs *nets, struct span address);
 
-
 #endif

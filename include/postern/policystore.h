@@ -40,8 +40,8 @@ bool policystore_load(struct reader *r, struct arena *a,
 bool policystore_version(struct reader *r, uint64_t *version, struct err *e);
 
 /* Are these one and the same but for the name? Domains count as a set. */
-bool policystore_same(const struct policystore_policy *a,
-		const struct policystore_policy *b);
+bool policystore_same(
+		const struct policystore_policy *a, const struct policystore_policy *b);
 
 /* For a store that was not started. Puts each, in place of one of the same name;
  * all or none. Changed tells how many differ from what was there; may be NULL. */

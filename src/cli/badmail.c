@@ -4,8 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "policies.h"
-#include "postern/address.h"
+#include "directory.h"
 #include "postern/badmail.h"
 #include "postern/clock.h"
 #include "postern/file.h"
@@ -190,7 +189,7 @@ struct replay {
 	struct cli *c;
 	struct store *store;
 	struct badmail *folder;
-	struct policy_set *policies;
+	struct directory *directory;
 	struct nexthop_table *routes;
 	const char *to;
 	bool dry;
@@ -267,17 +266,38 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 	return true;
 }
 
+/* Whom the address leads to now, as the relay would have it. */
+static struct submission_recipient *
+recipients_of(struct replay *r, const struct directory_said *said, struct arena *a)
+{
+	struct submission_recipient *to = arena_alloc(a, said->n * sizeof(*to));
+	const struct directory_entry *e = said->decision.to.entry;
+
+	for (size_t i = 0; to && i < said->n; i++) {
+		bool other = !span_eq_nocase(said->v[i].address, said->asked);
+
+		to[i] = (struct submission_recipient){
+			.address = said->v[i].address,
+			.hop = span_of(directory_hop(
+					r->directory, r->routes, &said->v[i])
+							->key),
+			.state = QUEUE_QUEUED,
+			.asked = other ? said->asked : (struct span){ "", 0 },
+			.asked_list = other && e && e->list,
+		};
+	}
+	return to;
+}
+
 /* One recipient of one item: into the queue, in a transaction of its own. */
 static bool
-submit(struct replay *r, const struct badmail_item *item, struct span address,
-		const char *hop)
+submit(struct replay *r, const struct badmail_item *item,
+		const struct directory_said *said, struct arena *a)
 {
+	struct span address = said->asked;
 	AUTO(buf_done) struct buf memory = BUF_MAX(BODY_BLOB_MAX + 65536);
 	AUTO(buf_done) struct buf origin = BUF_MAX(256);
 	int64_t now = clock_wall_ms();
-	struct submission_recipient to = {
-		.address = address, .hop = span_of(hop), .state = QUEUE_QUEUED
-	};
 	struct submission sub = { .job.work = STORE_SUBMIT,
 		.id = store_new_id(r->store, now),
 		.account = SPAN(":badmail"),
@@ -287,14 +307,14 @@ submit(struct replay *r, const struct badmail_item *item, struct span address,
 		.arrived_ms = now,
 		.flags = MESSAGE_BARE | MESSAGE_8BIT,
 		.spool_fd = -1,
-		.recipients = &to,
-		.n = 1 };
+		.recipients = recipients_of(r, said, a),
+		.n = said->n };
 	struct err err = { 0 };
 	struct list jobs;
 
 	list_init(&jobs);
 	list_init(&sub.job.link);
-	bool ready = origin_of(&origin, item, address) &&
+	bool ready = sub.recipients && origin_of(&origin, item, address) &&
 			load_body(r, item, &sub, &memory, &err);
 	sub.uidl = buf_span(&origin);
 	if (ready) {
@@ -333,15 +353,13 @@ enum outcome { REPLAYED, STAYS, TROUBLE };
 static enum outcome
 replay_recipient(struct replay *r, const struct badmail_item *item, struct span address)
 {
-	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	AUTO(buf_done) struct buf origin = BUF_MAX(256);
-	char domain[ADDRESS_DOMAIN_MAX + 1];
 	enum origin_state known = ORIGIN_NEW;
-	struct address parsed;
+	struct directory_said said;
 	struct err err = { 0 };
 
-	if (!address_parse(&a, address, &parsed) ||
-			!domain_canon(parsed.domain, domain)) {
+	if (!directory_ask(r->directory, r->c->conf, address, &a, &said)) {
 		report(r, item, address, "stays: it is no address; use --to", 0);
 		return STAYS;
 	}
@@ -355,18 +373,21 @@ replay_recipient(struct replay *r, const struct badmail_item *item, struct span 
 		report(r, item, address, "was replayed before, skipped", 0);
 		return REPLAYED;
 	}
-	struct policy_answer answer =
-			policy_decide(r->policies, parsed.local, span_of(domain));
-	if (!answer.accepted) {
-		report(r, item, address, "stays: its domain is in no policy", 0);
+	if (!said.accepted) {
+		static const char *const why[] = {
+			[DIRECTORY_FOREIGN] = "stays: its domain is in no policy",
+			[DIRECTORY_UNKNOWN] =
+					"stays: nobody has this address; postern recipient add",
+			[DIRECTORY_NOBODY] = "stays: the list leads to nobody",
+		};
+		report(r, item, address, why[said.decision.outcome], 0);
 		return STAYS;
 	}
-	const struct nexthop *hop = nexthop_find(r->routes, span_of(domain), true);
 	if (r->dry) {
 		report(r, item, address, "would be queued", 0);
 		return STAYS;
 	}
-	return submit(r, item, address, hop->key) ? REPLAYED : TROUBLE;
+	return submit(r, item, &said, &a) ? REPLAYED : TROUBLE;
 }
 
 /* RFC 3464: a report with `Action: delayed`. Sending it again would tell people
@@ -434,7 +455,6 @@ cli_badmail_replay(struct cli *c)
 	bool dry = false, fine = true;
 	const struct cli_option options[] = { { "--to", &to, NULL },
 		{ "--dry-run", NULL, &dry }, { 0 } };
-	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	struct err err = { 0 };
 
 	if (!cli_options(c, options, 1, 10000))
@@ -447,16 +467,16 @@ cli_badmail_replay(struct cli *c)
 		return cli_fail(CLI_FAILED, "%s", err.text);
 	r.folder = open_folder(c);
 	r.store = r.folder ? cli_store_open(c) : NULL;
-	r.policies = r.store ? policies_load(store_reader(r.store), &a, &err) : NULL;
+	r.directory = r.store ? directory_now(c, store_reader(r.store), &err) : NULL;
 	r.routes = nexthop_table_new(&c->conf->delivery.routes);
 	r.json = json_array();
-	if (r.store && !r.policies)
+	if (r.store && !r.directory)
 		(void)cli_fail(0, "%s", err.text);
-	for (int i = 0; r.policies && i < c->argc; i++)
+	for (int i = 0; r.directory && i < c->argc; i++)
 		fine = replay_item(&r, c->argv[i]) && fine;
-	bool ran = r.policies != NULL;
+	bool ran = r.directory != NULL;
 	nexthop_table_free(r.routes);
-	policy_free(r.policies);
+	directory_free(r.directory);
 	store_close(r.store);
 	badmail_close(r.folder);
 	log_close();

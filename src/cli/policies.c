@@ -84,60 +84,6 @@ policy_files_done(struct policy_files *f)
 	*f = (struct policy_files){ 0 };
 }
 
-/* Rows for the policy room, collected one by one. */
-struct rows {
-	struct policy_domain *v;
-	size_t n;
-};
-
-static void
-rows_add(struct rows *rows, struct policy_domain row)
-{
-	rows->v = realloc(rows->v, (rows->n + 1) * sizeof(*rows->v));
-	if (!rows->v)
-		abort();
-	rows->v[rows->n++] = row;
-}
-
-static bool
-rows_add_store(struct rows *rows, struct reader *r, struct arena *a, struct err *err)
-{
-	struct policystore_policy *all;
-	uint64_t version;
-	size_t n;
-
-	if (!policystore_load(r, a, &all, &n, &version, err))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < all[i].n_domains; k++) {
-			const struct policystore_domain *d = &all[i].domains[k];
-			rows_add(rows,
-					(struct policy_domain){ .domain = d->name,
-							.subdomains = d->subdomains,
-							.authoritative =
-									d->authoritative,
-							.policy = all[i].name,
-							.priority = (unsigned)all[i].priority,
-							.reject_unknown =
-									d->reject_unknown,
-							.subaddress = d->subaddress });
-		}
-	}
-	return true;
-}
-
-struct policy_set *
-policies_load(struct reader *r, struct arena *a, struct err *err)
-{
-	struct rows rows = { 0 };
-	struct policy_set *set = NULL;
-
-	if (rows_add_store(&rows, r, a, err))
-		set = policy_new(rows.v, rows.n);
-	free(rows.v);
-	return set;
-}
-
 /* One file as the store keeps it; everything in the arena. */
 static bool
 row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *out)

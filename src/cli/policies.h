@@ -26,9 +26,6 @@ bool policy_files_rows(const struct policy_files *f, struct arena *a,
 bool policy_files_apply(struct store *s, const struct policy_files *f,
 		uint64_t *changed, struct err *err);
 
-/* The policies in the store; the arena must outlive the set. */
-struct policy_set *policies_load(struct reader *r, struct arena *a, struct err *err);
-
 /* The header of a stored message, in the arena, as far as `most` octets; empty when it has
  * no body any more. */
 struct span cli_stored_header(

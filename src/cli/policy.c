@@ -51,6 +51,20 @@ print_domains(const struct policystore_policy *p)
 	}
 }
 
+static void
+print_policy(const struct policystore_policy *p, bool whole)
+{
+	(void)printf(SPAN_FMT " (priority %lld)\n", SPAN_ARG(p->name),
+			(long long)p->priority);
+	print_domains(p);
+	for (size_t k = 0; whole && k < p->n_groups; k++)
+		(void)printf("  group " SPAN_FMT "\n", SPAN_ARG(p->groups[k]));
+	for (size_t k = 0; whole && k < p->n_addresses; k++)
+		(void)printf("  %s " SPAN_FMT "\n",
+				p->addresses[k].primary ? "primary" : "address",
+				SPAN_ARG(p->addresses[k].text));
+}
+
 /* Prints all policies, or the one of that name. */
 static int
 print_policies(struct cli *c, const char *only)
@@ -81,17 +95,7 @@ print_policies(struct cli *c, const char *only)
 		(void)json_array_append_new(list, policy_json(&all[i]));
 		if (c->json)
 			continue;
-		(void)printf(SPAN_FMT " (priority %lld)\n", SPAN_ARG(all[i].name),
-				(long long)all[i].priority);
-		print_domains(&all[i]);
-		for (size_t k = 0; only && k < all[i].n_groups; k++)
-			(void)printf("  group " SPAN_FMT "\n",
-					SPAN_ARG(all[i].groups[k]));
-		for (size_t k = 0; only && k < all[i].n_addresses; k++)
-			(void)printf("  %s " SPAN_FMT "\n",
-					all[i].addresses[k].primary ? "primary"
-								    : "address",
-					SPAN_ARG(all[i].addresses[k].text));
+		print_policy(&all[i], only != NULL);
 	}
 	if (only && !found) {
 		json_decref(list);

@@ -223,7 +223,7 @@ read_line(struct import *in)
 	struct directory_row row = { .alias = { "", 0 } };
 	struct csv_field f = { .last = false };
 	struct conf_mark begin = in->csv.mark;
-	size_t errors = in->faults->errors, n = 0;
+	size_t n = 0;
 	bool empty = true;
 
 	if (!room_for_row(in))
@@ -246,8 +246,6 @@ read_line(struct import *in)
 	if (n != in->n_columns)
 		fault(in, begin, false, "%zu fields, but the first line names %zu", n,
 				in->n_columns);
-	else if (row.alias.n == 0 && in->faults->errors == errors)
-		fault(in, in->marks[in->n], false, "alias: it is empty");
 	if (row.alias.n > 0)
 		once(in, &in->aliases, row.alias, "alias");
 	if (row.primary.n > 0)

@@ -253,21 +253,11 @@ trace_json(const struct queue_story *q, const struct steps *s)
 					step, "asked", cli_json_span(s->v[i].asked));
 		(void)json_array_append_new(list, step);
 	}
-	json_t *recipients = json_array();
-	for (size_t i = 0; i < m->n; i++) {
-		const struct queue_recipient *r = &m->recipients[i];
-		(void)json_array_append_new(recipients,
-				json_pack("{s:o,s:s,s:o}", "address",
-						cli_json_span(r->address), "status",
-						queue_state_name(r->state), "asked",
-						r->asked.n > 0 ? cli_json_span(r->asked)
-							       : json_null()));
-	}
-	return json_pack("{s:o,s:o,s:o,s:s,s:o,s:o}", "message_id",
+	return json_pack("{s:o,s:o,s:o,s:s,s:o}", "message_id",
 			cli_json_span(m->message_id), "account",
 			m->account.n ? cli_json_span(m->account) : json_null(), "uidl",
 			m->uidl.n ? cli_json_span(m->uidl) : json_null(), "queue_id",
-			id, "steps", list, "recipients", recipients);
+			id, "steps", list);
 }
 
 static void

@@ -257,9 +257,8 @@ read_template(struct reader *r, const struct row *row, const struct node *n,
 		return not_that(r, n, "a template with a domain behind its @");
 	const char *fault = template_fault(s, &at);
 	if (fault)
-		return reader_fault(r, n, "%m %g %s %i %d %1g %rxy %%",
-				"%s: %s (at character %zu of \"%.*s\")", r->where,
-				fault, at + 1, (int)s.n, s.p);
+		return reader_fault(r, n, NULL, "%s: %s (at character %zu of \"%.*s\")",
+				r->where, fault, at + 1, (int)s.n, s.p);
 	t.text = reader_keep(r, s);
 	memcpy(place, &t, sizeof(t));
 	return true;

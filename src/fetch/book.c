@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "postern/list.h"
 #include "postern/must.h"
 #include "postern/policystore.h"
 #include "postern/recipientstore.h"
@@ -10,7 +9,7 @@
 
 /* One version; freed when it is not the newest and nobody holds it. */
 struct edition {
-	struct list link;
+	struct edition *older;
 	struct directory *directory;
 	uint64_t version;
 	size_t held;
@@ -18,7 +17,7 @@ struct edition {
 
 struct book {
 	struct mutex *lock;
-	struct list editions; /* the newest is the last */
+	struct edition *newest;
 };
 
 struct book *
@@ -29,33 +28,33 @@ book_new(void)
 	if (!b)
 		abort();
 	b->lock = mutex_new();
-	list_init(&b->editions);
 	return b;
 }
 
-static struct edition *
-newest(struct book *b)
+static void
+edition_free(struct edition *x)
 {
-	return list_empty(&b->editions)
-			? NULL
-			: LIST_ITEM(b->editions.prev, struct edition, link);
+	directory_free(x->directory);
+	free(x);
 }
 
 /* Those that are out of date and in nobody's hands. */
 static void
 tidy(struct book *b)
 {
-	LIST_EACH (link, &b->editions) {
-		struct edition *x = LIST_ITEM(link, struct edition, link);
+	for (struct edition *keep = b->newest; keep;) {
+		struct edition *x = keep->older;
 
-		if (x == newest(b) || x->held > 0)
-			continue;
-		list_del(&x->link);
-		directory_free(x->directory);
-		free(x);
+		if (x && x->held == 0) {
+			keep->older = x->older;
+			edition_free(x);
+		} else {
+			keep = x;
+		}
 	}
 }
 
+/* False and *err. */
 static bool
 load(struct book *b, struct reader *r, struct err *err)
 {
@@ -67,7 +66,8 @@ load(struct book *b, struct reader *r, struct err *err)
 		free(x);
 		return false;
 	}
-	list_add(&b->editions, &x->link);
+	x->older = b->newest;
+	b->newest = x;
 	return true;
 }
 
@@ -81,10 +81,11 @@ book_take(struct book *b, struct reader *r, struct err *err)
 	 * one load instead of beginning another. */
 	mutex_lock(b->lock);
 	if (policystore_version(r, &version, err) &&
-			((newest(b) && newest(b)->version == version) ||
-					load(b, r, err))) {
-		newest(b)->held++;
-		d = newest(b)->directory;
+			((b->newest && b->newest->version == version) ||
+					load(b, r, err)) &&
+			b->newest) {
+		b->newest->held++;
+		d = b->newest->directory;
 		tidy(b);
 	}
 	mutex_unlock(b->lock);
@@ -97,9 +98,7 @@ book_give(struct book *b, const struct directory *d)
 	if (!d)
 		return;
 	mutex_lock(b->lock);
-	LIST_EACH (link, &b->editions) {
-		struct edition *x = LIST_ITEM(link, struct edition, link);
-
+	for (struct edition *x = b->newest; x; x = x->older) {
 		if (x->directory == d)
 			x->held--;
 	}
@@ -112,13 +111,10 @@ book_free(struct book *b)
 {
 	if (!b)
 		return;
-	LIST_EACH (link, &b->editions) {
-		struct edition *x = LIST_ITEM(link, struct edition, link);
-
+	for (struct edition *x = b->newest, *older; x; x = older) {
+		older = x->older;
 		MUST(x->held == 0);
-		list_del(&x->link);
-		directory_free(x->directory);
-		free(x);
+		edition_free(x);
 	}
 	mutex_free(b->lock);
 	free(b);

@@ -69,10 +69,10 @@ cut_piece(struct span *rest, struct piece *out)
 		return cut_replacement(rest, &out->r);
 	}
 	if (c >= '1' && c <= '9') {
-		out->first = (unsigned)(c - '0');
-		c = rest->n > 0 ? rest->p[0] : '\0';
-		if (c == '\0' || !memchr("gsmd", c, 4))
+		out->first = (unsigned char)c - (unsigned)'0';
+		if (rest->n == 0 || !memchr("gsmd", rest->p[0], 4))
 			return "a number stands before g, s, m or d only, as in %1g";
+		c = rest->p[0];
 		*rest = span_skip(*rest, 1);
 	} else if (!memchr("mgsid", c, 5)) {
 		return "no code of a template: %m %g %s %i %d %1g %rxy %%";
@@ -114,7 +114,7 @@ template_fault(struct span text, size_t *at)
 }
 
 struct local {
-	char *p;
+	char p[ADDRESS_LOCAL_MAX];
 	size_t n;
 	const struct replacement *r;
 	size_t n_r;
@@ -170,7 +170,7 @@ template_local(struct span text, const struct template_names *names,
 		char out[ADDRESS_LOCAL_MAX])
 {
 	struct replacement r[REPLACEMENTS_MAX];
-	struct local local = { .p = out, .r = r };
+	struct local local = { .r = r };
 	struct span rest = span_first(text, span_rfind(text, '@'));
 	struct piece piece;
 
@@ -200,7 +200,8 @@ template_local(struct span text, const struct template_names *names,
 			break;
 		}
 	}
-	while (local.n > 0 && out[local.n - 1] == '.')
+	while (local.n > 0 && local.p[local.n - 1] == '.')
 		local.n--;
+	memcpy(out, local.p, local.n);
 	return local.n;
 }

@@ -56,7 +56,7 @@ read_templates(struct directory *d, const struct directory_policy *p, struct rul
 	size_t at;
 
 	*out = (struct rules){ .policy = p };
-	out->t = directory_take(d, (n + 1) * sizeof(*out->t));
+	out->t = directory_take(d, (n + 1) * sizeof(const void *));
 	out->domains = directory_take(d, (n + 1) * sizeof(*out->domains));
 	out->primary = SIZE_MAX;
 	for (size_t i = 0; i < n; i++) {
@@ -82,7 +82,7 @@ read_policies(struct giving *g, const struct directory_rows *rows)
 		abort();
 	for (size_t i = 0; i < rows->n_policies; i++)
 		sorted[i] = &rows->policies[i];
-	qsort(sorted, rows->n_policies, sizeof(*sorted), by_turn);
+	qsort(sorted, rows->n_policies, sizeof(const void *), by_turn);
 	g->rules = directory_take(g->d, (rows->n_policies + 1) * sizeof(*g->rules));
 	for (size_t i = 0; i < rows->n_policies; i++) {
 		struct rules *r = &g->rules[g->n];

@@ -129,7 +129,7 @@ static void
 lists_below(const struct directory *d, const struct entry *top, struct lists *out)
 {
 	*out = (struct lists){
-		.v = calloc(d->n_lists + 1, sizeof(*out->v)),
+		.v = calloc(d->n_lists + 1, sizeof(const void *)),
 		.seen = calloc(d->n / 8 + 1, 1),
 	};
 	if (!out->v || !out->seen)

@@ -125,13 +125,6 @@ def test_badmail_show(refused):
     assert refused.run("badmail", "replay", "../../etc/passwd").status in (1, 2)
 
 
-def test_feature_that_is_not_there_yet_is_refused_with_those_words(pt):
-    """SPEC section 4's unknown: reject comes with the recipients."""
-    pt.policy("strict", "fabrikam.test", domains={"fabrikam.test": {"authoritative": True, "unknown": "reject"}})
-    said = pt.run("check").expect(BAD_CONFIG)
-    assert "strict.yaml" in said.out + said.err and "not available yet" in said.out + said.err
-
-
 def test_explain_changes_nothing(pt, pop3):
     server = pop3()
     pt.account("contoso", server.port, domains=["contoso.test", "fabrikam.test"])

@@ -34,8 +34,8 @@ domains_that_no_policy_knows_are_told(void **state)
 			&faults);
 	assert_non_null(c);
 	assert_int_equal(faults.n, 0);
-	struct directory *d = directory_new(&(struct directory_rows){
-			.domains = rows, .n_domains = 2,
+	struct directory *d = directory_new(&(struct directory_rows){ .domains = rows,
+			.n_domains = 2,
 			.recipients = &(struct directory_row){ .alias = SPAN("ann") },
 			.n_recipients = 1 });
 	policy_check_conf(d, c, &faults);
