@@ -105,7 +105,7 @@ struct mail {
 	struct span keys[8]; /* the first recipients in canonical form, to tell duplicates */
 	struct map seen; /* when there are more, all of them */
 	bool seen_map;
-	bool collected, tls, relay_client;
+	bool collected, tls, relay_client, utf8;
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip, badmail;
 	int64_t began_ms; /* monotonic */
