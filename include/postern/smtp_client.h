@@ -51,6 +51,7 @@ struct smtp_client_out {
 	size_t n;
 	uint64_t size; /* octets */
 	bool eight_bit, bare, nul; /* as smtp_commit told; unknown is true */
+	bool no_notify; /* NOTIFY=NEVER where DSN is offered (RFC 3461) */
 	bool utf8; /* it came with SMTPUTF8: it is asked for again where the peer offers it */
 	const struct smtp_collect *collect; /* internal only; NULL: none */
 	struct span route; /* internal only: the route record, at most 64 KB; empty: none */

@@ -111,6 +111,7 @@ enum store_work {
 	STORE_ORIGINS, /* struct origin_change, origin.h */
 	STORE_POLLED, /* struct poll_result, origin.h */
 	STORE_PRUNE, /* struct pruning */
+	STORE_DIGEST, /* struct notice_digest, notice.h */
 };
 
 enum store_result {
@@ -162,6 +163,8 @@ enum {
 	MESSAGE_BARE = 2, /* a CR or LF that is not CRLF, or a NUL: E15 */
 	MESSAGE_UTF8 = 4, /* SMTPUTF8 was asked for */
 	MESSAGE_SPOOLED = 8, /* the store's own */
+	MESSAGE_NOTICE =
+			16, /* written here, about another one: nothing is written about it */
 };
 
 /* A message to be made durable: one transaction holds body, recipients, route

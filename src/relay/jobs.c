@@ -34,6 +34,9 @@ job_back(struct relay *r, struct store_job *job)
 	case STORE_SETTLE:
 		settle_done(r, LIST_ITEM(job, struct settlement, job));
 		break;
+	case STORE_DIGEST:
+		notices_digested(r, LIST_ITEM(job, struct notice_digest, job));
+		break;
 	case STORE_ORIGINS:
 	case STORE_POLLED:
 	case STORE_PRUNE:

@@ -68,6 +68,8 @@ struct relay {
 	size_t pending; /* ... and of those that the store has */
 	struct list unsettled; /* leases whose results the store could not take */
 	unsigned unsettled_tries; /* in a row */
+	size_t digests; /* jobs of notice.c under way */
+	int64_t digest_at_ms; /* monotonic: the next look */
 	struct relay_summary sum;
 };
 
@@ -169,6 +171,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool changed; /* line ends were mended on the way out */
 	size_t parts; /* transactions it took */
+	struct notices *notices; /* who is told that it failed; NULL: nobody */
 	/* outbound.c: recipients still to be sent, by their place in m */
 	size_t *todo, todo_n, todo_at;
 	size_t sends; /* transactions under way */
@@ -223,6 +226,17 @@ void settle_done(struct relay *r,
 		struct settlement *job); /* the store is done with it */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
 void settle_free(struct relay *r);
+
+/* ---- notice.c: postmasters are told of collected mail that failed ---- */
+struct field;
+/* Notices for those whom this settlement bounces, as part of it. */
+void notices_make(struct relay *r, struct lease *l);
+/* It is durable: the events of them. */
+void notices_settled(struct relay *r, struct lease *l, struct field account,
+		struct field id);
+void notices_free(struct notices *all);
+void notices_tick(struct relay *r);
+void notices_digested(struct relay *r, struct notice_digest *job);
 
 /* ---- outbound.c ---- */
 struct outbound;

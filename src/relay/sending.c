@@ -232,6 +232,8 @@ send_next(struct outbound *o)
 		.eight_bit = l->m->flags & MESSAGE_8BIT,
 		.bare = bare,
 		.nul = bare,
+		/* E9: nobody outside hears of collected mail; and nobody of a notice. */
+		.no_notify = l->m->account.n > 0 || l->m->sender.n == 0,
 		.utf8 = l->m->flags & MESSAGE_UTF8,
 	};
 	o->feeding = s;

@@ -141,7 +141,9 @@ write_rcpt(struct smtp_client *c, struct under_way *u)
 		u->states.p[u->rcpt_out++] = R_UTF8;
 		return;
 	}
-	MUST(buf_addc(&line, '>'));
+	MUST(buf_addc(&line, '>') &&
+			(!(u->m.no_notify && c->caps.dsn) ||
+					buf_add(&line, SPAN(" NOTIFY=NEVER"))));
 	command(c, buf_span(&line));
 	u->rcpt_out++;
 	u->asked++;

@@ -65,7 +65,17 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
-const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2 };
+/* Which postmaster was told of which message, and how many notices each got in the window
+ * that began then; `more` waits to be told. */
+#define SCHEMA_NOTICES \
+	"CREATE TABLE notice (postmaster TEXT PRIMARY KEY, began_ms INTEGER NOT NULL," \
+	" sent INTEGER NOT NULL, more INTEGER NOT NULL) WITHOUT ROWID;" \
+	"CREATE TABLE notice_about (message INTEGER NOT NULL, postmaster TEXT NOT NULL," \
+	" PRIMARY KEY (message, postmaster)) WITHOUT ROWID;"
+
+static const char schema_3[] = SCHEMA_NOTICES;
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
@@ -119,6 +129,22 @@ const char *const sql_text[SQL_COUNT] = {
 			"SELECT 1 FROM recipient WHERE message = ? AND seq > ? AND state < 4 LIMIT 1",
 	[SQL_BODY_SPOOLED] = "SELECT bytes IS NULL FROM body WHERE id = ?",
 	[SQL_BODY_DELETE] = "DELETE FROM body WHERE id = ?",
+
+	/* What waits to be told is told before the window begins anew; nor does a clock that
+	 * was set back make it longer. */
+	[SQL_NOTICE_OPEN] =
+			"INSERT INTO notice VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET"
+			" began_ms = ?2, sent = 0 WHERE more = 0 AND (began_ms <= ?3 OR began_ms > ?2)",
+	[SQL_NOTICE_ABOUT] =
+			"INSERT INTO notice_about VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_NOTICE_SENT] =
+			"UPDATE notice SET sent = sent + 1 WHERE postmaster = ? AND sent < ?",
+	[SQL_NOTICE_MORE] = "UPDATE notice SET more = more + 1 WHERE postmaster = ?",
+	[SQL_NOTICE_DUE] =
+			"SELECT postmaster, began_ms, more FROM notice WHERE more > 0"
+			" AND (began_ms <= ?1 OR began_ms > ?2) ORDER BY postmaster LIMIT ?3",
+	[SQL_NOTICE_DIGEST] = "UPDATE notice SET began_ms = ?4, sent = ?5, more = 0"
+			      " WHERE postmaster = ?1 AND began_ms = ?2 AND more = ?3",
 
 	[SQL_ORIGIN_SETTLE] =
 			"UPDATE origin SET settled = 1 WHERE account = ? AND uidl = ?",
@@ -177,6 +203,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
 	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
 	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
+	[SQL_PRUNE_NOTICES] = "DELETE FROM notice_about WHERE message = ?",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",

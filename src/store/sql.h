@@ -27,6 +27,13 @@ enum sql {
 	SQL_OPEN_AFTER,
 	SQL_BODY_SPOOLED,
 	SQL_BODY_DELETE,
+	/* notices */
+	SQL_NOTICE_OPEN,
+	SQL_NOTICE_ABOUT,
+	SQL_NOTICE_SENT,
+	SQL_NOTICE_MORE,
+	SQL_NOTICE_DUE,
+	SQL_NOTICE_DIGEST,
 	/* origins */
 	SQL_ORIGIN_SETTLE,
 	SQL_ORIGIN_LISTED,
@@ -50,6 +57,7 @@ enum sql {
 	SQL_PRUNE_MESSAGE,
 	SQL_PRUNE_RECIPIENTS,
 	SQL_PRUNE_ATTEMPTS,
+	SQL_PRUNE_NOTICES,
 	SQL_LAST_ID,
 	SQL_SPOOLED_WALK,
 	SQL_HOLD_DAMAGED,
@@ -92,7 +100,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

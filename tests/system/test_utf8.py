@@ -85,13 +85,16 @@ def test_next_hop_that_does_not(box, sink, lmtp):
     box.put(sent)
     report = box.once(status=FAILED)
     assert (report["delivered"], report["badmail"]) == (1, 1)
-    [got] = hop.mails
+    [got] = [m for m in hop.mails if m.sender]
     assert got.recipients == ["ann@contoso.test"] and "SMTPUTF8" not in got.parameters
     assert not [c for c in hop.commands if not c.isascii()]
     [bad] = box.badmail()
     assert "553 5.6.7 the address is not ASCII, and the next hop does not offer SMTPUTF8" in bad.reason
     assert JOERG in bad.reason
     check_same(sent, bad.data)
+    # The postmaster is told, in UTF-8 text and an ASCII envelope.
+    [told] = [m for m in hop.mails if not m.sender]
+    assert told.recipients == ["postmaster@contoso.test"] and JOERG.encode() in told.data
 
 
 def test_collected_from_a_utf8_sender(box, sink):
