@@ -29,6 +29,7 @@ enum {
 
 /* One message to one postmaster. */
 struct letter {
+	struct letter *next;
 	struct notice notice;
 	struct submission_recipient to;
 	struct arena arena;
@@ -43,6 +44,7 @@ struct pick {
 
 /* About the recipients of one lease. */
 struct notices {
+	struct letter *letters; /* its own */
 	struct pick picks[PICKS_MAX];
 	size_t n;
 };
@@ -67,13 +69,13 @@ letter_free(struct letter *l)
 void
 notices_free(struct notices *all)
 {
-	for (size_t i = 0; all && i < all->n; i++) {
-		bool shared = false;
+	if (!all)
+		return;
+	while (all->letters) {
+		struct letter *l = all->letters;
 
-		for (size_t k = 0; k < i; k++)
-			shared |= all->picks[k].letter == all->picks[i].letter;
-		if (!shared)
-			letter_free(all->picks[i].letter);
+		all->letters = l->next;
+		letter_free(l);
 	}
 	free(all);
 }
@@ -141,8 +143,23 @@ letter_to(struct relay *r, struct span address)
 	return NULL;
 }
 
+/* Domains with the same postmaster share one letter. */
 static struct letter *
-letter_for(struct relay *r, const struct lease *l, const char *domain)
+letter_join(struct notices *all, struct letter *l)
+{
+	for (struct letter *old = all->letters; old; old = old->next)
+		if (span_eq_nocase(old->to.address, l->to.address)) {
+			letter_free(l);
+			return old;
+		}
+	l->next = all->letters;
+	all->letters = l;
+	return l;
+}
+
+static struct letter *
+letter_for(struct relay *r, const struct lease *l, struct notices *all,
+		const char *domain)
 {
 	AUTO(buf_done) struct buf own = BUF_MAX(ADDRESS_SIZE);
 	struct span ours = span_of(r->conf->server.postmaster);
@@ -154,9 +171,9 @@ letter_for(struct relay *r, const struct lease *l, const char *domain)
 		letter = letter_to(r, ours);
 	if (letter && has_failed(l, letter->to.address)) {
 		letter_free(letter);
-		letter = NULL;
+		return NULL;
 	}
-	return letter;
+	return letter ? letter_join(all, letter) : NULL;
 }
 
 static struct pick *
@@ -172,8 +189,7 @@ pick_find(struct notices *all, struct span address)
 	return NULL;
 }
 
-/* Each domain with somebody who failed, once; domains with the same postmaster share
- * one letter. */
+/* Each domain with somebody who failed, once. */
 static void
 picks_make(struct relay *r, const struct lease *l, struct notices *all)
 {
@@ -184,18 +200,7 @@ picks_make(struct relay *r, const struct lease *l, struct notices *all)
 		if (!failed(l, i) || pick_find(all, address) ||
 				!domain_of(address, p->domain))
 			continue;
-		p->letter = letter_for(r, l, p->domain);
-		for (size_t k = 0; p->letter && k < all->n; k++) {
-			struct letter *same = all->picks[k].letter;
-
-			if (!same ||
-					!span_eq_nocase(same->to.address,
-							p->letter->to.address))
-				continue;
-			letter_free(p->letter);
-			p->letter = same;
-			break;
-		}
+		p->letter = letter_for(r, l, all, p->domain);
 		all->n++;
 	}
 }
@@ -361,11 +366,8 @@ notices_make(struct relay *r, struct lease *l)
 	if (failure_is_notice(buf_span(&header), span_of(r->conf->server.hostname)))
 		return;
 	picks_make(r, l, l->notices);
-	for (size_t i = 0; i < l->notices->n; i++) {
-		struct letter *letter = l->notices->picks[i].letter;
-
-		if (!letter || letter->notice.mail.id != 0)
-			continue;
+	for (struct letter *letter = l->notices->letters; letter;
+			letter = letter->next) {
 		letter_write(r, l, l->notices, letter, buf_span(&header));
 		letter->notice.next = l->job.notices;
 		l->job.notices = &letter->notice;

@@ -153,7 +153,7 @@ test_not_too_many_then_how_many_more(void **state)
 	for (int i = 0; i < NOTICE_MOST + 3; i++) {
 		struct notice n = notice_new(t, "postmaster@contoso.test");
 
-		snprintf(uidl, sizeof(uidl), "u%d", i);
+		(void)snprintf(uidl, sizeof(uidl), "u%d", i);
 		uint64_t id = fixture_submit(t, uidl);
 		assert_int_equal(bounce(t, id, NOW + i, &n), STORE_DONE);
 		assert_int_equal(n.queued, i < NOTICE_MOST);
@@ -199,7 +199,7 @@ test_a_window_without_debts_begins_anew(void **state)
 	for (int i = 0; i < 2 * NOTICE_MOST; i++) {
 		struct notice n = notice_new(t, "postmaster@contoso.test");
 
-		snprintf(uidl, sizeof(uidl), "u%d", i);
+		(void)snprintf(uidl, sizeof(uidl), "u%d", i);
 		assert_int_equal(
 				bounce(t, fixture_submit(t, uidl),
 						NOW +
