@@ -21,6 +21,9 @@
  *	           last reply in the recipient         time has come
  *	refused,   as queued; no attempt is made any   STORE_SETTLE with       written to Badmail again, under
  *	bounced    more, Badmail is to be written      QUEUE_BADMAIL           the same name
+ *	           what a postmaster is told of
+ *	           the failure (notice.h) came in
+ *	           the same transaction
  *	settled    last recipient delivered, in        (STORE_SETTLE did it)   body row gone in the same
  *	           Badmail or removed: no body row;                            transaction; a spool file still
  *	           message, recipients and attempts                            there is unlinked at start

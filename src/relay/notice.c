@@ -53,7 +53,7 @@ struct notices {
 struct digest {
 	struct notice_digest job;
 	struct letter *letter;
-	char postmaster[ADDRESS_SIZE];
+	struct buf postmaster;
 };
 
 static void
@@ -230,12 +230,13 @@ header_read(struct relay *r, const struct lease *l, struct buf *out)
 static struct span
 reply_text(struct arena *a, const struct settle_recipient *out)
 {
-	char text[640];
-	int n = out->code != 0 ? snprintf(text, sizeof(text), "%d " SPAN_FMT, out->code,
-						 SPAN_ARG(out->reply))
-			       : 0;
+	AUTO(buf_done) struct buf text = BUF_MAX(1024);
 
-	return n > 0 ? arena_dup(a, span_of(text)) : out->reply;
+	if (out->code == 0 ||
+			!buf_addf(&text, "%d " SPAN_FMT, out->code,
+					SPAN_ARG(out->reply)))
+		return out->reply;
+	return arena_dup(a, buf_span(&text));
 }
 
 static struct span
@@ -379,14 +380,13 @@ say_recipient(struct lease *l, size_t i, struct field account, struct field id)
 {
 	const struct pick *p = pick_find(l->notices, l->m->recipients[i].address);
 	const struct letter *letter = p ? p->letter : NULL;
-	char why[2 * ADDRESS_SIZE];
+	AUTO(buf_done) struct buf why = BUF_MAX(1024);
 
+	(void)!buf_add(&why, SPAN("collected mail, "));
 	if (!letter)
-		(void)snprintf(why, sizeof(why),
-				"collected mail, and no postmaster can be told");
+		(void)!buf_add(&why, SPAN("and no postmaster can be told"));
 	else
-		(void)snprintf(why, sizeof(why), "collected mail, " SPAN_FMT " %s",
-				SPAN_ARG(letter->to.address),
+		(void)!buf_addf(&why, SPAN_FMT " %s", SPAN_ARG(letter->to.address),
 				letter->notice.queued
 						? "is told"
 						: "has had enough notices and is told "
@@ -395,7 +395,7 @@ say_recipient(struct lease *l, size_t i, struct field account, struct field id)
 			FIELDS(account, id,
 					f_span("recipient",
 							l->m->recipients[i].address),
-					f_str("why", why)));
+					f_span("why", buf_span(&why))));
 }
 
 void
@@ -434,9 +434,9 @@ digest_send(struct relay *r, const struct notice_count *about)
 		.job.work = STORE_DIGEST, .about = *about, .at_ms = clock_wall_ms()
 	};
 	list_init(&d->job.job.link);
-	(void)snprintf(d->postmaster, sizeof(d->postmaster), SPAN_FMT,
-			SPAN_ARG(about->postmaster));
-	d->job.about.postmaster = span_of(d->postmaster);
+	d->postmaster = BUF_MAX(1024);
+	(void)!buf_add(&d->postmaster, about->postmaster);
+	d->job.about.postmaster = buf_span(&d->postmaster);
 	qid_print(id, qid);
 	d->letter = letter_to(r, about->postmaster);
 	if (d->letter) {
@@ -480,5 +480,6 @@ notices_digested(struct relay *r, struct notice_digest *job)
 	if (job->queued && job->job.result == STORE_DONE)
 		dispatch_nudge(r->dispatch, d->letter->to.hop);
 	letter_free(d->letter);
+	buf_done(&d->postmaster);
 	free(d);
 }
