@@ -10,6 +10,7 @@
 
 #include "postern/aliasstore.h"
 #include "postern/arena.h"
+#include "postern/notice.h"
 #include "postern/store.h"
 
 struct queue_recipient {
@@ -88,6 +89,7 @@ struct settlement {
 	int64_t at_ms;
 	const struct settle_recipient *recipients;
 	size_t n;
+	struct notice *notices; /* to be queued in the same transaction; NULL: none */
 	bool settled; /* set by the store: it was the last of the message */
 };
 

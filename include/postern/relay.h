@@ -38,10 +38,12 @@ struct relay_options {
 
 /* Counted over recipients since relay_new. */
 struct relay_summary {
+	/* Of mail that came; what was written about it (E9) does not count. */
 	uint64_t delivered;
 	uint64_t deferred; /* recipients that wait for another attempt at the end */
 	uint64_t refused; /* by policy or by the next hop, for good */
 	uint64_t badmail; /* messages moved to Badmail */
+	uint64_t notices_lost; /* notices that had to be moved there */
 };
 
 /* Opens store and sockets; connections are accepted from relay_run on, but may

@@ -13,6 +13,11 @@
  *
  * Every recipient of every message gets exactly one verdict before the message's own
  * fact, whatever the peer does; what is undecided when the session breaks is deferred.
+ *
+ * SMTPUTF8 (RFC 6531) is asked for when an address of the transaction is not ASCII, and
+ * for messages that came with it. Where the peer does not offer it, such a recipient has
+ * failed (5.6.7), and with such a sender all of them; nothing is rewritten, but that
+ * U-labels behind an ASCII local part go out as the A-labels that they are.
  * Belongs to one thread. Memory: at most 300 KB, and 1 octet per recipient under way;
  * 256 KB more with a transcript. */
 #ifndef POSTERN_SMTP_CLIENT_H
@@ -46,6 +51,8 @@ struct smtp_client_out {
 	size_t n;
 	uint64_t size; /* octets */
 	bool eight_bit, bare, nul; /* as smtp_commit told; unknown is true */
+	bool no_notify; /* NOTIFY=NEVER where DSN is offered (RFC 3461) */
+	bool utf8; /* it came with SMTPUTF8: it is asked for again where the peer offers it */
 	const struct smtp_collect *collect; /* internal only; NULL: none */
 	struct span route; /* internal only: the route record, at most 64 KB; empty: none */
 };

@@ -24,7 +24,7 @@ enum { SMTP_TEXT_MAX = 480, SMTP_TEXT_SIZE = SMTP_TEXT_MAX + 1 };
 enum smtp_refusal {
 	/* said by the engine itself */
 	SMTP_REFUSE_VERB, /* 500 5.3.3 */
-	SMTP_REFUSE_LINE, /* 500 5.5.2 control or 8-bit bytes in a command */
+	SMTP_REFUSE_LINE, /* 500 5.5.2 control bytes in a command, or 8-bit ones out of place */
 	SMTP_REFUSE_LONG, /* 500 5.5.2 line too long */
 	SMTP_REFUSE_NOT_HERE, /* 502 5.5.1 */
 	SMTP_REFUSE_NEED_HELLO, /* 503 5.5.2 */
@@ -37,6 +37,7 @@ enum smtp_refusal {
 	SMTP_REFUSE_ARGUMENT, /* 501 5.5.4 */
 	SMTP_REFUSE_SENDER, /* 501 5.1.7 syntax */
 	SMTP_REFUSE_RECIPIENT, /* 501 5.1.3 syntax */
+	SMTP_REFUSE_UTF8, /* 553 5.6.7 an address that is not ASCII, without SMTPUTF8 */
 	SMTP_REFUSE_PARAMETER, /* 555 5.5.4 */
 	SMTP_REFUSE_RECIPIENTS, /* 452 4.5.3 too many */
 	SMTP_REFUSE_SIZE, /* 552 5.3.4 */
@@ -65,7 +66,8 @@ struct smtp_reply smtp_refuse(enum smtp_refusal why);
 struct smtp_reply smtp_refuse_for(
 		enum smtp_refusal why, struct span address, char text[SMTP_TEXT_SIZE]);
 /* "250 2.6.0 <MESSAGE-ID> Queued mail for delivery, id QUEUEID"; the message-id with
- * its <>, empty when the message has none; text is borrowed by the reply. */
+ * its <>, empty when the message has none; one that is not ASCII is not said (the client
+ * may not have asked for SMTPUTF8); text is borrowed by the reply. */
 struct smtp_reply smtp_queued(
 		struct span message_id, uint64_t queue_id, char text[SMTP_TEXT_SIZE]);
 /* "250 2.0.0 already have it" */

@@ -80,6 +80,7 @@ struct smtp_mail {
 	bool sized;
 	uint64_t size; /* SIZE=, when sized */
 	enum smtp_body_kind body;
+	bool utf8; /* SMTPUTF8 was asked for; without it no address is but ASCII */
 	bool collected;
 	struct smtp_collect collect;
 };

@@ -21,6 +21,9 @@
  *	           last reply in the recipient         time has come
  *	refused,   as queued; no attempt is made any   STORE_SETTLE with       written to Badmail again, under
  *	bounced    more, Badmail is to be written      QUEUE_BADMAIL           the same name
+ *	           what a postmaster is told of
+ *	           the failure (notice.h) came in
+ *	           the same transaction
  *	held       as queued, one recipient without    queue_assign: that row  the same; nothing expires it and
  *	           address (QUEUE_HELD, "unrouted")    settled, a queued one   no retry makes it due
  *	                                               beside it, at once
@@ -114,6 +117,7 @@ enum store_work {
 	STORE_ORIGINS, /* struct origin_change, origin.h */
 	STORE_POLLED, /* struct poll_result, origin.h */
 	STORE_PRUNE, /* struct pruning */
+	STORE_DIGEST, /* struct notice_digest, notice.h */
 };
 
 enum store_result {
@@ -167,6 +171,8 @@ enum {
 	MESSAGE_BARE = 2, /* a CR or LF that is not CRLF, or a NUL: E15 */
 	MESSAGE_UTF8 = 4, /* SMTPUTF8 was asked for */
 	MESSAGE_SPOOLED = 8, /* the store's own */
+	MESSAGE_NOTICE =
+			16, /* written here, about another one: nothing is written about it */
 };
 
 /* A message to be made durable: one transaction holds body, recipients, route

@@ -199,7 +199,7 @@ collect_and_deliver(struct once *o, bool queue_only)
 	int status = CLI_FAILED;
 	if (!ran)
 		(void)cli_fail(0, "%s", err.text);
-	else if (!any_failed(o) && sum.badmail == 0)
+	else if (!any_failed(o) && sum.badmail == 0 && sum.notices_lost == 0)
 		status = CLI_DONE;
 	if (ran && o->c->json)
 		(void)print_json(o, &sum);

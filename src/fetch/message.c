@@ -226,6 +226,7 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 			.recipients = to->v,
 			.n = to->n,
 			.sender = to->sender,
+			.utf8 = to->utf8,
 			.route = route,
 			.reading = true,
 			.notice = r->key.n > 0,

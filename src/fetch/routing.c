@@ -206,6 +206,7 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.n_strip = a->envelope_strip.n,
 		.login = span_of(a->user),
 		.provider = span_of(a->server.name),
+		.smtputf8 = true,
 		.default_domain = span_of(a->default_domain),
 		.unrouted = unrouted_of(a->unrouted.kind),
 		.unrouted_address = span_of(a->unrouted.address),

@@ -330,6 +330,7 @@ fetch_submit_begin(struct fetch_submit *s, struct fetch_flight *f)
 		.eight_bit = true,
 		.bare = true,
 		.nul = true,
+		.utf8 = f->utf8,
 		.collect = &f->collect,
 		.route = f->route,
 	};

@@ -27,6 +27,7 @@ struct fetch_flight {
 	struct span *recipients;
 	size_t n;
 	struct span sender, route;
+	bool utf8; /* an address of it needs SMTPUTF8 */
 	struct smtp_collect collect;
 	uint64_t octets; /* as the provider sent them */
 	unsigned accepted, refused;

@@ -83,6 +83,7 @@ lease_free(struct lease *l)
 	list_del(&l->link);
 	(void)map_del(&h->leased, lease_key(l));
 	h->d->leases--;
+	notices_free(l->notices);
 	batch_drop(l->batch);
 }
 

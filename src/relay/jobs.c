@@ -39,6 +39,9 @@ job_back(struct relay *r, struct store_job *job)
 	case STORE_SETTLE:
 		settle_done(r, LIST_ITEM(job, struct settlement, job));
 		break;
+	case STORE_DIGEST:
+		notices_digested(r, LIST_ITEM(job, struct notice_digest, job));
+		break;
 	case STORE_ORIGINS:
 		if (!pickups_unclaimed(job))
 			control_done(r->control, job);

@@ -37,6 +37,25 @@ most_recipients(const struct relay *r, const struct mail_client *client)
 				: r->conf->smtp.limits.recipients;
 }
 
+/* As it is kept and sent: the domain as A-labels (E5). The engine saw that it has some. */
+struct span
+mail_wire(struct mail *m, const struct smtp_path *path)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1];
+
+	if (!smtp_is_utf8(path->domain) || !domain_canon(path->domain, canon))
+		return mail_keep(m, path->mailbox);
+
+	struct span domain = span_of(canon);
+	char *p = arena_alloc(&m->arena, path->local.n + 1 + domain.n);
+	if (!p)
+		return (struct span){ NULL, 1 };
+	memcpy(p, path->local.p, path->local.n);
+	p[path->local.n] = '@';
+	memcpy(p + path->local.n + 1, domain.p, domain.n);
+	return (struct span){ p, path->local.n + 1 + domain.n };
+}
+
 struct mail *
 mail_new(struct relay *r, const struct smtp_mail *said,
 		const struct mail_client *client)
@@ -57,7 +76,8 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 	m->job.job.work = STORE_SUBMIT;
 	m->job.id = store_new_id(r->store, clock_wall_ms());
 	m->job.spool_fd = -1;
-	m->job.sender = mail_keep(m, said->sender.mailbox);
+	m->job.sender = mail_wire(m, &said->sender);
+	m->utf8 = said->utf8;
 	m->collected = said->collected;
 	if (said->collected) {
 		m->job.account = mail_keep(m, said->collect.account);
@@ -262,6 +282,8 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 		with = m->tls ? "POP3S" : "POP3";
 	else if (m->picked)
 		with = "local";
+	else if (m->utf8) /* RFC 6531 4.3 */
+		with = m->tls ? "UTF8SMTPS" : "UTF8SMTP";
 	else if (client->esmtp)
 		with = m->tls ? "ESMTPS" : "ESMTP";
 	/* `for` only with exactly one recipient: RFC 5321 7.2, E12. */
@@ -342,9 +364,12 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	}
 	m->job.recipients = m->recipients;
 	m->job.flags = (commit->eight_bit ? MESSAGE_8BIT : 0u) |
-			(commit->bare || commit->nul ? MESSAGE_BARE : 0u);
+			(commit->bare || commit->nul ? MESSAGE_BARE : 0u) |
+			(m->utf8 ? MESSAGE_UTF8 : 0u);
 	find_message_id(r, m);
 	stamp(r, m, client);
+	if (smtp_is_utf8(m->job.top)) /* `for` somebody who is not ASCII */
+		m->job.flags |= MESSAGE_8BIT;
 
 	struct buf source = BUF_MAX(1024);
 	if (buf_add(&source, m->provider) &&

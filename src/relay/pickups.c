@@ -240,6 +240,18 @@ source(struct mail *m, const struct picked *p)
 		m->job.source = SPAN("Pickup");
 }
 
+/* Does an address of the envelope need SMTPUTF8? The file cannot ask for it in words. */
+static bool
+needs_utf8(const struct picked *p, const struct smtp_path *sender)
+{
+	struct smtp_path to;
+	bool utf8 = sender->utf8;
+
+	for (size_t i = 0; i < p->file.n && !utf8; i++)
+		utf8 = smtp_mailbox_parse(p->file.recipients[i], &to) && to.utf8;
+	return utf8;
+}
+
 static struct mail *
 transaction(struct relay *r, struct picked *p)
 {
@@ -253,6 +265,7 @@ transaction(struct relay *r, struct picked *p)
 
 	if (p->file.sender.n > 0)
 		(void)smtp_mailbox_parse(p->file.sender, &said.sender);
+	said.utf8 = needs_utf8(p, &said.sender);
 	struct mail *m = mail_new(r, &said, &client);
 	m->picked = p;
 	m->job.claim = span_of(p->claim.name);

@@ -137,7 +137,8 @@ rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
 	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
 	if (to.domain.n == 0 && r->conf->server.postmaster)
 		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
-	*out = (struct rcpt){ .said = path->mailbox, .mailbox = to.mailbox };
+	*out = (struct rcpt){ .said = path->mailbox,
+		.mailbox = smtp_is_utf8(to.domain) ? mail_wire(m, &to) : to.mailbox };
 	out->valid = to.domain.n == 0 || domain_canon(to.domain, out->domain);
 	out->to.kind = ADDRESS_FULL;
 	out->to.local = address_parse(a, to.mailbox, &parsed) ? parsed.local : to.local;
@@ -170,7 +171,10 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 	if (m->collected || m->picked)
 		(void)remember(r, m,
 				(struct submission_recipient){
-						.address = mail_keep(m, rc->said),
+						.address = mail_keep(m,
+								smtp_is_utf8(rc->said)
+										? rc->mailbox
+										: rc->said),
 						.hop = SPAN(HOP_BADMAIL),
 						.state = QUEUE_REFUSED,
 						.code = reply.code,

@@ -160,6 +160,7 @@ tick_due(void *host)
 		dispatch_tick(r->dispatch);
 		local_tick(r->local);
 		control_tick(r->control);
+		notices_tick(r);
 	}
 	if (!list_empty(&r->unsettled))
 		settle_tick(r);

@@ -73,6 +73,8 @@ struct relay {
 	size_t pending; /* ... and of those that the store has */
 	struct list unsettled; /* leases whose results the store could not take */
 	unsigned unsettled_tries; /* in a row */
+	size_t digests; /* jobs of notice.c under way */
+	int64_t digest_at_ms; /* monotonic: the next look */
 	struct relay_summary sum;
 };
 
@@ -112,7 +114,7 @@ struct mail {
 	bool seen_map;
 	struct map lists; /* those that were expanded, by alias */
 	size_t expanded; /* what they gave, counted in the relay's */
-	bool collected, tls, relay_client;
+	bool collected, tls, relay_client, utf8;
 	struct picked *picked; /* it is a file of the Pickup folder: pickups.h */
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip;
@@ -148,6 +150,8 @@ void mail_uncount(struct relay *r, struct mail *m);
 /* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
 struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
 		const struct smtp_path *path, char *text);
+/* As it is kept and sent, in the mail's arena: its domain as A-labels (E5). */
+struct span mail_wire(struct mail *m, const struct smtp_path *path);
 struct submission_recipient *recipient_room(struct mail *m); /* one more */
 /* Without the code, as the store keeps it. */
 struct span recipient_reply(struct mail *m, const struct smtp_reply *reply);
@@ -187,6 +191,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool changed; /* line ends were mended on the way out */
 	size_t parts; /* transactions it took */
+	struct notices *notices; /* who is told that it failed; NULL: nobody */
 	/* outbound.c: recipients still to be sent, by their place in m */
 	size_t *todo, todo_n, todo_at;
 	size_t sends; /* transactions under way */
@@ -241,6 +246,17 @@ void settle_done(struct relay *r,
 		struct settlement *job); /* the store is done with it */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
 void settle_free(struct relay *r);
+
+/* ---- notice.c: postmasters are told of collected mail that failed ---- */
+struct field;
+/* Notices for those whom this settlement bounces, as part of it. */
+void notices_make(struct relay *r, struct lease *l);
+/* It is durable: the events of them. */
+void notices_settled(struct relay *r, struct lease *l, struct field account,
+		struct field id);
+void notices_free(struct notices *all);
+void notices_tick(struct relay *r);
+void notices_digested(struct relay *r, struct notice_digest *job);
 
 /* ---- outbound.c ---- */
 struct outbound;

@@ -199,6 +199,19 @@ next_body(struct outbound *o)
 	}
 }
 
+/* A sender who is not ASCII cannot be said to a hop without SMTPUTF8. Whoever submitted
+ * the message hears of that (5.6.7). Of collected mail nobody outside ever does (E9): its
+ * sender serves nothing but a bounce that must not reach them, so it goes with the null
+ * sender, which says just that, rather than not at all; who wrote it stands in the header. */
+static struct span
+sender_for(const struct outbound *o, const struct queue_message *m)
+{
+	bool lost = m->account.n > 0 && smtp_is_utf8(m->sender) &&
+			!smtp_client_caps(o->engine)->smtputf8;
+
+	return lost ? (struct span){ "", 0 } : m->sender;
+}
+
 static bool
 send_next(struct outbound *o)
 {
@@ -212,13 +225,16 @@ send_next(struct outbound *o)
 	const bool bare = l->m->flags & MESSAGE_BARE;
 	const struct smtp_client_out out = {
 		.mark = (uint64_t)(uintptr_t)s,
-		.sender = l->m->sender,
+		.sender = sender_for(o, l->m),
 		.recipients = s->addresses,
 		.n = s->n,
 		.size = body_size(o->body),
 		.eight_bit = l->m->flags & MESSAGE_8BIT,
 		.bare = bare,
 		.nul = bare,
+		/* E9: nobody outside hears of collected mail; and nobody of a notice. */
+		.no_notify = l->m->account.n > 0 || l->m->sender.n == 0,
+		.utf8 = l->m->flags & MESSAGE_UTF8,
 	};
 	o->feeding = s;
 	o->body_left = out.size;

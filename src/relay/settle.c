@@ -147,6 +147,7 @@ settle_lease(struct relay *r, struct lease *l)
 	l->job.at_ms = clock_wall_ms();
 	l->job.recipients = l->results;
 	l->job.n = l->m->n;
+	notices_make(r, l);
 	if (l->left > 0) {
 		struct settle_recipient *some =
 				lease_room(l, (l->m->n - l->left + 1) * sizeof(*some));
@@ -260,13 +261,15 @@ say_recipient(struct relay *r, struct told *t, size_t i)
 {
 	const struct queue_recipient *to = &t->l->m->recipients[i];
 	const struct settle_recipient *out = &t->l->results[i];
+	const bool counts = !(t->l->m->flags &
+			MESSAGE_NOTICE); /* else it is not mail that came */
 
 	if (!out->attempted)
 		return;
 	told_reply(t, out);
 	switch ((int)out->state) {
 	case QUEUE_DELIVERED:
-		r->sum.delivered++;
+		r->sum.delivered += counts;
 		if (log_wants(1))
 			log_event(5003,
 					FIELDS(t->account, t->id,
@@ -278,11 +281,11 @@ say_recipient(struct relay *r, struct told *t, size_t i)
 		say_processed(t, to->address, out);
 		break;
 	case QUEUE_QUEUED:
-		r->sum.deferred++;
+		r->sum.deferred += counts;
 		say_deferred(t, to, out);
 		break;
 	case QUEUE_BOUNCED:
-		r->sum.refused++;
+		r->sum.refused += counts;
 		say_bounced(t, to, out);
 		break;
 	default:
@@ -338,7 +341,10 @@ say_badmail(struct relay *r, struct told *t)
 						f_str("why", "badmail.enabled is false")));
 	if (!written)
 		return;
-	r->sum.badmail++;
+	if (m->flags & MESSAGE_NOTICE)
+		r->sum.notices_lost++;
+	else
+		r->sum.badmail++;
 	log_event(4117,
 			FIELDS(t->account, t->id,
 					f_span("reason",
@@ -386,6 +392,7 @@ settle_done(struct relay *r, struct settlement *job)
 			if (!l->open[i])
 				say_recipient(r, &t, i);
 		say_message(&t);
+		notices_settled(r, l, t.account, t.id);
 	}
 	dispatch_settled(l);
 }

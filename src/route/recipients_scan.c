@@ -492,6 +492,7 @@ sender_take(struct scan *s, const struct address *a)
 	if (!text.p)
 		return false;
 	s->out->sender = text;
+	s->out->utf8 = s->out->utf8 || address_utf8(a);
 	return true;
 }
 

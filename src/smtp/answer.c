@@ -105,6 +105,7 @@ answer_mail(struct smtp_server *s, struct smtp_reply r)
 	s->in_mail = true;
 	s->collected = s->ask.mail.collected;
 	s->body = s->ask.mail.body;
+	s->utf8 = s->ask.mail.utf8;
 	s->routed = false;
 	s->recipients = 0;
 	s->size = 0;

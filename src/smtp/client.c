@@ -32,6 +32,9 @@ unfit_verdict(const struct smtp_client *c, const struct under_way *u)
 	case UNFIT_SENDER:
 		return verdict_make(FATE_BOUNCED, 501, "5.1.7",
 				"501 5.1.7 the sender is not an address");
+	case UNFIT_UTF8:
+		return verdict_make(FATE_BOUNCED, 553, "5.6.7",
+				"553 5.6.7 the sender is not ASCII, and the next hop does not offer SMTPUTF8");
 	case UNFIT_ORIGIN:
 		return verdict_make(FATE_DEFERRED, 0, "4.3.0",
 				"the origin of the message cannot be written as XCOLLECT");
@@ -46,6 +49,17 @@ static bool
 all_taken(const struct smtp_client *c, const struct under_way *u)
 {
 	return u->end_out && u->end <= c->taken;
+}
+
+/* What a recipient gets whose address cannot go out. */
+static struct verdict
+unsayable_verdict(int state)
+{
+	if (state == R_UTF8)
+		return verdict_make(FATE_BOUNCED, 553, "5.6.7",
+				"553 5.6.7 the address is not ASCII, and the next hop does not offer SMTPUTF8");
+	return verdict_make(FATE_BOUNCED, 501, "5.1.3",
+			"501 5.1.3 the recipient is not an address");
 }
 
 /* What those recipients of the oldest message get who were not told yet. */
@@ -88,9 +102,9 @@ tell_rest(struct smtp_client *c, struct smtp_fact *out)
 	if (c->rest < u->m.n) {
 		out->kind = SMTP_FACT_RECIPIENT;
 		out->recipient = c->rest;
-		if (u->states.p[c->rest] == R_INVALID) {
-			c->one_verdict = verdict_make(FATE_BOUNCED, 501, "5.1.3",
-					"501 5.1.3 the recipient is not an address");
+		if (u->states.p[c->rest] == R_INVALID ||
+				u->states.p[c->rest] == R_UTF8) {
+			c->one_verdict = unsayable_verdict(u->states.p[c->rest]);
 			out->verdict = &c->one_verdict;
 			out->in_doubt = false;
 		}
@@ -209,6 +223,23 @@ smtp_client_may_send(const struct smtp_client *c)
 	return u->writing == W_DONE && c->caps.pipelining && (c->internal || !u->bdat);
 }
 
+static bool
+local_is_utf8(struct span address)
+{
+	return smtp_is_utf8(span_first(address, span_rfind(address, '@')));
+}
+
+/* RFC 6531 3.4: must, or should, it be asked for? */
+static bool
+wants_utf8(const struct smtp_client_out *m)
+{
+	bool wants = m->utf8 || local_is_utf8(m->sender);
+
+	for (size_t i = 0; i < m->n && !wants; i++)
+		wants = local_is_utf8(m->recipients[i]);
+	return wants;
+}
+
 /* Chooses how the message goes out, or finds that it cannot. */
 static void
 prepare(const struct smtp_client *c, struct under_way *u)
@@ -217,6 +248,7 @@ prepare(const struct smtp_client *c, struct under_way *u)
 	const struct smtp_client_out *m = &u->m;
 	struct span sender = m->sender;
 	struct smtp_path path;
+	bool named = sender.n == 0 || smtp_mailbox_parse(sender, &path);
 	bool binary = m->bare || m->nul || (m->eight_bit && !caps->eight_bit);
 
 	u->bdat = caps->chunking;
@@ -224,8 +256,11 @@ prepare(const struct smtp_client *c, struct under_way *u)
 	u->exact = u->bdat && (u->binary || !m->bare);
 	u->eager = c->internal || m->size <= EAGER_MAX;
 	u->stuff = (struct smtp_stuff){ .dots = !u->bdat, .crlf = true };
-	if (sender.n > 0 && !smtp_mailbox_parse(sender, &path))
+	u->utf8 = caps->smtputf8 && wants_utf8(m);
+	if (!named)
 		u->unfit = UNFIT_SENDER;
+	else if (local_is_utf8(sender) && !caps->smtputf8)
+		u->unfit = UNFIT_UTF8;
 	else if (c->internal && m->collect && !collect_valid(m->collect))
 		u->unfit = UNFIT_ORIGIN;
 	else if (m->eight_bit && !caps->eight_bit && !u->binary)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "postern/enc.h"
 #include "postern/must.h"
 #include "postern/num.h"
 #include "session.h"
@@ -59,6 +60,7 @@ on_ehlo(struct smtp_server *s, struct span arg)
 			"250-8BITMIME\r\n"
 			"250-BINARYMIME\r\n"
 			"250-CHUNKING\r\n"
+			"250-SMTPUTF8\r\n"
 			"250-VRFY\r\n"
 			"250-HELP\r\n"
 			"%s"
@@ -106,6 +108,8 @@ on_rcpt(struct smtp_server *s, struct span arg)
 		session_refuse(s, SMTP_REFUSE_RECIPIENT);
 	else if (span_trim(arg).n > 0)
 		session_refuse(s, SMTP_REFUSE_PARAMETER);
+	else if (path.utf8 && !s->utf8)
+		session_refuse(s, SMTP_REFUSE_UTF8);
 	else if (s->recipients >= s->max_recipients)
 		session_say(s, smtp_refuse(SMTP_REFUSE_RECIPIENTS));
 	else
@@ -224,15 +228,33 @@ on_noop(struct smtp_server *s, struct span arg)
 	session_say_raw(s, SPAN("250 2.0.0 OK\r\n"));
 }
 
+/* RFC 6531 3.7.4: VRFY says it behind its argument. */
+static bool
+cut_smtputf8(const struct smtp_server *s, struct span *arg)
+{
+	static const struct span word = { SPAN_INIT(" SMTPUTF8") };
+
+	if (!s->esmtp || arg->n < word.n ||
+			!span_eq_nocase(span_skip(*arg, arg->n - word.n), word))
+		return false;
+	*arg = span_trim(span_first(*arg, arg->n - word.n));
+	return true;
+}
+
 static void
 on_vrfy(struct smtp_server *s, struct span arg)
 {
+	bool utf8 = cut_smtputf8(s, &arg);
 	struct span inner = arg;
 	struct smtp_path path;
 
 	if (span_starts(inner, SPAN("<")) && inner.p[inner.n - 1] == '>')
 		inner = span_first(span_skip(inner, 1), inner.n - 2);
 	if (smtp_mailbox_parse(inner, &path)) {
+		if (path.utf8 && !utf8) {
+			session_refuse(s, SMTP_REFUSE_UTF8);
+			return;
+		}
 		s->ask = (struct smtp_question){ .kind = SMTP_ASK_VRFY, .path = path };
 		return;
 	}
@@ -296,38 +318,39 @@ static const struct verb {
 	unsigned welcome; /* states in which it may be said */
 	unsigned longest; /* line, with its CRLF; internal sessions may always use INTERNAL */
 	void (*run)(struct smtp_server *, struct span arg);
+	bool utf8; /* its argument may be more than ASCII */
 } verbs[] = {
-	{ { SPAN_INIT("RCPT") }, ST_MAIL | ST_RCPT, PATHS, on_rcpt },
-	{ { SPAN_INIT("MAIL") }, ST_READY, PATHS, on_mail },
-	{ { SPAN_INIT("BDAT") }, ST_ANY, SHORT, on_bdat },
-	{ { SPAN_INIT("XROUTE") }, ST_ANY, SHORT, on_xroute },
-	{ { SPAN_INIT("DATA") }, ST_RCPT, SHORT, on_data },
-	{ { SPAN_INIT("EHLO") }, ST_ANY, SHORT, on_ehlo },
-	{ { SPAN_INIT("HELO") }, ST_ANY, SHORT, on_helo },
-	{ { SPAN_INIT("RSET") }, ST_ANY, SHORT, on_rset },
-	{ { SPAN_INIT("NOOP") }, ST_ANY, SHORT, on_noop },
-	{ { SPAN_INIT("QUIT") }, ST_ANY, SHORT, on_quit },
-	{ { SPAN_INIT("VRFY") }, ST_ANY, SHORT, on_vrfy },
-	{ { SPAN_INIT("HELP") }, ST_ANY, SHORT, on_help },
-	{ { SPAN_INIT("EXPN") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("SEND") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("SOML") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("SAML") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("TURN") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("STARTTLS") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("AUTH") }, ST_ANY, PATHS, on_not_here },
-	{ { SPAN_INIT("ETRN") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("ATRN") }, ST_ANY, SHORT, on_not_here },
-	{ { SPAN_INIT("GET") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("POST") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("HEAD") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("PUT") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("DELETE") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("OPTIONS") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("CONNECT") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("TRACE") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("PATCH") }, ST_ANY, INTERNAL, on_foreign },
-	{ { SPAN_INIT("PRI") }, ST_ANY, INTERNAL, on_foreign },
+	{ { SPAN_INIT("RCPT") }, ST_MAIL | ST_RCPT, PATHS, on_rcpt, true },
+	{ { SPAN_INIT("MAIL") }, ST_READY, PATHS, on_mail, true },
+	{ { SPAN_INIT("BDAT") }, ST_ANY, SHORT, on_bdat, false },
+	{ { SPAN_INIT("XROUTE") }, ST_ANY, SHORT, on_xroute, false },
+	{ { SPAN_INIT("DATA") }, ST_RCPT, SHORT, on_data, false },
+	{ { SPAN_INIT("EHLO") }, ST_ANY, SHORT, on_ehlo, false },
+	{ { SPAN_INIT("HELO") }, ST_ANY, SHORT, on_helo, false },
+	{ { SPAN_INIT("RSET") }, ST_ANY, SHORT, on_rset, false },
+	{ { SPAN_INIT("NOOP") }, ST_ANY, SHORT, on_noop, false },
+	{ { SPAN_INIT("QUIT") }, ST_ANY, SHORT, on_quit, false },
+	{ { SPAN_INIT("VRFY") }, ST_ANY, SHORT, on_vrfy, true },
+	{ { SPAN_INIT("HELP") }, ST_ANY, SHORT, on_help, false },
+	{ { SPAN_INIT("EXPN") }, ST_ANY, SHORT, on_not_here, true },
+	{ { SPAN_INIT("SEND") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("SOML") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("SAML") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("TURN") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("STARTTLS") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("AUTH") }, ST_ANY, PATHS, on_not_here, false },
+	{ { SPAN_INIT("ETRN") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("ATRN") }, ST_ANY, SHORT, on_not_here, false },
+	{ { SPAN_INIT("GET") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("POST") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("HEAD") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("PUT") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("DELETE") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("OPTIONS") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("CONNECT") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("TRACE") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("PATCH") }, ST_ANY, INTERNAL, on_foreign, false },
+	{ { SPAN_INIT("PRI") }, ST_ANY, INTERNAL, on_foreign, false },
 };
 
 /* Why a verb is not welcome now. Only MAIL, RCPT and DATA ever are not. */
@@ -353,12 +376,18 @@ out_of_order(enum state state, const struct verb *v)
 	return SMTP_REFUSE_ORDER;
 }
 
+/* `utf8`: RFC 6531 lets it into the arguments of this verb; what else is over 127 never
+ * stands in a command. */
 static bool
-is_clean(struct span line)
+is_clean(struct span line, bool utf8)
 {
-	for (size_t i = 0; i < line.n; i++) {
-		if (line.p[i] < ' ' || line.p[i] > '~')
+	for (size_t i = 0; i < line.n;) {
+		bool high = (unsigned char)line.p[i] >= 0x80;
+		size_t n = high ? utf8_len(span_skip(line, i)) : 1;
+
+		if (n == 0 || (high ? !utf8 : line.p[i] < ' ' || line.p[i] > '~'))
 			return false;
+		i += n;
 	}
 	return true;
 }
@@ -376,7 +405,7 @@ command_run(struct smtp_server *s, struct span line)
 			continue;
 		if (line.n + 2 > (s->internal ? (unsigned)INTERNAL : v->longest))
 			session_refuse(s, SMTP_REFUSE_LONG);
-		else if (!is_clean(line))
+		else if (!is_clean(line, v->utf8))
 			session_refuse(s, SMTP_REFUSE_LINE);
 		else if (v->welcome & s->state)
 			v->run(s, span_trim(rest));
@@ -384,5 +413,5 @@ command_run(struct smtp_server *s, struct span line)
 			session_refuse(s, out_of_order(s->state, v));
 		return;
 	}
-	session_refuse(s, is_clean(line) ? SMTP_REFUSE_VERB : SMTP_REFUSE_LINE);
+	session_refuse(s, is_clean(line, false) ? SMTP_REFUSE_VERB : SMTP_REFUSE_LINE);
 }

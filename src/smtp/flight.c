@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "collect.h"
+#include "postern/address.h"
 #include "postern/must.h"
 #include "postern/smtp_path.h"
 #include "sending.h"
@@ -47,6 +48,23 @@ flight_greet(struct smtp_client *c, bool esmtp)
 	c->phase = esmtp ? PHASE_EHLO : PHASE_HELO;
 }
 
+/* What goes between the <> of a command: the address, its domain as A-labels. *utf8: it
+ * needs SMTPUTF8 even so. False: it is no address. */
+static bool
+print_address(struct span address, struct buf *out, bool *utf8)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1];
+	struct smtp_path path;
+
+	if (!smtp_mailbox_parse(address, &path))
+		return false;
+	*utf8 = smtp_is_utf8(path.local);
+	if (!smtp_is_utf8(path.domain))
+		return buf_add(out, address);
+	return domain_canon(path.domain, canon) && buf_add(out, path.local) &&
+			buf_addc(out, '@') && buf_add(out, span_of(canon));
+}
+
 static struct span
 body_parameter(const struct under_way *u)
 {
@@ -68,13 +86,17 @@ write_mail(struct smtp_client *c, struct under_way *u)
 	char space[2048];
 	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
 	const struct smtp_collect *from = u->m.collect;
-	bool ok = buf_add(&line, SPAN("MAIL FROM:<")) && buf_add(&line, u->m.sender) &&
+	bool high;
+	bool ok = buf_add(&line, SPAN("MAIL FROM:<")) &&
+			(u->m.sender.n == 0 ||
+					print_address(u->m.sender, &line, &high)) &&
 			buf_addc(&line, '>');
 	size_t shown = line.n;
 
 	if (c->caps.sized && u->m.size > 0)
 		ok = ok && buf_addf(&line, " SIZE=%ju", (uintmax_t)u->m.size);
-	ok = ok && buf_add(&line, body_parameter(u));
+	ok = ok && buf_add(&line, body_parameter(u)) &&
+			(!u->utf8 || buf_add(&line, SPAN(" SMTPUTF8")));
 	if (c->internal && from) {
 		ok = ok && buf_add(&line, SPAN(" XCOLLECT=")) &&
 				collect_print(&line, from);
@@ -113,15 +135,22 @@ write_rcpt(struct smtp_client *c, struct under_way *u)
 	char space[320];
 	struct buf line = { .p = space, .cap = sizeof(space), .max = sizeof(space) };
 	struct span to = u->m.recipients[u->rcpt_out];
-	struct smtp_path path;
+	bool high = false;
 
-	/* Whatever stands in the queue: only an address goes out as one (H01). */
-	if (!smtp_mailbox_parse(to, &path)) {
+	/* Whatever stands in the queue: only an address goes out as one (H01), and only
+	 * one that the peer can read. */
+	MUST(buf_add(&line, SPAN("RCPT TO:<")));
+	if (!print_address(to, &line, &high)) {
 		u->states.p[u->rcpt_out++] = R_INVALID;
 		return;
 	}
-	MUST(buf_add(&line, SPAN("RCPT TO:<")) && buf_add(&line, to) &&
-			buf_addc(&line, '>'));
+	if (high && !u->utf8) {
+		u->states.p[u->rcpt_out++] = R_UTF8;
+		return;
+	}
+	MUST(buf_addc(&line, '>') &&
+			(!(u->m.no_notify && c->caps.dsn) ||
+					buf_add(&line, SPAN(" NOTIFY=NEVER"))));
 	command(c, buf_span(&line));
 	u->rcpt_out++;
 	u->asked++;

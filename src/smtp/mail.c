@@ -28,6 +28,15 @@ on_body(struct smtp_server *s, struct smtp_mail *m, struct span value)
 	return SMTP_REFUSALS;
 }
 
+/* RFC 6531 3.1: announced to those who said EHLO only. */
+static enum smtp_refusal
+on_smtputf8(struct smtp_server *s, struct smtp_mail *m, struct span value)
+{
+	(void)value;
+	m->utf8 = true;
+	return s->esmtp ? SMTP_REFUSALS : SMTP_REFUSE_PARAMETER;
+}
+
 static enum smtp_refusal
 on_xcollect(struct smtp_server *s, struct smtp_mail *m, struct span value)
 {
@@ -63,15 +72,17 @@ on_xfallback(struct smtp_server *s, struct smtp_mail *m, struct span value)
 static const struct parameter {
 	struct span name;
 	bool internal;
+	bool bare; /* has no value */
 	enum smtp_refusal (*read)(
 			struct smtp_server *, struct smtp_mail *, struct span value);
 } parameters[] = {
-	{ { SPAN_INIT("SIZE") }, false, on_size },
-	{ { SPAN_INIT("BODY") }, false, on_body },
-	{ { SPAN_INIT("XCOLLECT") }, true, on_xcollect },
-	{ { SPAN_INIT("XBADMAIL") }, true, on_xbadmail },
-	{ { SPAN_INIT("XHOLD") }, true, on_xhold },
-	{ { SPAN_INIT("XFALLBACK") }, true, on_xfallback },
+	{ { SPAN_INIT("SIZE") }, false, false, on_size },
+	{ { SPAN_INIT("BODY") }, false, false, on_body },
+	{ { SPAN_INIT("SMTPUTF8") }, false, true, on_smtputf8 },
+	{ { SPAN_INIT("XCOLLECT") }, true, false, on_xcollect },
+	{ { SPAN_INIT("XBADMAIL") }, true, false, on_xbadmail },
+	{ { SPAN_INIT("XHOLD") }, true, false, on_xhold },
+	{ { SPAN_INIT("XFALLBACK") }, true, false, on_xfallback },
 };
 
 enum { PARAMETERS = sizeof(parameters) / sizeof(parameters[0]) };
@@ -80,14 +91,14 @@ static enum smtp_refusal
 read_parameter(struct smtp_server *s, struct smtp_mail *m, struct span word,
 		unsigned *seen)
 {
-	struct span name = span_until(&word, '=');
+	struct span whole = word, name = span_until(&word, '=');
 
 	for (unsigned i = 0; i < PARAMETERS; i++) {
 		const struct parameter *p = &parameters[i];
 
 		if (!span_eq_nocase(name, p->name) || (p->internal && !s->internal))
 			continue;
-		if (*seen & 1u << i)
+		if (*seen & 1u << i || (p->bare && name.n < whole.n))
 			return SMTP_REFUSE_ARGUMENT;
 		*seen |= 1u << i;
 		return p->read(s, m, word);
@@ -120,6 +131,8 @@ mail_parse(struct smtp_server *s, struct span arg, struct smtp_mail *out)
 	unsigned words = collect_words(&m.collect);
 	if (words > 1 || (words > 0 && !m.collected))
 		return SMTP_REFUSE_ARGUMENT;
+	if (m.sender.utf8 && !m.utf8)
+		return SMTP_REFUSE_UTF8;
 	if (size == SMTP_REFUSALS)
 		*out = m;
 	return size;

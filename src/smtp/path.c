@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "postern/address.h"
+#include "postern/enc.h"
+
 enum {
 	LOCAL_MAX = 64,
 	DOMAIN_MAX = 255,
@@ -31,10 +34,24 @@ is_let_dig(char c)
 	return is_digit(c) || (low >= 'a' && low <= 'z');
 }
 
+/* Of a UTF-8 sequence: which ones may stand here is looked at when all is cut. */
+static bool
+is_high(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
+static bool
+is_low(char c)
+{
+	return !is_high(c);
+}
+
 static bool
 is_atext(char c)
 {
-	return is_let_dig(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
+	return is_let_dig(c) || is_high(c) ||
+			(c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
 static bool
@@ -132,7 +149,13 @@ literal_len(struct span s)
 static bool
 is_label(char c)
 {
-	return is_let_dig(c) || c == '-' || c == '_';
+	return is_let_dig(c) || is_high(c) || c == '-' || c == '_';
+}
+
+static bool
+is_ascii(struct span s)
+{
+	return !smtp_is_utf8(s);
 }
 
 /* Length of the name or literal at the start of s, 0 when there is none. */
@@ -147,8 +170,10 @@ domain_len(struct span s)
 		struct span label = span_skip(s, at);
 
 		label = span_first(label, run(label, is_label));
-		if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' ||
-				label.p[label.n - 1] == '-')
+		if (label.n == 0 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+			return 0;
+		if (label.n > LABEL_MAX &&
+				is_ascii(label)) /* else its A-label counts */
 			return 0;
 		at += label.n;
 		if (at == s.n || s.p[at] != '.')
@@ -166,9 +191,9 @@ local_len(struct span s)
 	if (s.n > 0 && s.p[0] == '"') {
 		for (at = 1; at < s.n && s.p[at] != '"'; at++) {
 			/* quoted-pairSMTP: any printable byte behind the backslash */
-			if (s.p[at] == '\\' && ++at == s.n)
+			if (s.p[at] == '\\' && (++at == s.n || is_high(s.p[at])))
 				return 0;
-			if (!is_printable(s.p[at]))
+			if (!is_printable(s.p[at]) && !is_high(s.p[at]))
 				return 0;
 		}
 		return at == s.n ? 0 : at + 1;
@@ -183,6 +208,31 @@ local_len(struct span s)
 			return at;
 		at++;
 	}
+}
+
+bool
+smtp_is_utf8(struct span s)
+{
+	return run(s, is_low) < s.n;
+}
+
+/* RFC 6531 3.3: UTF-8 as RFC 3629 has it, and domains that are some. */
+static bool
+utf8_fits(struct span path, const struct smtp_path *p)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1];
+
+	for (size_t i = 0; i < path.n;) {
+		size_t n = utf8_len(span_skip(path, i));
+
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	return is_ascii(p->domain) ||
+			(domain_canon(p->domain, canon) &&
+					p->local.n + 1 + strlen(canon) <=
+							PATH_MAX_OCTETS - 2);
 }
 
 /* Cuts local@domain off *s. */
@@ -247,6 +297,11 @@ smtp_path_cut(struct span *s, bool reverse, struct smtp_path *out)
 	}
 	if (in.n == 0 || in.p[0] != '>' || (size_t)(in.p + 1 - s->p) > PATH_MAX_OCTETS)
 		return false;
+
+	struct span whole = span_first(*s, (size_t)(in.p - s->p));
+	path.utf8 = smtp_is_utf8(whole);
+	if (path.utf8 && !utf8_fits(whole, &path))
+		return false;
 	*s = span_skip(in, 1);
 	*out = path;
 	return true;
@@ -263,6 +318,9 @@ smtp_mailbox_parse(struct span s, struct smtp_path *out)
 	}
 	if (s.n > PATH_MAX_OCTETS - 2 || !cut_mailbox(&s, &path) || s.n > 0)
 		return false;
+	path.utf8 = smtp_is_utf8(path.mailbox);
+	if (path.utf8 && !utf8_fits(path.mailbox, &path))
+		return false;
 	*out = path;
 	return true;
 }
@@ -270,5 +328,5 @@ smtp_mailbox_parse(struct span s, struct smtp_path *out)
 bool
 smtp_domain_valid(struct span s)
 {
-	return s.n > 0 && domain_len(s) == s.n;
+	return s.n > 0 && is_ascii(s) && domain_len(s) == s.n;
 }

@@ -189,7 +189,8 @@ tell_one(struct smtp_client *c, struct under_way *u, size_t recipient, struct ve
 static void
 on_rcpt_reply(struct smtp_client *c, struct under_way *u, struct verdict v)
 {
-	while (u->states.p[u->rcpt_in] == R_INVALID)
+	while (u->states.p[u->rcpt_in] == R_INVALID ||
+			u->states.p[u->rcpt_in] == R_UTF8)
 		u->rcpt_in++;
 
 	size_t recipient = u->rcpt_in++;

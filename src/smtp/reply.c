@@ -4,6 +4,7 @@
 
 #include "postern/must.h"
 #include "postern/qid.h"
+#include "postern/smtp_path.h"
 
 /* Words as Exchange says them where it has a reply of the kind. */
 static const struct smtp_reply refusals[SMTP_REFUSALS] = {
@@ -21,6 +22,8 @@ static const struct smtp_reply refusals[SMTP_REFUSALS] = {
 	[SMTP_REFUSE_ARGUMENT] = { 501, "5.5.4", "Invalid arguments" },
 	[SMTP_REFUSE_SENDER] = { 501, "5.1.7", "Invalid Address" },
 	[SMTP_REFUSE_RECIPIENT] = { 501, "5.1.3", "Invalid Address" },
+	[SMTP_REFUSE_UTF8] = { 553, "5.6.7",
+			"Address is not ASCII, and SMTPUTF8 was not asked for" },
 	[SMTP_REFUSE_PARAMETER] = { 555, "5.5.4", "Parameter not recognized" },
 	[SMTP_REFUSE_RECIPIENTS] = { 452, "4.5.3", "Too many recipients" },
 	[SMTP_REFUSE_SIZE] = { 552, "5.3.4",
@@ -84,8 +87,9 @@ smtp_queued(struct span message_id, uint64_t queue_id, char text[SMTP_TEXT_SIZE]
 	char id[QID_SIZE];
 
 	qid_print(queue_id, id);
-	/* A Message-ID is as long as its writer likes; the queue id must stay. */
-	if (message_id.n == 0 || message_id.n > 256)
+	/* A Message-ID is as long as its writer likes; the queue id must stay. RFC 6531 3.7.4.2
+	 * has UTF-8 in replies only where the client asked for it. */
+	if (message_id.n == 0 || message_id.n > 256 || smtp_is_utf8(message_id))
 		join(text, SPAN("Queued mail for delivery, id "), span_of(id),
 				SPAN(""));
 	else

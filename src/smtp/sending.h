@@ -40,15 +40,16 @@ enum writing { W_RSET, W_MAIL, W_ROUTE, W_RCPT, W_BEGIN, W_GO, W_BODY, W_DONE };
 enum answer { A_RSET, A_MAIL, A_ROUTE, A_RCPT, A_DATA, A_CHUNK, A_END };
 
 /* Why a message was not even tried. */
-enum unfit { FIT, UNFIT_EIGHT_BIT, UNFIT_SIZE, UNFIT_SENDER, UNFIT_ORIGIN };
+enum unfit { FIT, UNFIT_EIGHT_BIT, UNFIT_SIZE, UNFIT_SENDER, UNFIT_ORIGIN, UNFIT_UTF8 };
 
 /* What is known of a recipient. */
-enum { R_OPEN, R_ACCEPTED, R_TOLD, R_INVALID };
+enum { R_OPEN, R_ACCEPTED, R_TOLD, R_INVALID, R_UTF8 };
 
 struct under_way {
 	struct smtp_client_out m;
 	enum unfit unfit;
 	bool binary; /* BODY=BINARYMIME */
+	bool utf8; /* SMTPUTF8 */
 	bool bdat;
 	bool eager;
 	bool exact; /* the bytes go out as they are */

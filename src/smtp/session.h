@@ -84,6 +84,7 @@ struct smtp_server {
 	bool line_cr; /* the last byte of the line so far is CR */
 	bool drain; /* what was said last must be taken before more may come in */
 	bool in_mail; /* the host knows the transaction */
+	bool utf8; /* it is one with SMTPUTF8 */
 	bool drop_due; /* and must be told that it is void */
 	bool collected, routed;
 };

@@ -105,6 +105,9 @@ job_do(struct store *s, struct store_job *job)
 		return submit_do(s, LIST_ITEM(job, struct submission, job), &job->err);
 	case STORE_SETTLE:
 		return settle_do(s, LIST_ITEM(job, struct settlement, job), &job->err);
+	case STORE_DIGEST:
+		return digest_do(s, LIST_ITEM(job, struct notice_digest, job),
+				&job->err);
 	case STORE_PRUNE:
 		return prune_do(s, LIST_ITEM(job, struct pruning, job), &job->err);
 	case STORE_ORIGINS:

@@ -83,6 +83,9 @@ settle_do(struct store *s, struct settlement *set, struct err *e)
 	for (size_t i = 0; i < set->n; i++)
 		if (!change(s, set, &set->recipients[i], e))
 			return false;
+	for (struct notice *n = set->notices; n; n = n->next)
+		if (!notice_do(s, set->id, set->at_ms, n, e))
+			return false;
 	if (!any_open(s, set, &open, e) || (!open && !drop_body(s, set->id, e)))
 		return false;
 	set->settled = !open;
@@ -105,7 +108,7 @@ prune_do(struct store *s, struct pruning *p, struct err *e)
 	if (!query_end(&q, "cannot read the history", e))
 		return false;
 	static const enum sql parts[] = { SQL_PRUNE_RECIPIENTS, SQL_PRUNE_ATTEMPTS,
-		SQL_PRUNE_MESSAGE };
+		SQL_PRUNE_NOTICES, SQL_PRUNE_MESSAGE };
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
 			q = query_of(&s->self.db, parts[k]);

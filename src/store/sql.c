@@ -65,6 +65,14 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
+/* Which postmaster was told of which message, and how many notices each got in the window
+ * that began then; `more` waits to be told. */
+#define SCHEMA_NOTICES \
+	"CREATE TABLE notice (postmaster TEXT PRIMARY KEY, began_ms INTEGER NOT NULL," \
+	" sent INTEGER NOT NULL, more INTEGER NOT NULL) WITHOUT ROWID;" \
+	"CREATE TABLE notice_about (message INTEGER NOT NULL, postmaster TEXT NOT NULL," \
+	" PRIMARY KEY (message, postmaster)) WITHOUT ROWID;"
+
 /* Persons and lists, and what a recipient of a message was asked for as. An alias is
  * one whatever the case of its letters. And whom mail for nobody is for from now on, as
  * somebody has said (`unrouted assign --rule`), by the account's name: a rule may outlive its
@@ -84,7 +92,7 @@ static const char schema_3[] =
 		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;"
 		"CREATE TABLE alias_rule (account TEXT NOT NULL, match TEXT NOT NULL,"
 		" target TEXT NOT NULL, made_ms INTEGER NOT NULL,"
-		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;";
+		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;" SCHEMA_NOTICES;
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
@@ -142,6 +150,22 @@ const char *const sql_text[SQL_COUNT] = {
 			"SELECT 1 FROM recipient WHERE message = ? AND seq > ? AND state < 4 LIMIT 1",
 	[SQL_BODY_SPOOLED] = "SELECT bytes IS NULL FROM body WHERE id = ?",
 	[SQL_BODY_DELETE] = "DELETE FROM body WHERE id = ?",
+
+	/* What waits to be told is told before the window begins anew; nor does a clock that
+	 * was set back make it longer. */
+	[SQL_NOTICE_OPEN] =
+			"INSERT INTO notice VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET"
+			" began_ms = ?2, sent = 0 WHERE more = 0 AND (began_ms <= ?3 OR began_ms > ?2)",
+	[SQL_NOTICE_ABOUT] =
+			"INSERT INTO notice_about VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_NOTICE_SENT] =
+			"UPDATE notice SET sent = sent + 1 WHERE postmaster = ? AND sent < ?",
+	[SQL_NOTICE_MORE] = "UPDATE notice SET more = more + 1 WHERE postmaster = ?",
+	[SQL_NOTICE_DUE] =
+			"SELECT postmaster, began_ms, more FROM notice WHERE more > 0"
+			" AND (began_ms <= ?1 OR began_ms > ?2) ORDER BY postmaster LIMIT ?3",
+	[SQL_NOTICE_DIGEST] = "UPDATE notice SET began_ms = ?4, sent = ?5, more = 0"
+			      " WHERE postmaster = ?1 AND began_ms = ?2 AND more = ?3",
 
 	[SQL_ORIGIN_SETTLE] =
 			"UPDATE origin SET settled = 1 WHERE account = ? AND uidl = ?",
@@ -201,6 +225,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
 	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
 	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
+	[SQL_PRUNE_NOTICES] = "DELETE FROM notice_about WHERE message = ?",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",

@@ -68,6 +68,10 @@ bool submit_do(struct store *s, struct submission *sub, struct err *e);
 bool settle_do(struct store *s, struct settlement *set, struct err *e);
 bool origins_do(struct store *s, struct store_job *job, struct err *e);
 bool prune_do(struct store *s, struct pruning *p, struct err *e);
+bool digest_do(struct store *s, struct notice_digest *d, struct err *e);
+/* A notice about message `about`, or its count. */
+bool notice_do(struct store *s, uint64_t about, int64_t now_ms, struct notice *n,
+		struct err *e);
 
 /* aliasstore.c */
 bool alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *added,

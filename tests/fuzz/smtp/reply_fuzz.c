@@ -2,6 +2,7 @@
  * address is read again as the same address. */
 #include <string.h>
 
+#include "postern/enc.h"
 #include "postern/must.h"
 #include "postern/smtp_path.h"
 #include "postern/smtp_reply.h"
@@ -50,8 +51,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(smtp_mailbox_parse(path.mailbox, &again));
 		MUST(span_eq(path.local, again.local) &&
 				span_eq(path.domain, again.domain));
-		for (size_t i = 0; i < path.mailbox.n; i++)
-			MUST(path.mailbox.p[i] >= ' ' && path.mailbox.p[i] <= '~');
+		for (size_t i = 0; i < path.mailbox.n;) {
+			struct span rest = span_skip(path.mailbox, i);
+			bool ascii = rest.p[0] >= ' ' && rest.p[0] <= '~';
+
+			MUST(ascii || (path.utf8 && utf8_len(rest) > 1));
+			i += utf8_len(rest);
+		}
 	}
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* The conversations of tests/talks/smtp_client, held with the sending engine while the
  * peer's bytes come cut at every size.
  *
- * "message MARK SENDER RECIPIENT,... WORDS" queues a message (words: size=N, 8bit, bare);
+ * "message MARK SENDER RECIPIENT,... WORDS" queues a message (words: size=N, 8bit, bare, utf8,
+ * quiet);
  * "B:" is its body. "S:" the peer says it, with CRLF (none when the line ends in a
  * backslash); "C:" the client must have written exactly these lines since; "F:" it must
  * have told exactly these facts. "lost TEXT", "abandon TEXT", "quit" are the host's.
@@ -201,6 +202,10 @@ queue(struct talk *t, struct span line)
 			m->out.eight_bit = true;
 		else if (span_eq(word, SPAN("bare")))
 			m->out.bare = true;
+		else if (span_eq(word, SPAN("utf8")))
+			m->out.utf8 = true;
+		else if (span_eq(word, SPAN("quiet")))
+			m->out.no_notify = true;
 		else
 			MUST(num_u64(span_skip(word, 5), 1 << 30, &m->out.size));
 	}

@@ -73,7 +73,11 @@ on_mail(struct host *h, const struct smtp_mail *m)
 	h->sender[sender.n] = '\0';
 	h->later = is_for(sender, "later");
 	buf_clear(&h->body);
-	MUST(buf_addf(&h->diary, "mail <%s>%s", h->sender, kinds[m->body]));
+	MUST(buf_add(&h->diary, SPAN("mail <")));
+	host_escape(&h->diary, sender);
+	MUST(buf_addf(&h->diary, ">%s", kinds[m->body]));
+	if (m->utf8)
+		MUST(buf_add(&h->diary, SPAN(" smtputf8")));
 	if (m->sized)
 		MUST(buf_addf(&h->diary, " size %ju", (uintmax_t)m->size));
 	if (m->collected) {

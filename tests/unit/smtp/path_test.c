@@ -71,8 +71,6 @@ test_forward_paths(void **state)
 		{ "<u@2130706433>", "u@2130706433", "2130706433" },
 		{ "<u@a_b.test>", "u@a_b.test", "a_b.test" },
 		/* R5, R7, S13 */
-		{ "<u@d\xc3\xa9>", NULL, NULL },
-		{ "<\xc3\xa9@d>", NULL, NULL },
 		{ "<u@d><v@d>", "u@d", "d" },
 		{ "<u@d,v@d>", NULL, NULL },
 		{ "<a b@d>", NULL, NULL },
@@ -108,6 +106,72 @@ test_forward_paths(void **state)
 		assert_true(span_eq(again.domain, path.domain));
 		assert_true(span_eq(again.local, path.local));
 	}
+}
+
+/* RFC 6531 3.3: what is not ASCII, and is told to be so. */
+static void
+test_utf8_paths(void **state)
+{
+#define LABEL_60 \
+	"\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc" \
+	"\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc" \
+	"\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc"
+	static const struct {
+		const char *what, *path;
+		bool taken;
+	} cases[] = {
+		{ "a local part of two octets", "<\xc3\xa9@d.test>", true },
+		{ "ASCII and the rest, dots between",
+				"<a.\xc3\xa9.\xe4\xb8\xad@d.test>", true },
+		{ "four octets", "<\xf0\x9f\x93\xa8@d.test>", true },
+		{ "in quotes", "<\"a \xc3\xa9\"@d.test>", true },
+		{ "behind a backslash only ASCII may stand", "<\"a\\\xc3\xa9\"@d.test>",
+				false },
+		{ "a U-label",
+				"<u@b\xc3\xbc"
+				"cher.test>",
+				true },
+		{ "one in the route that is thrown away",
+				"<@b\xc3\xbc"
+				"cher.test:u@d.test>",
+				true },
+		{ "a label longer than 63 octets whose A-label is shorter",
+				"<u@" LABEL_60 "\xc3\xbc\xc3\xbc.test>", true },
+		{ "a look-alike that UTS 46 turns into plain ASCII",
+				"<u@\xef\xbd\x84.test>", false },
+		{ "an ideographic full stop", "<u@a\xe3\x80\x82test>", false },
+		{ "half a character", "<\xc3@d.test>", false },
+		{ "half a character in a label", "<u@a\xc3.test>", false },
+		{ "half a character in a route", "<@a\xc3.test:u@d.test>", false },
+		{ "Latin-1", "<\xe9t\xe9@d.test>", false },
+		{ "a form that is too long", "<\xc0\xaf@d.test>", false },
+		{ "half of a surrogate pair", "<\xed\xa0\x80@d.test>", false },
+		{ "beyond Unicode", "<\xf4\x90\x80\x80@d.test>", false },
+		{ "64 octets", "<" LABEL_60 "abcd@d.test>", true },
+		{ "65 octets, though fewer characters", "<" LABEL_60 "abcde@d.test>",
+				false },
+	};
+	struct smtp_path path, again;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct span s = span_of(cases[i].path);
+		bool ok = smtp_path_cut(&s, false, &path);
+
+		if (ok != cases[i].taken)
+			fail_msg("%s: %s", cases[i].what, ok ? "taken" : "refused");
+		if (!ok)
+			continue;
+		assert_true(path.utf8);
+		assert_true(smtp_mailbox_parse(path.mailbox, &again));
+		assert_true(again.utf8 ||
+				span_starts(span_of(cases[i].path), SPAN("<@")));
+	}
+	struct span plain = SPAN("<u@d.test>");
+	assert_true(smtp_path_cut(&plain, false, &path));
+	assert_false(path.utf8);
+	assert_false(smtp_domain_valid(SPAN("b\xc3\xbc"
+					    "cher.test")));
 }
 
 static void
@@ -178,6 +242,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forward_paths),
+		cmocka_unit_test(test_utf8_paths),
 		cmocka_unit_test(test_reverse_paths),
 		cmocka_unit_test(test_limits),
 	};
