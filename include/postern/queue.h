@@ -126,6 +126,10 @@ bool queue_show(struct reader *r, uint64_t id, struct arena *a, struct queue_sto
 bool queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 		size_t *n, struct err *e);
 
+/* The account of a message; empty: it was not collected, or is not there any more. */
+bool queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
+		struct err *e);
+
 struct queue_size {
 	uint64_t messages; /* with open recipients */
 	uint64_t recipients; /* open */

@@ -41,7 +41,7 @@ struct smtp_server_options {
 	uint32_t max_recipients; /* of one transaction; 0: 1000 */
 	uint32_t max_errors; /* then 421; 0: no limit. Ten refused recipients count as one */
 	uint32_t max_tickets; /* commits under way; 0: 64, internal 1024 */
-	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XROUTE */
+	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XDEDUP, XROUTE */
 };
 
 enum smtp_ask {
@@ -60,7 +60,7 @@ enum smtp_ask {
 
 enum smtp_body_kind { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 
-/* Where a message was collected: XCOLLECT and XBADMAIL, decoded. */
+/* Where a message was collected: XCOLLECT, XBADMAIL and XDEDUP, decoded. */
 struct smtp_collect {
 	struct span account;
 	struct span uidl; /* 1 to 512 octets, any */
@@ -69,6 +69,7 @@ struct smtp_collect {
 	bool tls; /* POP3S */
 	struct span badmail; /* reason; empty: none */
 	uint64_t print; /* of its header fields (origin.h); 0: none */
+	bool copies; /* XDEDUP=NO: every copy is delivered */
 };
 
 struct smtp_mail {

@@ -95,6 +95,14 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		const struct queue_recipient *r = &q->message.recipients[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);
 		bool refused = r->reason.n > 0 && r->attempts == 0;
+		if (r->state == QUEUE_DUPLICATE) {
+			if (buf_addf(&text,
+					    "recipient " SPAN_FMT
+					    ": has it already, " SPAN_FMT,
+					    SPAN_ARG(r->address), SPAN_ARG(r->reply)))
+				add_step(s, q->message.arrived_ms, 4041, &text);
+			continue;
+		}
 		if (buf_addf(&text,
 				    "recipient " SPAN_FMT ": %s" SPAN_FMT
 				    ", route " SPAN_FMT,

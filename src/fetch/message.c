@@ -255,6 +255,7 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 				.ip = span_of(s->ip),
 				.tls = dial_is_tls(s->low.dial),
 				.badmail = nobody ? SPAN("no-recipients") : SPAN(""),
+				.copies = !s->poll->account->dedup,
 			},
 	});
 	buf_done(&trace);

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "room.h"
+#include "copies.h"
 
 #include "postern/address.h"
 #include "postern/clock.h"
@@ -66,6 +66,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 		m->ip = keep(m, said->collect.ip);
 		m->tls = said->collect.tls;
 		m->badmail = keep(m, said->collect.badmail);
+		copies_begin(m, !said->collect.copies);
 	} else {
 		m->provider = keep(m, client->helo);
 		m->ip = keep(m, client->ip);
@@ -99,6 +100,7 @@ mail_free(struct relay *r, struct mail *m)
 	list_del(&m->link);
 	if (m->job.spool_fd >= 0)
 		(void)close(m->job.spool_fd);
+	copies_end(m);
 	buf_done(&m->head);
 	buf_done(&m->gather);
 	buf_done(&m->top);
@@ -373,6 +375,7 @@ mail_body(struct relay *r, struct mail *m, struct span piece)
 	size_t before = mail_weight(m);
 	struct smtp_reply reply = body_add(r, m, piece);
 
+	copies_body(m, piece);
 	r->receiving += mail_weight(m) - before;
 	return reply;
 }
@@ -490,6 +493,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 			(commit->bare || commit->nul ? MESSAGE_BARE : 0u);
 	find_message_id(r, m);
 	stamp(r, m, client);
+	copies_whole(r, m);
 
 	struct buf source = BUF_MAX(1024);
 	if (buf_add(&source, m->provider) &&
@@ -520,11 +524,11 @@ say_queued(struct mail *m)
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",
 								(int64_t)m->job.n)));
-	if (log_wants(2))
+	if (log_wants(2) && copies_left(m) > 0)
 		log_event(5001,
 				FIELDS(f_span("account", m->job.account), id, sender,
 						f_num("recipients",
-								(int64_t)m->job.n)));
+								(int64_t)copies_left(m))));
 }
 
 struct smtp_reply
@@ -543,6 +547,7 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 		return smtp_refuse(SMTP_REFUSE_STORE);
 	}
 	say_queued(m);
+	copies_say(r, m);
 	for (size_t i = 0; i < m->job.n; i++) {
 		const struct submission_recipient *to = &m->recipients[i];
 

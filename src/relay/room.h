@@ -3,6 +3,8 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
+#include "loop_stamp.h"
+
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -68,6 +70,7 @@ struct relay {
 	size_t pending; /* ... and of those that the store has */
 	struct list unsettled; /* leases whose results the store could not take */
 	unsigned unsettled_tries; /* in a row */
+	struct loop_key loop_key;
 	struct relay_summary sum;
 };
 
@@ -109,6 +112,7 @@ struct mail {
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip, badmail;
 	int64_t began_ms; /* monotonic */
+	struct fingerprint *print; /* collected ones: copies.h */
 };
 
 struct mail_client {

@@ -74,6 +74,8 @@ write_mail(struct smtp_client *c, struct under_way *u)
 		if (from->badmail.n > 0)
 			ok = ok && buf_add(&line, SPAN(" XBADMAIL=")) &&
 					buf_add(&line, from->badmail);
+		if (from->copies)
+			ok = ok && buf_add(&line, SPAN(" XDEDUP=NO"));
 	}
 	/* Sender and origin were checked when the message came. */
 	MUST(ok);

@@ -44,6 +44,15 @@ on_xbadmail(struct smtp_server *s, struct smtp_mail *m, struct span value)
 	return collect_reason_valid(value) ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
 }
 
+/* Only NO is said: whoever says nothing wants the ledger asked. */
+static enum smtp_refusal
+on_xdedup(struct smtp_server *s, struct smtp_mail *m, struct span value)
+{
+	(void)s;
+	m->collect.copies = span_eq_nocase(value, SPAN("NO"));
+	return m->collect.copies ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
+}
+
 static const struct parameter {
 	struct span name;
 	bool internal;
@@ -54,6 +63,7 @@ static const struct parameter {
 	{ { SPAN_INIT("BODY") }, false, on_body },
 	{ { SPAN_INIT("XCOLLECT") }, true, on_xcollect },
 	{ { SPAN_INIT("XBADMAIL") }, true, on_xbadmail },
+	{ { SPAN_INIT("XDEDUP") }, true, on_xdedup },
 };
 
 enum { PARAMETERS = sizeof(parameters) / sizeof(parameters[0]) };
@@ -99,7 +109,7 @@ mail_parse(struct smtp_server *s, struct span arg, struct smtp_mail *out)
 		else if (why != SMTP_REFUSALS)
 			return why;
 	}
-	if (m.collect.badmail.n > 0 && !m.collected)
+	if ((m.collect.badmail.n > 0 || m.collect.copies) && !m.collected)
 		return SMTP_REFUSE_ARGUMENT;
 	if (size == SMTP_REFUSALS)
 		*out = m;

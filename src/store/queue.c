@@ -403,6 +403,19 @@ queue_find(struct reader *r, struct span text, struct arena *a, uint64_t **out,
 }
 
 bool
+queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
+		struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_MESSAGE_ACCOUNT);
+	query_int(&q, (int64_t)id);
+	struct span name = query_row(&q) ? query_copy(&q, 0, a) : SPAN("");
+	if (!query_end(&q, "cannot read the queue", e))
+		return false;
+	*out = name;
+	return true;
+}
+
+bool
 queue_count(struct reader *r, struct queue_size *out, struct err *e)
 {
 	memset(out, 0, sizeof *out);

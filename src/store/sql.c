@@ -65,7 +65,14 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
-const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2 };
+/* Which recipient had which mail (E7), found by digests alone; keys are random, so ages
+ * have an index for the sake of STORE_PRUNE, which only grows at its end. */
+static const char schema_3[] =
+		"CREATE TABLE ledger (key BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;"
+		"CREATE INDEX ledger_age ON ledger (id);"
+		"CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
@@ -102,6 +109,10 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_BODY_ADD] = "INSERT INTO body VALUES (?, ?, ?, ?)",
 	[SQL_RECIPIENT_ADD] =
 			"INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, NULL, ?, ?)",
+	/* Changes nothing when it is there and not older than ?3. */
+	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
+			   " id = excluded.id WHERE id < ?3",
+	[SQL_LEDGER_FIND] = "SELECT id FROM ledger WHERE key = ?1 AND id >= ?2",
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -177,6 +188,8 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
 	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
 	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
+	[SQL_PRUNE_LEDGER] = "DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
+			     " INDEXED BY ledger_age WHERE id < ?1 ORDER BY id LIMIT ?2)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
@@ -202,6 +215,8 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_MESSAGE_GET] =
 			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
 			" ON a.id = m.account WHERE m.id = ?",
+	[SQL_MESSAGE_ACCOUNT] = "SELECT a.name FROM message m JOIN account a"
+				" ON a.id = m.account WHERE m.id = ?",
 	[SQL_RECIPIENTS_ALL] =
 			"SELECT " RECIPIENT_COLUMNS " FROM recipient r LEFT JOIN hop h"
 			" ON h.id = r.hop WHERE r.message = ? ORDER BY r.seq",
@@ -251,4 +266,7 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_DELETE] =
 			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
+
+	[SQL_SECRET_MAKE] = "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?",
 };

@@ -20,6 +20,8 @@ enum sql {
 	SQL_MESSAGE_ADD,
 	SQL_BODY_ADD,
 	SQL_RECIPIENT_ADD,
+	SQL_LEDGER_ADD,
+	SQL_LEDGER_FIND,
 	/* settle */
 	SQL_ATTEMPT_KEEP,
 	SQL_ATTEMPTED,
@@ -50,6 +52,7 @@ enum sql {
 	SQL_PRUNE_MESSAGE,
 	SQL_PRUNE_RECIPIENTS,
 	SQL_PRUNE_ATTEMPTS,
+	SQL_PRUNE_LEDGER,
 	SQL_LAST_ID,
 	SQL_SPOOLED_WALK,
 	SQL_HOLD_DAMAGED,
@@ -61,6 +64,7 @@ enum sql {
 	SQL_DUE_NEXT,
 	SQL_DUE_RECIPIENTS,
 	SQL_MESSAGE_GET,
+	SQL_MESSAGE_ACCOUNT,
 	SQL_RECIPIENTS_ALL,
 	SQL_ROUTE_GET,
 	SQL_ATTEMPTS,
@@ -86,13 +90,16 @@ enum sql {
 	SQL_POLICY_ADDRESS_PUT,
 	SQL_POLICY_DOMAIN_PUT,
 	SQL_POLICY_DOMAIN_DELETE,
+	/* secrets */
+	SQL_SECRET_MAKE,
+	SQL_SECRET_GET,
 	SQL_COUNT,
 };
 
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif
