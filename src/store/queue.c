@@ -29,7 +29,7 @@ recipient(struct query *q, struct arena *a, struct queue_recipient *r)
 {
 	int64_t state = query_get(q, 1);
 	/* Bytes on disk are hostile too. */
-	r->state = state >= 0 && state <= QUEUE_REMOVED ? (enum queue_state)state
+	r->state = state >= 0 && state <= QUEUE_DUPLICATE ? (enum queue_state)state
 							: QUEUE_HELD;
 	r->seq = (uint32_t)query_get(q, 0);
 	r->attempts = (uint32_t)query_get(q, 2);
@@ -279,7 +279,7 @@ attempts(struct reader *r, struct arena *a, struct queue_story *out, struct err 
 		t->seq = (uint32_t)query_get(&q, 0);
 		t->number = (uint32_t)query_get(&q, 1);
 		t->at_ms = query_get(&q, 2);
-		t->state = state >= 0 && state <= QUEUE_REMOVED
+		t->state = state >= 0 && state <= QUEUE_DUPLICATE
 				? (enum queue_state)state
 				: QUEUE_HELD;
 		t->code = (int)query_get(&q, 4);

@@ -58,7 +58,8 @@ make(struct pair *p, size_t i)
 	m->out.eight_bit = m->out.bare = m->out.nul = true;
 	if (p->internal) {
 		m->collect = (struct smtp_collect){ SPAN("con/to so"), SPAN("U\xff/1"),
-			SPAN("pop.test"), SPAN("192.0.2.7"), true, SPAN(""), 0x1f };
+			SPAN("pop.test"), SPAN("192.0.2.7"), true, SPAN(""), 0x1f,
+			chance(p, 2) == 0 };
 		if (m->out.n == 0)
 			m->collect.badmail = SPAN("no-recipients");
 		m->out.collect = &m->collect;

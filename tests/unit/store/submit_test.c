@@ -8,11 +8,11 @@ a_message_comes_back_as_it_was_given(void **state)
 	struct state *t = *state;
 	static const struct submission_recipient two[] = {
 		{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("drop") },
-				QUEUE_QUEUED, 0, { 0 }, { 0 } },
+				QUEUE_QUEUED, 0, { 0 }, { 0 }, { 0 } },
 		{ { SPAN_INIT("bob@else.test") }, { SPAN_INIT("badmail") },
 				QUEUE_REFUSED, 550,
 				{ SPAN_INIT("5.7.1 Unable to relay for bob@else.test") },
-				{ SPAN_INIT("relay-denied") } },
+				{ SPAN_INIT("relay-denied") }, { 0 } },
 	};
 	struct submission sub = fixture_message(t, "u1");
 	sub.recipients = two;
