@@ -20,6 +20,7 @@
 
 enum {
 	ORDERS = 1000,
+	ORDERS_EACH = 20, /* in one state: what is in it already does not matter */
 	COPIES = 50,
 	MAILS = 5,
 	CONTENTS = 2 * MAILS, /* each of them with the footer of a list, or without */
@@ -35,6 +36,8 @@ struct gate {
 	struct relay r;
 	struct conf *conf;
 	uint64_t chance;
+	unsigned long order;
+	uint64_t before; /* the last queue id of the order before */
 };
 
 static uint64_t
@@ -90,7 +93,9 @@ gate_fresh(struct gate *g)
 {
 	const char *tmp = getenv("TMPDIR");
 
+	gate_close(g);
 	gate_empty(g);
+	g->before = 0;
 	if (access("/dev/shm", W_OK) == 0)
 		tmp = "/dev/shm";
 	(void)snprintf(g->dir, sizeof(g->dir), "%.40s/postern-XXXXXX", tmp ? tmp : "/tmp");
@@ -235,10 +240,11 @@ copy_write(struct gate *g, struct copy *c)
 	char id[64] = "", date[64] = "";
 
 	if (mail != 2)
-		(void)snprintf(id, sizeof(id), "Message-ID: <%zu@nwtraders.test>\r\n",
-				mail > 0 ? mail - 1 : 0);
+		(void)snprintf(id, sizeof(id), "Message-ID: <%zu.%lu@nwtraders.test>\r\n",
+				mail > 0 ? mail - 1 : 0, g->order);
 	if (mail != 3)
-		(void)snprintf(date, sizeof(date), "Date: Mon, 05 Jan 2026\r\n");
+		(void)snprintf(date, sizeof(date), "Date: Mon, 05 Jan 2026 %lu\r\n",
+				g->order);
 	bool below = draw(g, 2);
 	int n = snprintf(c->text, TEXT,
 			"%s%sFrom: max@nwtraders.test\r\n%sSubject:%slist\r\n%s\r\nText %zu.\r\n%s",
@@ -260,7 +266,8 @@ copy_make(struct gate *g, struct copy *c, size_t number)
 	mail = c->content / 2;
 	(void)snprintf(c->letter.account, sizeof(c->letter.account), "isp%d",
 			(int)draw(g, ACCOUNTS));
-	(void)snprintf(c->letter.uidl, sizeof(c->letter.uidl), "%zu", number);
+	(void)snprintf(c->letter.uidl, sizeof(c->letter.uidl), "%zu.%lu", number,
+			g->order);
 	copy_write(g, c);
 	for (size_t i = 0; i < PEOPLE; i++) {
 		bool named = (i + mail) % 3 != 0; /* in the header of that mail */
@@ -329,7 +336,7 @@ check_order(struct gate *g, uint64_t seed)
 	struct err err = { 0 };
 	size_t n, has[CONTENTS][PEOPLE] = { { 0 } };
 
-	if (!queue_list(store_reader(g->r.store), &(struct queue_filter){ .limit = 1000 },
+	if (!queue_list(store_reader(g->r.store), &(struct queue_filter){ .after = g->before, .limit = 1000 },
 			    &a, &m, &n, &err))
 		fail_msg("%s", err.text);
 	if (n != COPIES)
@@ -351,6 +358,7 @@ check_order(struct gate *g, uint64_t seed)
 					to->state == QUEUE_DUPLICATE);
 		}
 		assert_int_equal(m[i].body, open);
+		g->before = m[i].id;
 	}
 	for (size_t c = 0; c < CONTENTS; c++)
 		for (size_t p = 0; p < PEOPLE; p++)
@@ -368,18 +376,19 @@ each_recipient_has_each_mail_once(void **state)
 	unsigned long orders = says ? strtoul(says, NULL, 10) : ORDERS;
 	size_t restarts = 0, deaths = 0;
 
-	for (unsigned long order = 0; order < orders; order++) {
+	for (g->order = 0; g->order < orders; g->order++) {
 		uint64_t seed = g->chance;
 
 		memset(wanted, 0, sizeof(wanted));
-		gate_fresh(g);
+		if (g->order % ORDERS_EACH == 0)
+			gate_fresh(g);
 		for (size_t i = 0; i < COPIES; i++)
 			copy_make(g, &copies[i], i);
 		for (size_t at = 0; at < COPIES;) {
-			if (draw(g, 12) == 0) {
+			if (draw(g, 30) == 0) {
 				die_at_it(g, at);
 				deaths++;
-			} else if (draw(g, 6) == 0) {
+			} else if (draw(g, 10) == 0) {
 				gate_close(g);
 				gate_open(g);
 				restarts++;
@@ -389,7 +398,6 @@ each_recipient_has_each_mail_once(void **state)
 			at += did;
 		}
 		check_order(g, seed);
-		gate_close(g);
 	}
 	print_message("%lu orders, %zu restarts, %zu deaths\n", orders, restarts, deaths);
 }
@@ -486,7 +494,6 @@ as_many_are_settled_as_were_determined(void **state)
 	static size_t determined[MESSAGES];
 	size_t at = 0;
 
-	gate_close(g);
 	gate_fresh(g);
 	while (at < MESSAGES) {
 		const struct letter *l[GROUP];
