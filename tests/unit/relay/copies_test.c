@@ -385,10 +385,10 @@ each_recipient_has_each_mail_once(void **state)
 		for (size_t i = 0; i < COPIES; i++)
 			copy_make(g, &copies[i], i);
 		for (size_t at = 0; at < COPIES;) {
-			if (draw(g, 30) == 0) {
+			if (draw(g, 50) == 0) {
 				die_at_it(g, at);
 				deaths++;
-			} else if (draw(g, 10) == 0) {
+			} else if (draw(g, 18) == 0) {
 				gate_close(g);
 				gate_open(g);
 				restarts++;
