@@ -133,9 +133,9 @@ watch_next(struct watch *w, struct watch_bit *out)
 		} else if (w->at == AT_BODY) {
 			if (!word_cut(w, &bytes))
 				continue;
-			*out = (struct watch_bit){ .field = w->field,
-				.parted = w->parted,
-				.bytes = bytes };
+			*out = (struct watch_bit){
+				.field = w->field, .parted = w->parted, .bytes = bytes
+			};
 			w->words = true;
 			w->parted = false;
 			return true;

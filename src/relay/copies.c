@@ -83,8 +83,7 @@ refuse_loop(struct mail *m, struct submission_recipient *to)
 	to->code = 554;
 	to->reason = SPAN("loop");
 	to->reply = SPAN("5.4.6 Loop");
-	if (buf_addf(&text,
-			    "5.4.6 It carries this gateway's loop stamp for " SPAN_FMT,
+	if (buf_addf(&text, "5.4.6 It carries this gateway's loop stamp for " SPAN_FMT,
 			    SPAN_ARG(to->address))) {
 		struct span kept = arena_dup(&m->arena, buf_span(&text));
 		if (kept.p)
@@ -157,7 +156,8 @@ static bool
 wants_key(const struct submission_recipient *to)
 {
 	return to->state == QUEUE_QUEUED ||
-			(to->state == QUEUE_REFUSED && span_eq(to->reason, SPAN("loop")));
+			(to->state == QUEUE_REFUSED &&
+					span_eq(to->reason, SPAN("loop")));
 }
 
 static void

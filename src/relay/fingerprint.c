@@ -144,7 +144,8 @@ fingerprint_end(struct fingerprint *f, uint8_t out[DIGEST_SIZE])
 	digest_end(f->body, body);
 	for (size_t i = 0; i < PARTS; i++)
 		digest_add(f->field,
-				(struct span){ (const char *)f->parts[i], DIGEST_SIZE });
+				(struct span){ (const char *)f->parts[i],
+						DIGEST_SIZE });
 	digest_add(f->field, (struct span){ (const char *)body, DIGEST_SIZE });
 	digest_end(f->field, out);
 	return true;

@@ -19,8 +19,8 @@ mac_of(const struct loop_key *k, char what, struct span a, struct span b, char *
 	uint8_t sum[DIGEST_SIZE];
 	char hex[DIGEST_HEX_SIZE];
 
-	(void)!(buf_addc(&words, what) && buf_add(&words, a) && buf_addc(&words, '\0') &&
-			buf_add(&words, b));
+	(void)!(buf_addc(&words, what) && buf_add(&words, a) &&
+			buf_addc(&words, '\0') && buf_add(&words, b));
 	digest_hmac((struct span){ (const char *)k->secret, sizeof(k->secret) },
 			buf_span(&words), sum);
 	digest_hex(sum, hex);
@@ -51,7 +51,8 @@ bool
 loop_stamp_print(struct buf *out, const struct loop_key *k, const char *mb,
 		const char *mac)
 {
-	return buf_addf(out, "X-Postern-Loop: gw=%s; mb=%s; mac=%s\r\n", k->gw, mb, mac);
+	return buf_addf(out, "X-Postern-Loop: gw=%s; mb=%s; mac=%s\r\n", k->gw, mb,
+			mac);
 }
 
 /* "NAME=DIGITS", so many digits, and then a ";" or the end. */

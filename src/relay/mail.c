@@ -528,7 +528,8 @@ say_queued(struct mail *m)
 		log_event(5001,
 				FIELDS(f_span("account", m->job.account), id, sender,
 						f_num("recipients",
-								(int64_t)copies_left(m))));
+								(int64_t)copies_left(
+										m))));
 }
 
 struct smtp_reply

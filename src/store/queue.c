@@ -30,7 +30,7 @@ recipient(struct query *q, struct arena *a, struct queue_recipient *r)
 	int64_t state = query_get(q, 1);
 	/* Bytes on disk are hostile too. */
 	r->state = state >= 0 && state <= QUEUE_DUPLICATE ? (enum queue_state)state
-							: QUEUE_HELD;
+							  : QUEUE_HELD;
 	r->seq = (uint32_t)query_get(q, 0);
 	r->attempts = (uint32_t)query_get(q, 2);
 	r->code = (int)query_get(q, 3);

@@ -110,8 +110,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RECIPIENT_ADD] =
 			"INSERT INTO recipient VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, NULL, ?, ?)",
 	/* Changes nothing when it is there and not older than ?3. */
-	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
-			   " id = excluded.id WHERE id < ?3",
+	[SQL_LEDGER_ADD] =
+			"INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
+			" id = excluded.id WHERE id < ?3",
 	[SQL_LEDGER_FIND] = "SELECT id FROM ledger WHERE key = ?1 AND id >= ?2",
 
 	[SQL_ATTEMPT_KEEP] =
@@ -188,8 +189,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
 	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
 	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
-	[SQL_PRUNE_LEDGER] = "DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
-			     " INDEXED BY ledger_age WHERE id < ?1 ORDER BY id LIMIT ?2)",
+	[SQL_PRUNE_LEDGER] =
+			"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
+			" INDEXED BY ledger_age WHERE id < ?1 ORDER BY id LIMIT ?2)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",

@@ -284,7 +284,8 @@ store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
 		memcpy(out, value.p, value.n);
 	if (!query_end(&q, "cannot read a secret", e))
 		return false;
-	return whole || err_set(e, EVENT_DATABASE, "the secret %s is %s", name,
+	return whole ||
+			err_set(e, EVENT_DATABASE, "the secret %s is %s", name,
 					there ? "damaged" : "not there");
 }
 

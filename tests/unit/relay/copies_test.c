@@ -55,8 +55,8 @@ gate_open(struct gate *g)
 	struct err err = { 0 };
 
 	g->r.store = store_open(g->dir,
-			&(struct store_options){ .service = true,
-					.now_ms = clock_wall_ms() },
+			&(struct store_options){
+					.service = true, .now_ms = clock_wall_ms() },
 			NULL, &err);
 	if (!g->r.store ||
 			!store_secret(store_reader(g->r.store), "loop",
@@ -98,7 +98,8 @@ gate_fresh(struct gate *g)
 	g->before = 0;
 	if (access("/dev/shm", W_OK) == 0)
 		tmp = "/dev/shm";
-	(void)snprintf(g->dir, sizeof(g->dir), "%.40s/postern-XXXXXX", tmp ? tmp : "/tmp");
+	(void)snprintf(g->dir, sizeof(g->dir), "%.40s/postern-XXXXXX",
+			tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(g->dir));
 	gate_open(g);
 }
@@ -182,15 +183,16 @@ letter_mail(struct gate *g, const struct letter *l)
 		(void)mail_rcpt(&g->r, m, &path, text);
 	}
 	while (rest.n > 0) {
-		struct span piece =
-				span_first(rest, 1 + draw(g, rest.n > TEXT ? LARGE : 400));
+		struct span piece = span_first(
+				rest, 1 + draw(g, rest.n > TEXT ? LARGE : 400));
 
 		assert_int_equal(mail_body(&g->r, m, piece).code, 0);
 		rest = span_skip(rest, piece.n);
 	}
-	assert_int_equal(mail_whole(&g->r, m, &(struct smtp_commit){ .size = l->text.n },
-					 &client)
-					 .code,
+	assert_int_equal(
+			mail_whole(&g->r, m, &(struct smtp_commit){ .size = l->text.n },
+					&client)
+					.code,
 			0);
 	return m;
 }
@@ -240,7 +242,8 @@ copy_write(struct gate *g, struct copy *c)
 	char id[64] = "", date[64] = "";
 
 	if (mail != 2)
-		(void)snprintf(id, sizeof(id), "Message-ID: <%zu.%lu@nwtraders.test>\r\n",
+		(void)snprintf(id, sizeof(id),
+				"Message-ID: <%zu.%lu@nwtraders.test>\r\n",
 				mail > 0 ? mail - 1 : 0, g->order);
 	if (mail != 3)
 		(void)snprintf(date, sizeof(date), "Date: Mon, 05 Jan 2026 %lu\r\n",
@@ -259,7 +262,8 @@ static void
 copy_make(struct gate *g, struct copy *c, size_t number)
 {
 	size_t mail, one = draw(g, PEOPLE);
-	bool every = draw(g, 3) == 0; /* without an envelope header: all in its header */
+	bool every = draw(g, 3) ==
+			0; /* without an envelope header: all in its header */
 
 	memset(c, 0, sizeof(*c));
 	c->content = draw(g, CONTENTS);
@@ -306,18 +310,24 @@ some_groups(struct gate *g, size_t at, size_t groups)
 static void
 die_at_it(struct gate *g, size_t at)
 {
-	int status;
+	int status, ready[2];
+	char byte = 0;
 
 	gate_close(g);
+	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		gate_open(g);
+		(void)!write(ready[1], &byte, 1);
 		size_t n = some_groups(g, at, 1 + draw(g, 3));
 		_exit(n == SIZE_MAX ? 1 : 0); /* without closing anything */
 	}
-	if (draw(g, 2)) {
-		struct timespec wait = { 0, (long)draw(g, 8000) * 1000 };
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	if (draw(g, 4) > 0) {
+		struct timespec wait = { 0, (long)draw(g, 4000) * 1000 };
 
 		(void)nanosleep(&wait, NULL);
 		(void)kill(pid, SIGKILL);
@@ -336,12 +346,13 @@ check_order(struct gate *g, uint64_t seed)
 	struct err err = { 0 };
 	size_t n, has[CONTENTS][PEOPLE] = { { 0 } };
 
-	if (!queue_list(store_reader(g->r.store), &(struct queue_filter){ .after = g->before, .limit = 1000 },
+	if (!queue_list(store_reader(g->r.store),
+			    &(struct queue_filter){ .after = g->before, .limit = 1000 },
 			    &a, &m, &n, &err))
 		fail_msg("%s", err.text);
 	if (n != COPIES)
-		fail_msg("POSTERN_SEED=%llu: %zu of %d are here", (unsigned long long)seed,
-				n, COPIES);
+		fail_msg("POSTERN_SEED=%llu: %zu of %d are here",
+				(unsigned long long)seed, n, COPIES);
 	for (size_t i = 0; i < n; i++) {
 		const struct copy *c = &copies[strtoul(m[i].uidl.p, NULL, 10)];
 		bool open = false;
@@ -364,7 +375,8 @@ check_order(struct gate *g, uint64_t seed)
 		for (size_t p = 0; p < PEOPLE; p++)
 			if (has[c][p] != wanted[c][p])
 				fail_msg("POSTERN_SEED=%llu: person %zu has content %zu %zu times",
-						(unsigned long long)seed, p, c, has[c][p]);
+						(unsigned long long)seed, p, c,
+						has[c][p]);
 	arena_done(&a);
 }
 
@@ -399,7 +411,8 @@ each_recipient_has_each_mail_once(void **state)
 		}
 		check_order(g, seed);
 	}
-	print_message("%lu orders, %zu restarts, %zu deaths\n", orders, restarts, deaths);
+	print_message("%lu orders, %zu restarts, %zu deaths\n", orders, restarts,
+			deaths);
 }
 
 /* ---- (1) ---- */
@@ -430,7 +443,8 @@ letter_random(struct gate *g, struct letter *l, char *text, size_t number)
 	for (size_t hops = draw(g, 5) == 0 ? 60 : 1; hops > 0; hops--)
 		n += (size_t)snprintf(text + n, LARGE - n, "Received: by a; Mon\r\n");
 	n += (size_t)snprintf(text + n, LARGE - n,
-			"Date: Mon\r\nMessage-ID: <%d@b>\r\n\r\nbody\r\n", (int)draw(g, 20));
+			"Date: Mon\r\nMessage-ID: <%d@b>\r\n\r\nbody\r\n",
+			(int)draw(g, 20));
 	if (draw(g, 20) == 0) {
 		memset(text + n, 'x', LARGE - n);
 		n = LARGE;

@@ -91,18 +91,17 @@ what_senders_say_does(void **state)
 				{ SPAN_INIT("From: a@b\r\nDate: Mon\r\nSubject: x y\r\nMessage-ID: <2@b>\r\n\r\nbody\r\n") } },
 		{ "no Message-ID",
 				{ SPAN_INIT("From: a@b\r\nDate: Mon\r\nSubject: x y\r\n\r\nbody\r\n") } },
-		{ "no Subject",
-				{ SPAN_INIT("From: a@b\r\nDate: Mon\r\nMessage-ID: <1@b>\r\n\r\nbody\r\n") } },
+		{ "no Subject", { SPAN_INIT("From: a@b\r\nDate: Mon\r\nMessage-ID: <1@b>\r\n\r\nbody\r\n") } },
 		{ "two fields that say the other's words",
 				{ SPAN_INIT("From: Mon\r\nDate: a@b\r\nSubject: x y\r\nMessage-ID: <1@b>\r\n\r\nbody\r\n") } },
 		{ "words that have moved into the next field",
 				{ SPAN_INIT("From: a@b Mon\r\nDate:\r\nSubject: x y\r\nMessage-ID: <1@b>\r\n\r\nbody\r\n") } },
-		{ "a field that comes twice",
-				{ SPAN_INIT("Subject: x y\r\n" MAIL) } },
+		{ "a field that comes twice", { SPAN_INIT("Subject: x y\r\n" MAIL) } },
 		{ "a field in two halves",
 				{ SPAN_INIT("From: a@b\r\nDate: Mon\r\nSubject: x\r\nSubject: y\r\nMessage-ID: <1@b>\r\n\r\nbody\r\n") } },
 		{ "an empty field more", { SPAN_INIT("Subject:\r\n" MAIL) } },
-		{ "fields in the body", { SPAN_INIT("From: a@b\r\nDate: Mon\r\nMessage-ID: <1@b>\r\n\r\nSubject: x y\r\n\r\nbody\r\n") } },
+		{ "fields in the body",
+				{ SPAN_INIT("From: a@b\r\nDate: Mon\r\nMessage-ID: <1@b>\r\n\r\nSubject: x y\r\n\r\nbody\r\n") } },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -81,8 +81,8 @@ on_mail(struct host *h, const struct smtp_mail *m)
 		host_escape(&h->diary, m->collect.account);
 		MUST(buf_addc(&h->diary, '/'));
 		host_escape(&h->diary, m->collect.uidl);
-		MUST(buf_addf(&h->diary, " at " SPAN_FMT " [" SPAN_FMT "]%s" SPAN_FMT
-					 "%s",
+		MUST(buf_addf(&h->diary,
+				" at " SPAN_FMT " [" SPAN_FMT "]%s" SPAN_FMT "%s",
 				SPAN_ARG(m->collect.provider), SPAN_ARG(m->collect.ip),
 				m->collect.tls ? " tls" : "",
 				SPAN_ARG(m->collect.badmail),

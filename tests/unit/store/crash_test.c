@@ -260,11 +260,14 @@ look(struct state *t)
 	assert_int_equal(ask(t, "SELECT count(*) FROM recipient WHERE state < 4"),
 			ask(t, "SELECT count(*) FROM body"));
 	/* Of each mail one copy was taken, and the ledger knows it. */
-	int64_t mails = ask(t, "SELECT count(DISTINCT substr(uidl, 2) / 2) FROM message");
-	assert_int_equal(ask(t, "SELECT count(*) FROM recipient WHERE state <> 7"), mails);
+	int64_t mails = ask(
+			t, "SELECT count(DISTINCT substr(uidl, 2) / 2) FROM message");
+	assert_int_equal(ask(t, "SELECT count(*) FROM recipient WHERE state <> 7"),
+			mails);
 	assert_int_equal(ask(t, "SELECT count(*) FROM ledger"), mails);
-	assert_int_equal(ask(t, "SELECT count(*) FROM ledger JOIN recipient r"
-				" ON r.message = ledger.id AND r.state <> 7"),
+	assert_int_equal(ask(t,
+					 "SELECT count(*) FROM ledger JOIN recipient r"
+					 " ON r.message = ledger.id AND r.state <> 7"),
 			mails);
 	for (uint32_t i = 0; i < end; i++) {
 		char name[16];
