@@ -88,31 +88,33 @@ step_route(struct steps *s, const struct queue_story *q)
 	json_decref(record);
 }
 
+/* What the relay said to it. */
+static void
+step_recipient(struct steps *s, int64_t arrived_ms, const struct queue_recipient *r)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(65536);
+	bool refused = r->reason.n > 0 && r->attempts == 0;
+
+	if (r->state == QUEUE_DUPLICATE) {
+		if (buf_addf(&text, "recipient " SPAN_FMT ": has it already, " SPAN_FMT,
+				    SPAN_ARG(r->address), SPAN_ARG(r->reply)))
+			add_step(s, arrived_ms, 4041, &text);
+	} else if (buf_addf(&text,
+				   "recipient " SPAN_FMT ": %s" SPAN_FMT
+				   ", route " SPAN_FMT,
+				   SPAN_ARG(r->address),
+				   refused ? "refused, " : "accepted",
+				   SPAN_ARG(refused ? r->reply : SPAN("")),
+				   SPAN_ARG(r->hop))) {
+		add_step(s, arrived_ms, refused ? 4032 : 5001, &text);
+	}
+}
+
 static void
 step_recipients(struct steps *s, const struct queue_story *q)
 {
-	for (size_t i = 0; i < q->message.n; i++) {
-		const struct queue_recipient *r = &q->message.recipients[i];
-		AUTO(buf_done) struct buf text = BUF_MAX(65536);
-		bool refused = r->reason.n > 0 && r->attempts == 0;
-		if (r->state == QUEUE_DUPLICATE) {
-			if (buf_addf(&text,
-					    "recipient " SPAN_FMT
-					    ": has it already, " SPAN_FMT,
-					    SPAN_ARG(r->address), SPAN_ARG(r->reply)))
-				add_step(s, q->message.arrived_ms, 4041, &text);
-			continue;
-		}
-		if (buf_addf(&text,
-				    "recipient " SPAN_FMT ": %s" SPAN_FMT
-				    ", route " SPAN_FMT,
-				    SPAN_ARG(r->address),
-				    refused ? "refused, " : "accepted",
-				    SPAN_ARG(refused ? r->reply : SPAN("")),
-				    SPAN_ARG(r->hop)))
-			add_step(s, q->message.arrived_ms, refused ? 4032 : 5001,
-					&text);
-	}
+	for (size_t i = 0; i < q->message.n; i++)
+		step_recipient(s, q->message.arrived_ms, &q->message.recipients[i]);
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_attempt *t = &q->attempts[i];
 		AUTO(buf_done) struct buf text = BUF_MAX(65536);

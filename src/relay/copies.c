@@ -38,24 +38,23 @@ copies_end(struct mail *m)
 	m->print = NULL;
 }
 
-/* E5's form for comparing. Empty: the address cannot be read. */
-static struct span
-canonical(struct span address, char out[CANON_MAX])
+/* E5's form for comparing, in `out`. False: the address cannot be read. */
+static bool
+canonical(struct span address, struct buf *out)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
-	struct buf b = { .p = out, .cap = CANON_MAX, .max = CANON_MAX };
 	struct smtp_path path;
 
+	buf_clear(out);
 	if (!smtp_mailbox_parse(address, &path))
-		return (struct span){ "", 0 };
+		return false;
 	domain[0] = '\0';
 	if (path.domain.n > 0 && !domain_canon(path.domain, domain))
-		return (struct span){ "", 0 };
+		return false;
 	for (size_t i = 0; i < path.local.n; i++)
-		(void)!buf_addc(&b, ascii_lower(path.local.p[i]));
-	if (!buf_addc(&b, '@') || !buf_add(&b, span_of(domain)))
-		return (struct span){ "", 0 };
-	return buf_span(&b);
+		if (!buf_addc(out, ascii_lower(path.local.p[i])))
+			return false;
+	return buf_addc(out, '@') && buf_add(out, span_of(domain));
 }
 
 /* ---- loop stamps ---- */
@@ -96,15 +95,15 @@ static void
 look_for_loops(struct relay *r, struct mail *m)
 {
 	struct span stamps = fingerprint_stamps(m->print);
-	char canon[CANON_MAX], mac[LOOP_MAC_SIZE];
+	AUTO(buf_done) struct buf canon = BUF_MAX(CANON_MAX);
+	char mac[LOOP_MAC_SIZE];
 
 	for (size_t i = 0; stamps.n > 0 && i < m->job.n; i++) {
 		struct submission_recipient *to = &m->recipients[i];
 
-		if (to->state != QUEUE_QUEUED)
+		if (to->state != QUEUE_QUEUED || !canonical(to->address, &canon))
 			continue;
-		loop_mac(&r->loop_key, m->job.message_id, canonical(to->address, canon),
-				mac);
+		loop_mac(&r->loop_key, m->job.message_id, buf_span(&canon), mac);
 		if (came_back(r, stamps, mac))
 			refuse_loop(m, to);
 	}
@@ -128,18 +127,18 @@ put_in_order(char macs[][LOOP_MAC_SIZE], size_t n)
 static void
 put_stamps(struct relay *r, struct mail *m)
 {
-	char macs[STAMPED_MAX][LOOP_MAC_SIZE], canon[CANON_MAX], mb[LOOP_MB_SIZE];
+	AUTO(buf_done) struct buf canon = BUF_MAX(CANON_MAX);
+	char macs[STAMPED_MAX][LOOP_MAC_SIZE], mb[LOOP_MB_SIZE];
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->job.n; i++) {
 		const struct submission_recipient *to = &m->recipients[i];
 
-		if (to->state != QUEUE_QUEUED)
+		if (to->state != QUEUE_QUEUED || !canonical(to->address, &canon))
 			continue;
 		if (n == STAMPED_MAX)
 			return;
-		loop_mac(&r->loop_key, m->job.message_id, canonical(to->address, canon),
-				macs[n++]);
+		loop_mac(&r->loop_key, m->job.message_id, buf_span(&canon), macs[n++]);
 	}
 	put_in_order(macs, n);
 	loop_account(&r->loop_key, m->job.account, mb);
@@ -164,7 +163,7 @@ static void
 make_keys(struct mail *m)
 {
 	uint8_t print[DIGEST_SIZE], sum[DIGEST_SIZE];
-	char canon[CANON_MAX];
+	AUTO(buf_done) struct buf canon = BUF_MAX(CANON_MAX);
 
 	if (!fingerprint_end(m->print, print))
 		return;
@@ -175,11 +174,10 @@ make_keys(struct mail *m)
 	struct digest *d = digest_new();
 	for (size_t i = 0; i < m->job.n; i++) {
 		struct submission_recipient *to = &m->recipients[i];
-		struct span who = canonical(to->address, canon);
 
-		if (!wants_key(to) || who.n == 0)
+		if (!wants_key(to) || !canonical(to->address, &canon))
 			continue;
-		digest_add(d, who);
+		digest_add(d, buf_span(&canon));
 		digest_add(d, (struct span){ (const char *)print, sizeof(print) });
 		digest_end(d, sum);
 		to->key = arena_dup(&m->arena,

@@ -4,6 +4,7 @@
  * settled as were determined. POSTERN_SEED repeats a run, POSTERN_ORDERS says how many. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -314,7 +315,7 @@ die_at_it(struct gate *g, size_t at)
 	char byte = 0;
 
 	gate_close(g);
-	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {

@@ -270,7 +270,7 @@ pruning_takes_a_bounded_number_at_a_time(void **state)
 
 	for (uint32_t n = 0; n < KEYS;) {
 		char uidl[16];
-		snprintf(uidl, sizeof uidl, "%u", n);
+		(void)snprintf(uidl, sizeof uidl, "%u", n);
 		struct submission sub = fixture_message(t, uidl);
 		for (size_t i = 0; i < EACH; i++, n++) {
 			memcpy(keys[i], &n, sizeof n);
@@ -313,7 +313,7 @@ visitors_do_not_make_secrets(void **state)
 	struct state visitor = { .arena = ARENA_MAX(1024) };
 	uint8_t a[STORE_SECRET_SIZE];
 
-	snprintf(visitor.dir, sizeof visitor.dir, "%s/other", t->dir);
+	(void)snprintf(visitor.dir, sizeof visitor.dir, "%.40s/other", t->dir);
 	assert_non_null(fixture_open(&visitor, false));
 	assert_false(store_secret(store_reader(visitor.store), "loop", a, &t->err));
 	store_close(visitor.store);
