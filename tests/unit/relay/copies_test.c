@@ -155,7 +155,7 @@ tear_down(void **state)
 /* ---- one message, as the collector hands it over ---- */
 
 struct letter {
-	char account[16], uidl[16];
+	char account[16], uidl[48];
 	struct span text;
 	char to[PEOPLE * 2][40];
 	size_t n;
@@ -240,7 +240,7 @@ copy_write(struct gate *g, struct copy *c)
 	static const char *const trace[] = { "", "Received: by a; Mon\r\n",
 		"Delivered-To: global\r\nX-Spam: no\r\n" };
 	static const char *const folds[] = { " ", "\r\n\t", "  " };
-	char id[64] = "", date[64] = "";
+	char id[96] = "", date[64] = "";
 
 	if (mail != 2)
 		(void)snprintf(id, sizeof(id),
