@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "postern/buf.h"
-#include "postern/watch.h"
+#include "postern/gleaner.h"
 
 enum { PART_FROM, PART_DATE, PART_SUBJECT, PART_MESSAGE_ID, PARTS, STAMP = PARTS };
 
@@ -25,7 +25,7 @@ enum {
 };
 
 struct fingerprint {
-	struct watch watch;
+	struct gleaner watch;
 	bool whole;
 	/* Of each field, all that came of it: a chain over the digests of its bodies. */
 	uint8_t parts[PARTS][DIGEST_SIZE];
@@ -44,7 +44,7 @@ fingerprint_new(bool whole)
 
 	if (!f)
 		abort();
-	watch_init(&f->watch, names, NAMES);
+	gleaner_init(&f->watch, names, NAMES);
 	f->whole = whole;
 	f->open = NAMES;
 	f->stamps = BUF_MAX(STAMPS_MAX * STAMP_SIZE);
@@ -83,7 +83,7 @@ field_ends(struct fingerprint *f)
 }
 
 static void
-part_bit(struct fingerprint *f, const struct watch_bit *bit)
+part_bit(struct fingerprint *f, const struct gleaner_bit *bit)
 {
 	if (!f->whole)
 		return;
@@ -99,7 +99,7 @@ part_bit(struct fingerprint *f, const struct watch_bit *bit)
 }
 
 static void
-stamp_bit(struct fingerprint *f, const struct watch_bit *bit)
+stamp_bit(struct fingerprint *f, const struct gleaner_bit *bit)
 {
 	f->n_stamps += bit->begins;
 	if (f->n_stamps > STAMPS_MAX)
@@ -117,10 +117,10 @@ stamp_bit(struct fingerprint *f, const struct watch_bit *bit)
 void
 fingerprint_add(struct fingerprint *f, struct span piece)
 {
-	struct watch_bit bit;
-	size_t n = watch_feed(&f->watch, piece);
+	struct gleaner_bit bit;
+	size_t n = gleaner_feed(&f->watch, piece);
 
-	while (watch_next(&f->watch, &bit)) {
+	while (gleaner_next(&f->watch, &bit)) {
 		if (bit.field == STAMP)
 			stamp_bit(f, &bit);
 		else

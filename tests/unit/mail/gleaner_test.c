@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "postern/buf.h"
-#include "postern/watch.h"
+#include "postern/gleaner.h"
 
 static const struct span names[] = { { SPAN_INIT("From") }, { SPAN_INIT("Message-ID") },
 	{ SPAN_INIT("Subject") } };
@@ -13,17 +13,17 @@ static const struct span names[] = { { SPAN_INIT("From") }, { SPAN_INIT("Message
 static void
 told(struct span message, size_t piece, struct buf *out, size_t *header)
 {
-	struct watch w;
-	struct watch_bit bit;
+	struct gleaner w;
+	struct gleaner_bit bit;
 	size_t n = 0;
 
-	watch_init(&w, names, 3);
+	gleaner_init(&w, names, 3);
 	for (struct span rest = message; rest.n > 0;) {
 		struct span now = span_first(rest, piece);
 
 		rest = span_skip(rest, now.n);
-		n += watch_feed(&w, now);
-		while (watch_next(&w, &bit)) {
+		n += gleaner_feed(&w, now);
+		while (gleaner_next(&w, &bit)) {
 			if (bit.begins) {
 				if (out->n > 0)
 					assert_true(buf_addc(out, '|'));
@@ -142,7 +142,7 @@ long_names_are_not_cut(void **state)
 	(void)state;
 	AUTO(buf_done) struct buf m = BUF_MAX(1024);
 	assert_true(buf_add(&m, SPAN("From")));
-	for (size_t i = 0; i < 2 * WATCH_NAME_MAX; i++)
+	for (size_t i = 0; i < 2 * GLEANER_NAME_MAX; i++)
 		assert_true(buf_addc(&m, 'x'));
 	assert_true(buf_add(&m, SPAN(": a\r\n\r\n")));
 	check_told("a long name", buf_span(&m), "");

@@ -1,4 +1,4 @@
-#include "postern/watch.h"
+#include "postern/gleaner.h"
 
 enum {
 	AT_LINE, /* nothing of the line has been seen */
@@ -15,13 +15,13 @@ is_blank(char c)
 }
 
 void
-watch_init(struct watch *w, const struct span *names, size_t n_names)
+gleaner_init(struct gleaner *w, const struct span *names, size_t n_names)
 {
-	*w = (struct watch){ .names = names, .n_names = n_names, .field = n_names };
+	*w = (struct gleaner){ .names = names, .n_names = n_names, .field = n_names };
 }
 
 size_t
-watch_feed(struct watch *w, struct span piece)
+gleaner_feed(struct gleaner *w, struct span piece)
 {
 	size_t n = header_end_feed(&w->end, piece);
 
@@ -30,7 +30,7 @@ watch_feed(struct watch *w, struct span piece)
 }
 
 static void
-line_begins(struct watch *w)
+line_begins(struct gleaner *w)
 {
 	if (is_blank(w->in.p[0])) {
 		w->at = w->field < w->n_names ? AT_BODY : AT_REST;
@@ -43,13 +43,13 @@ line_begins(struct watch *w)
 
 /* As header.h has it: printable US-ASCII, blanks before the colon let through. */
 static bool
-name_goes_on(struct watch *w, char c)
+name_goes_on(struct gleaner *w, char c)
 {
 	if (is_blank(c) && w->name_n > 0) {
 		w->at = AT_COLON;
 		return true;
 	}
-	if (w->at != AT_NAME || c <= ' ' || c >= 0x7f || w->name_n == WATCH_NAME_MAX)
+	if (w->at != AT_NAME || c <= ' ' || c >= 0x7f || w->name_n == GLEANER_NAME_MAX)
 		return false;
 	w->name[w->name_n++] = c;
 	return true;
@@ -57,7 +57,7 @@ name_goes_on(struct watch *w, char c)
 
 /* True when a field begins that is wanted. */
 static bool
-name_ends(struct watch *w)
+name_ends(struct gleaner *w)
 {
 	struct span name = { w->name, w->name_n };
 
@@ -75,7 +75,7 @@ name_ends(struct watch *w)
 
 /* A word, as far as it is here. False: only what parts words was, or the line's end. */
 static bool
-word_cut(struct watch *w, struct span *out)
+word_cut(struct gleaner *w, struct span *out)
 {
 	size_t n = 0;
 
@@ -95,7 +95,7 @@ word_cut(struct watch *w, struct span *out)
 }
 
 static void
-rest_skipped(struct watch *w)
+rest_skipped(struct gleaner *w)
 {
 	size_t n = span_find(w->in, '\n');
 
@@ -108,7 +108,7 @@ rest_skipped(struct watch *w)
 
 /* True when a field begins that is wanted. */
 static bool
-name_step(struct watch *w)
+name_step(struct gleaner *w)
 {
 	char c = w->in.p[0];
 
@@ -121,7 +121,7 @@ name_step(struct watch *w)
 }
 
 bool
-watch_next(struct watch *w, struct watch_bit *out)
+gleaner_next(struct gleaner *w, struct gleaner_bit *out)
 {
 	struct span bytes;
 
@@ -133,14 +133,15 @@ watch_next(struct watch *w, struct watch_bit *out)
 		} else if (w->at == AT_BODY) {
 			if (!word_cut(w, &bytes))
 				continue;
-			*out = (struct watch_bit){
+			*out = (struct gleaner_bit){
 				.field = w->field, .parted = w->parted, .bytes = bytes
 			};
 			w->words = true;
 			w->parted = false;
 			return true;
 		} else if (name_step(w)) {
-			*out = (struct watch_bit){ .field = w->field, .begins = true };
+			*out = (struct gleaner_bit){ .field = w->field,
+				.begins = true };
 			return true;
 		}
 	}
