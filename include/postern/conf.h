@@ -149,6 +149,7 @@ struct conf_account {
 	uint64_t max_size;
 	enum conf_oversize oversize;
 	unsigned max_per_session;
+	bool dedup; /* copies of a message that came before are not delivered again */
 	const char *recipient; /* user accounts: full address, or (without @) an alias */
 };
 

@@ -146,6 +146,9 @@ struct queue_since {
 /* Ids of messages that were collected since then: a page of them. */
 bool queue_collected(struct reader *r, const struct queue_since *f,
 		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e);
+/* The account of a message; empty: it was not collected, or is not there any more. */
+bool queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
+		struct err *e);
 
 struct queue_size {
 	uint64_t messages; /* with open recipients */

@@ -41,7 +41,7 @@ struct smtp_server_options {
 	uint32_t max_recipients; /* of one transaction; 0: 1000 */
 	uint32_t max_errors; /* then 421; 0: no limit. Ten refused recipients count as one */
 	uint32_t max_tickets; /* commits under way; 0: 64, internal 1024 */
-	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XHOLD, XFALLBACK, XROUTE */
+	bool internal; /* our own fetcher: XCOLLECT, XBADMAIL, XHOLD, XFALLBACK, XDEDUP, XROUTE */
 };
 
 enum smtp_ask {
@@ -60,8 +60,8 @@ enum smtp_ask {
 
 enum smtp_body_kind { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 
-/* Where a message was collected: XCOLLECT, decoded; and at most one of XBADMAIL, XHOLD
- * and XFALLBACK, when nobody was found in it (E13). */
+/* Where a message was collected: XCOLLECT and XDEDUP, decoded; and at most one of XBADMAIL,
+ * XHOLD and XFALLBACK, when nobody was found in it (E13). */
 struct smtp_collect {
 	struct span account;
 	struct span uidl; /* 1 to 512 octets, any */
@@ -73,6 +73,7 @@ struct smtp_collect {
 	struct span hold; /* XHOLD: to be held, for this reason; empty: no */
 	struct span fallback; /* XFALLBACK: its recipient is a stopgap; refused, it goes to
 		Badmail for this reason; empty: no */
+	bool copies; /* XDEDUP=NO: every copy is delivered */
 };
 
 struct smtp_mail {

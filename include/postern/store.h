@@ -31,9 +31,19 @@
  *	           Badmail or removed: no body row;                            transaction; a spool file still
  *	           message, recipients and attempts                            there is unlinked at start
  *	           stay as history
+ *	duplicate  as settled, from the start: every   (STORE_SUBMIT did it)   the same: no body row was ever
+ *	           recipient had the mail before.                              written
+ *	           Origin too: it is deleted at the
+ *	           provider like any other
  *	pruned     nothing                             STORE_PRUNE             nothing
  *
  * An origin (account, UIDL) has a life of its own: see origin.h.
+ *
+ * The ledger holds a key for each recipient of a collected message and the queue id of
+ * the first message that had it. The key is looked up and entered in the transaction
+ * of the message: two copies in one group, or in one message, meet there like any
+ * others, and a crash leaves a key exactly when it leaves its message. A key older than
+ * STORE_LEDGER_MS counts as none and is renewed by the next copy; STORE_PRUNE removes it.
  *
  * Threads. A struct store belongs to the thread that opened it, until
  * store_start gives it to the store thread; from then on only the functions
@@ -59,7 +69,14 @@ enum {
 	STORE_NAME_MAX = 255, /* octets of an account's name */
 	STORE_UIDL_MAX = 255,
 	STORE_RECIPIENTS_MAX = 65536, /* recipients of one message */
+	STORE_KEY_SIZE = 16, /* octets of a key in the ledger */
+	STORE_SECRET_SIZE = 32,
 };
+
+/* How long a copy of a message is known (RECIPIENTS E7). Copies of one mail come within
+ * hours; what comes later was held back somewhere, and mail servers give up on that
+ * after five days, some after ten. Longer would only keep more rows. */
+#define STORE_LEDGER_MS (INT64_C(14) * 24 * 3600 * 1000)
 
 /* ---- opening ---- */
 
@@ -102,6 +119,11 @@ struct reader *reader_open(const char *dir, struct err *e);
 void reader_close(struct reader *r);
 /* The reading side of a store that has not been started. Belongs to the store. */
 struct reader *store_reader(struct store *s);
+
+/* A secret of this state by its name ("loop"): random octets, made when the first
+ * service opened it, the same ever since. */
+bool store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
+		struct err *e);
 
 /* ---- queue ids; any thread ---- */
 
@@ -150,6 +172,7 @@ enum queue_state {
 	QUEUE_DELIVERED,
 	QUEUE_BADMAIL, /* stands in Badmail */
 	QUEUE_REMOVED, /* by the administrator */
+	QUEUE_DUPLICATE, /* the recipient had this mail before: the ledger */
 };
 
 const char *queue_state_name(enum queue_state s); /* "queued" "refused" ... */
@@ -164,6 +187,10 @@ struct submission_recipient {
 	struct span reason; /* for Badmail: "relay-denied", "no-recipients"...; may be empty */
 	struct span asked; /* the address that was asked for, when it led to another; or empty */
 	bool asked_list; /* it was that of a list */
+	/* Its key in the ledger, STORE_KEY_SIZE octets; empty: copies do not matter. A
+	 * QUEUE_QUEUED recipient whose key is there already becomes QUEUE_DUPLICATE, else
+	 * the key is entered. A QUEUE_REFUSED one is looked up only. */
+	struct span key;
 };
 
 enum {
@@ -199,6 +226,9 @@ struct submission {
 	struct span route; /* JSON, at most STORE_ROUTE_MAX; may be empty */
 	const struct submission_recipient *recipients;
 	size_t n;
+	/* Set by the store with STORE_DONE, one for each recipient: the queue id of the
+	 * first copy where it became QUEUE_DUPLICATE, else 0. NULL: no recipient has a key. */
+	uint64_t *copy_of;
 };
 
 /* Forgets history of settled messages that arrived before before_ms (a bounded

@@ -18,7 +18,7 @@ status_of(const struct queue_message *m)
 {
 	static const enum queue_state order[] = { QUEUE_HELD, QUEUE_REFUSED,
 		QUEUE_BOUNCED, QUEUE_QUEUED, QUEUE_BADMAIL, QUEUE_REMOVED,
-		QUEUE_DELIVERED };
+		QUEUE_DELIVERED, QUEUE_DUPLICATE };
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		for (size_t k = 0; k < m->n; k++) {
@@ -164,7 +164,7 @@ cli_queue_list(struct cli *c)
 	if (status && !queue_state_parse(span_of(status), &f.state))
 		return cli_fail(CLI_USAGE,
 				"--status takes queued, deferred, refused, bounced, held, "
-				"delivered, badmail or removed");
+				"delivered, badmail, removed or duplicate");
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 

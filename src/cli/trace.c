@@ -143,21 +143,28 @@ step_recipient(struct steps *s, const struct queue_story *q,
 	bool asked = r->asked.n > 0;
 	int64_t assigned = assigned_ms(q);
 
-	if (record_nobody(r))
+	if (record_nobody(r)) {
 		step_nobody(s, q, r);
-	else if (buf_addf(&text,
-				 "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
-				 ", route " SPAN_FMT,
-				 SPAN_ARG(r->address),
-				 !asked				 ? ""
-						 : r->asked_list ? " (for list "
-								 : " (for ",
-				 SPAN_ARG(r->asked), asked ? ")" : "",
-				 refused		    ? "refused, "
-						 : assigned ? "named by hand"
-							    : "accepted",
-				 SPAN_ARG(refused ? r->reply : SPAN("")),
-				 SPAN_ARG(r->hop)))
+		return;
+	}
+	if (r->state == QUEUE_DUPLICATE) {
+		if (buf_addf(&text, "recipient " SPAN_FMT ": has it already, " SPAN_FMT,
+				    SPAN_ARG(r->address), SPAN_ARG(r->reply)))
+			add_step(s, q->message.arrived_ms, 4041, &text);
+		return;
+	}
+	if (buf_addf(&text,
+			    "recipient " SPAN_FMT "%s" SPAN_FMT "%s: %s" SPAN_FMT
+			    ", route " SPAN_FMT,
+			    SPAN_ARG(r->address),
+			    !asked			    ? ""
+					    : r->asked_list ? " (for list "
+							    : " (for ",
+			    SPAN_ARG(r->asked), asked ? ")" : "",
+			    refused		       ? "refused, "
+					    : assigned ? "named by hand"
+						       : "accepted",
+			    SPAN_ARG(refused ? r->reply : SPAN("")), SPAN_ARG(r->hop)))
 		add_step(s, assigned ? assigned : q->message.arrived_ms,
 				refused ? 4032 : 5001, &text);
 	if (asked && s->n > 0)

@@ -100,6 +100,8 @@ static const struct row account_rows[] = {
 		.says = "What becomes of larger messages: a notice to the recipient, or nothing but the event." },
 	{ .name = "max_per_session", .kind = ROW_COUNT, .at = offsetof(struct conf_account, max_per_session), .preset = "500", .least = 1, .most = 1000000,
 		.says = "Messages collected before QUIT makes their deletion final; then it goes on." },
+	{ .name = "dedup", .kind = ROW_BOOL, .at = offsetof(struct conf_account, dedup), .preset = "true",
+		.says = "Whether a recipient gets a message once when copies of it come within 14 days, from whatever account; false delivers every copy." },
 	{ .name = "recipient", .kind = ROW_RECIPIENT, .at = offsetof(struct conf_account, recipient),
 		.says = "Who receives the mail of a user account: the alias of a recipient, or a mail address." },
 	{ .name = NULL },

@@ -249,6 +249,7 @@ make_flight(struct reading *r, const struct recipients *to, struct span route)
 				.fallback = to->outcome == RECIPIENTS_FALLBACK
 						? SPAN("no-recipients")
 						: SPAN(""),
+				.copies = !s->poll->account->dedup,
 			},
 	});
 	buf_done(&trace);

@@ -200,8 +200,10 @@ static const struct event rows[] = {
 			"A rule of the account gave the recipient.", "Nothing." },
 	{ 4041, 'I', 1, "copy-suppressed",
 			"Copy of %message_id for %recipient suppressed (already delivered %when via "
-			"%account).",
-			"The recipient has this message already.", "Nothing." },
+			"%via).",
+			"The recipient got this very message before; `first` is its queue id. Copies are "
+			"recognised for 14 days.",
+			"Nothing; dedup: false in the account delivers every copy." },
 	{ 4042, 'E', 0, "loop-stamp",
 			"Message %uidl carries this gateway's loop stamp for %recipient; moved to Badmail.",
 			"The message was here before: mail goes in a circle.",

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "room.h"
+#include "copies.h"
 
 #include "postern/address.h"
 #include "postern/clock.h"
@@ -89,6 +89,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 		m->badmail = mail_keep(m, said->collect.badmail);
 		m->hold = mail_keep(m, said->collect.hold);
 		m->fallback = mail_keep(m, said->collect.fallback);
+		copies_begin(m, !said->collect.copies);
 	} else {
 		m->provider = mail_keep(m, client->helo);
 		m->ip = mail_keep(m, client->ip);
@@ -122,6 +123,7 @@ mail_free(struct relay *r, struct mail *m)
 	list_del(&m->link);
 	if (m->job.spool_fd >= 0)
 		(void)close(m->job.spool_fd);
+	copies_end(m);
 	buf_done(&m->head);
 	buf_done(&m->gather);
 	buf_done(&m->top);
@@ -244,6 +246,7 @@ mail_body(struct relay *r, struct mail *m, struct span piece)
 	size_t before = mail_weight(m);
 	struct smtp_reply reply = body_add(r, m, piece);
 
+	copies_body(m, piece);
 	r->receiving += mail_weight(m) - before;
 	return reply;
 }
@@ -370,6 +373,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	stamp(r, m, client);
 	if (smtp_is_utf8(m->job.top)) /* `for` somebody who is not ASCII */
 		m->job.flags |= MESSAGE_8BIT;
+	copies_whole(r, m);
 
 	struct buf source = BUF_MAX(1024);
 	if (buf_add(&source, m->provider) &&
@@ -400,11 +404,12 @@ say_queued(struct mail *m)
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",
 								(int64_t)m->job.n)));
-	if (log_wants(2))
+	if (log_wants(2) && copies_left(m) > 0)
 		log_event(5001,
 				FIELDS(f_span("account", m->job.account), id, sender,
 						f_num("recipients",
-								(int64_t)m->job.n)));
+								(int64_t)copies_left(
+										m))));
 }
 
 struct smtp_reply
@@ -423,6 +428,7 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 		return smtp_refuse(SMTP_REFUSE_STORE);
 	}
 	say_queued(m);
+	copies_say(r, m);
 	for (size_t i = 0; i < m->job.n; i++) {
 		const struct submission_recipient *to = &m->recipients[i];
 

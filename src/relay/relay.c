@@ -223,6 +223,9 @@ state_open(struct relay *r, struct err *err)
 	if (!r->store)
 		return false;
 	say_recovery(&found);
+	if (!store_secret(store_reader(r->store), "loop", r->loop_key.secret, err))
+		return false;
+	loop_key_init(&r->loop_key);
 	r->reader = reader_open(r->state, err);
 	return r->reader && policyload(r, err) && store_start(r->store, err);
 }

@@ -3,6 +3,8 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
+#include "loop_stamp.h"
+
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -75,6 +77,7 @@ struct relay {
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
+	struct loop_key loop_key;
 	struct relay_summary sum;
 };
 
@@ -120,6 +123,7 @@ struct mail {
 	struct span provider, ip;
 	struct span badmail, hold, fallback; /* reasons, or empty: smtp_collect */
 	int64_t began_ms; /* monotonic */
+	struct fingerprint *print; /* collected ones: copies.h */
 };
 
 struct mail_client {

@@ -103,6 +103,8 @@ write_mail(struct smtp_client *c, struct under_way *u)
 		ok = ok && write_word(&line, " XBADMAIL=", from->badmail) &&
 				write_word(&line, " XHOLD=", from->hold) &&
 				write_word(&line, " XFALLBACK=", from->fallback);
+		if (from->copies)
+			ok = ok && buf_add(&line, SPAN(" XDEDUP=NO"));
 	}
 	/* Sender and origin were checked when the message came. */
 	MUST(ok);

@@ -69,6 +69,15 @@ on_xfallback(struct smtp_server *s, struct smtp_mail *m, struct span value)
 	return collect_reason_valid(value) ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
 }
 
+/* Only NO is said: whoever says nothing wants the ledger asked. */
+static enum smtp_refusal
+on_xdedup(struct smtp_server *s, struct smtp_mail *m, struct span value)
+{
+	(void)s;
+	m->collect.copies = span_eq_nocase(value, SPAN("NO"));
+	return m->collect.copies ? SMTP_REFUSALS : SMTP_REFUSE_ARGUMENT;
+}
+
 static const struct parameter {
 	struct span name;
 	bool internal;
@@ -83,6 +92,7 @@ static const struct parameter {
 	{ { SPAN_INIT("XBADMAIL") }, true, false, on_xbadmail },
 	{ { SPAN_INIT("XHOLD") }, true, false, on_xhold },
 	{ { SPAN_INIT("XFALLBACK") }, true, false, on_xfallback },
+	{ { SPAN_INIT("XDEDUP") }, true, false, on_xdedup },
 };
 
 enum { PARAMETERS = sizeof(parameters) / sizeof(parameters[0]) };
@@ -129,7 +139,7 @@ mail_parse(struct smtp_server *s, struct span arg, struct smtp_mail *out)
 			return why;
 	}
 	unsigned words = collect_words(&m.collect);
-	if (words > 1 || (words > 0 && !m.collected))
+	if (words > 1 || ((words > 0 || m.collect.copies) && !m.collected))
 		return SMTP_REFUSE_ARGUMENT;
 	if (m.sender.utf8 && !m.utf8)
 		return SMTP_REFUSE_UTF8;

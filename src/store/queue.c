@@ -29,8 +29,8 @@ recipient(struct query *q, struct arena *a, struct queue_recipient *r)
 {
 	int64_t state = query_get(q, 1);
 	/* Bytes on disk are hostile too. */
-	r->state = state >= 0 && state <= QUEUE_REMOVED ? (enum queue_state)state
-							: QUEUE_HELD;
+	r->state = state >= 0 && state <= QUEUE_DUPLICATE ? (enum queue_state)state
+							  : QUEUE_HELD;
 	r->seq = (uint32_t)query_get(q, 0);
 	r->attempts = (uint32_t)query_get(q, 2);
 	r->code = (int)query_get(q, 3);
@@ -281,7 +281,7 @@ attempts(struct reader *r, struct arena *a, struct queue_story *out, struct err 
 		t->seq = (uint32_t)query_get(&q, 0);
 		t->number = (uint32_t)query_get(&q, 1);
 		t->at_ms = query_get(&q, 2);
-		t->state = state >= 0 && state <= QUEUE_REMOVED
+		t->state = state >= 0 && state <= QUEUE_DUPLICATE
 				? (enum queue_state)state
 				: QUEUE_HELD;
 		t->code = (int)query_get(&q, 4);
@@ -447,6 +447,19 @@ queue_collected(struct reader *r, const struct queue_since *f,
 	while (*n < QUEUE_IDS_PAGE && query_row(&q))
 		out[(*n)++] = (uint64_t)query_get(&q, 0);
 	return query_end(&q, "cannot read the history", e);
+}
+
+bool
+queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
+		struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_MESSAGE_ACCOUNT);
+	query_int(&q, (int64_t)id);
+	struct span name = query_row(&q) ? query_copy(&q, 0, a) : SPAN("");
+	if (!query_end(&q, "cannot read the queue", e))
+		return false;
+	*out = name;
+	return true;
 }
 
 bool

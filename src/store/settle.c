@@ -92,6 +92,19 @@ settle_do(struct store *s, struct settlement *set, struct err *e)
 	return true;
 }
 
+static bool
+prune_ledger(struct store *s, struct pruning *p, struct err *e)
+{
+	int64_t before = p->now_ms - STORE_LEDGER_MS;
+	struct query q = query_of(&s->self.db, SQL_PRUNE_LEDGER);
+	query_int(&q, before > 0 && before < INT64_MAX >> 16 ? before << 16 : 0);
+	query_int(&q, PRUNE_KEYS);
+	if (!query_run(&q, "cannot prune the ledger", e))
+		return false;
+	p->more |= sqlite3_changes(s->self.db.h) == PRUNE_KEYS;
+	return true;
+}
+
 bool
 prune_do(struct store *s, struct pruning *p, struct err *e)
 {
@@ -118,5 +131,5 @@ prune_do(struct store *s, struct pruning *p, struct err *e)
 		}
 	p->pruned = n;
 	p->more = n == PRUNE_AT_ONCE;
-	return true;
+	return prune_ledger(s, p, e);
 }

@@ -65,6 +65,13 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
+/* Which recipient had which mail (E7), found by digests alone; keys are random, so ages
+ * have an index for the sake of STORE_PRUNE, which only grows at its end. */
+#define SCHEMA_LEDGER \
+	"CREATE TABLE ledger (key BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;" \
+	"CREATE INDEX ledger_age ON ledger (id);" \
+	"CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+
 /* Which postmaster was told of which message, and how many notices each got in the window
  * that began then; `more` waits to be told. */
 #define SCHEMA_NOTICES \
@@ -92,7 +99,8 @@ static const char schema_3[] =
 		" name TEXT NOT NULL, PRIMARY KEY (alias, seq)) WITHOUT ROWID;"
 		"CREATE TABLE alias_rule (account TEXT NOT NULL, match TEXT NOT NULL,"
 		" target TEXT NOT NULL, made_ms INTEGER NOT NULL,"
-		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;" SCHEMA_NOTICES;
+		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;" SCHEMA_NOTICES
+				SCHEMA_LEDGER;
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
 
@@ -133,6 +141,11 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
 			" last_ms, code, reply, reason, asked, asked_list)"
 			" VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
+	/* Changes nothing when it is there and not older than ?3. */
+	[SQL_LEDGER_ADD] =
+			"INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
+			" id = excluded.id WHERE id < ?3",
+	[SQL_LEDGER_FIND] = "SELECT id FROM ledger WHERE key = ?1 AND id >= ?2",
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -226,6 +239,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_RECIPIENTS] = "DELETE FROM recipient WHERE message = ?",
 	[SQL_PRUNE_ATTEMPTS] = "DELETE FROM attempt WHERE message = ?",
 	[SQL_PRUNE_NOTICES] = "DELETE FROM notice_about WHERE message = ?",
+	[SQL_PRUNE_LEDGER] =
+			"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
+			" INDEXED BY ledger_age WHERE id < ?1 ORDER BY id LIMIT ?2)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
@@ -251,6 +267,8 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_MESSAGE_GET] =
 			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
 			" ON a.id = m.account WHERE m.id = ?",
+	[SQL_MESSAGE_ACCOUNT] = "SELECT a.name FROM message m JOIN account a"
+				" ON a.id = m.account WHERE m.id = ?",
 	[SQL_RECIPIENTS_ALL] =
 			"SELECT " RECIPIENT_COLUMNS " FROM recipient r LEFT JOIN hop h"
 			" ON h.id = r.hop WHERE r.message = ? ORDER BY r.seq",
@@ -342,4 +360,6 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_DIRECTORY_SHARED] =
 			"SELECT own, min(alias), max(alias) FROM directory"
 			" WHERE own IS NOT NULL GROUP BY own HAVING count(*) > 1 LIMIT 1",
+	[SQL_SECRET_MAKE] = "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?",
 };

@@ -29,6 +29,7 @@ static const char *const state_names[] = {
 	[QUEUE_DELIVERED] = "delivered",
 	[QUEUE_BADMAIL] = "badmail",
 	[QUEUE_REMOVED] = "removed",
+	[QUEUE_DUPLICATE] = "duplicate",
 };
 
 const char *
@@ -258,6 +259,36 @@ seed_ids(struct store *s, struct err *e)
 	return query_end(&q, "cannot read the queue", e);
 }
 
+/* Before anybody asks for them. Those that are there stay. */
+static bool
+make_secrets(struct store *s, struct err *e)
+{
+	char octets[STORE_SECRET_SIZE];
+	clock_random(octets, sizeof octets);
+	struct query q = query_of(&s->self.db, SQL_SECRET_MAKE);
+	query_text(&q, SPAN("loop"));
+	query_blob(&q, (struct span){ octets, sizeof octets });
+	return query_run(&q, "cannot write a secret", e);
+}
+
+bool
+store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
+		struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_SECRET_GET);
+	query_text(&q, span_of(name));
+	bool there = query_row(&q);
+	struct span value = there ? query_peek(&q, 0) : SPAN("");
+	bool whole = value.n == STORE_SECRET_SIZE;
+	if (whole)
+		memcpy(out, value.p, value.n);
+	if (!query_end(&q, "cannot read a secret", e))
+		return false;
+	return whole ||
+			err_set(e, EVENT_DATABASE, "the secret %s is %s", name,
+					there ? "damaged" : "not there");
+}
+
 static bool
 recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
 		struct store_recovery *found, struct err *e)
@@ -273,6 +304,8 @@ recover(struct store *s, const struct store_options *o, off_t size, bool unclean
 	if (!queue_count(&s->self, &open, e))
 		return false;
 	found->queued = open.messages;
+	if (!make_secrets(s, e))
+		return false;
 	return spool_recover(s, found, o->now_ms, e);
 }
 

@@ -52,6 +52,7 @@ struct store {
 enum {
 	SPOOL_KEEP_MS = 36 * 3600 * 1000, /* longer than any session can be */
 	PRUNE_AT_ONCE = 200, /* messages */
+	PRUNE_KEYS = 2000, /* of the ledger */
 };
 
 /* state.c: names, and being open */

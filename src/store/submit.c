@@ -1,5 +1,8 @@
+#include <stdio.h>
+
 #include "postern/crash.h"
 #include "postern/origin.h"
+#include "postern/qid.h"
 #include "state.h"
 
 static uint64_t
@@ -24,6 +27,12 @@ submit_check(const struct submission *sub, struct err *e)
 				sub->route.n);
 	if (sub->id == 0 || sub->id > INT64_MAX)
 		return err_set(e, EVENT_DATABASE, "a message without queue id");
+	for (size_t i = 0; i < sub->n; i++) {
+		const struct submission_recipient *r = &sub->recipients[i];
+		if (r->key.n > 0 && (r->key.n != STORE_KEY_SIZE || !sub->copy_of))
+			return err_set(e, EVENT_DATABASE,
+					"a key of the ledger without its place");
+	}
 	if (sub->spool_fd < 0 && sub->body.n > BODY_BLOB_MAX)
 		return err_set(e, EVENT_DATABASE,
 				"a body of %zu octets outside the spool", sub->body.n);
@@ -48,7 +57,6 @@ add_message(struct store *s, const struct submission *sub, int64_t account,
 		struct err *e)
 {
 	unsigned flags = sub->flags & ~(unsigned)MESSAGE_SPOOLED;
-	uint64_t size = sub->top.n + body_octets(sub);
 	struct query q = query_of(&s->self.db, SQL_MESSAGE_ADD);
 	query_int(&q, (int64_t)sub->id);
 	if (sub->account.n)
@@ -59,16 +67,19 @@ add_message(struct store *s, const struct submission *sub, int64_t account,
 	query_text(&q, sub->source);
 	query_text(&q, sub->sender);
 	query_text(&q, sub->message_id);
-	query_int(&q, (int64_t)size);
+	query_int(&q, (int64_t)(sub->top.n + body_octets(sub)));
 	query_int(&q, sub->arrived_ms);
 	query_int(&q, flags | (sub->spool_fd >= 0 ? MESSAGE_SPOOLED : 0));
 	query_text(&q, sub->route);
-	if (!query_run(&q, "cannot write the message", e))
-		return false;
+	return query_run(&q, "cannot write the message", e);
+}
 
-	q = query_of(&s->self.db, SQL_BODY_ADD);
+static bool
+add_body(struct store *s, const struct submission *sub, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_BODY_ADD);
 	query_int(&q, (int64_t)sub->id);
-	query_int(&q, (int64_t)size);
+	query_int(&q, (int64_t)(sub->top.n + body_octets(sub)));
 	query_blob(&q, sub->top);
 	if (sub->spool_fd >= 0)
 		query_null(&q);
@@ -77,26 +88,95 @@ add_message(struct store *s, const struct submission *sub, int64_t account,
 	return query_run(&q, "cannot write the body", e);
 }
 
+/* Has this recipient had the mail? *first is the message it came with, 0: no. The id
+ * holds the time, so a window of time is one of ids. */
 static bool
-add_recipient(struct store *s, const struct submission *sub, size_t i, struct err *e)
+look_up(struct store *s, const struct submission *sub, struct span key, uint64_t *first,
+		struct err *e)
+{
+	int64_t oldest = (int64_t)sub->id - (STORE_LEDGER_MS << 16);
+	struct query q = query_of(&s->self.db, SQL_LEDGER_FIND);
+	query_blob(&q, key);
+	query_int(&q, oldest);
+	*first = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
+	return query_end(&q, "cannot read the ledger", e);
+}
+
+/* The same, and if not: it has from now on. Mostly it has not, so that comes first. */
+static bool
+enter(struct store *s, const struct submission *sub, struct span key, uint64_t *first,
+		struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_LEDGER_ADD);
+	query_blob(&q, key);
+	query_int(&q, (int64_t)sub->id);
+	query_int(&q, (int64_t)sub->id - (STORE_LEDGER_MS << 16));
+	if (!query_run(&q, "cannot write to the ledger", e))
+		return false;
+	*first = 0;
+	if (sqlite3_changes(s->self.db.h) == 0)
+		return look_up(s, sub, key, first, e);
+	crash_point("store: ledger written");
+	return true;
+}
+
+static bool
+in_ledger(struct store *s, const struct submission *sub,
+		const struct submission_recipient *r, uint64_t *first, struct err *e)
+{
+	*first = 0;
+	if (r->key.n == 0)
+		return true;
+	if (r->state == QUEUE_QUEUED)
+		return enter(s, sub, r->key, first, e);
+	return r->state != QUEUE_REFUSED || look_up(s, sub, r->key, first, e);
+}
+
+static bool
+add_recipient(struct store *s, struct submission *sub, size_t i, bool *open,
+		struct err *e)
 {
 	const struct submission_recipient *r = &sub->recipients[i];
+	char qid[QID_SIZE], copy[64];
+	uint64_t first;
 	int64_t hop;
-	if (!names_id(s, &s->hops, r->hop.n ? r->hop : SPAN("-"), &hop, e))
+	if (!names_id(s, &s->hops, r->hop.n ? r->hop : SPAN("-"), &hop, e) ||
+			!in_ledger(s, sub, r, &first, e))
 		return false;
+	if (sub->copy_of)
+		sub->copy_of[i] = first;
+	qid_print(first, qid);
+	(void)snprintf(copy, sizeof copy, "Copy of %s", qid);
+	*open |= first == 0;
 	struct query q = query_of(&s->self.db, SQL_RECIPIENT_ADD);
 	query_int(&q, (int64_t)sub->id);
 	query_int(&q, (int64_t)i);
 	query_text(&q, r->address);
-	query_int(&q, r->state);
+	query_int(&q, first ? QUEUE_DUPLICATE : r->state);
 	query_int(&q, hop);
 	query_int(&q, sub->arrived_ms);
-	query_int(&q, r->code);
-	query_text(&q, r->reply);
-	query_text(&q, r->reason);
+	query_int(&q, first ? 0 : r->code);
+	query_text(&q, first ? span_of(copy) : r->reply);
+	query_text(&q, first ? SPAN("") : r->reason);
 	query_text(&q, r->asked);
 	query_int(&q, r->asked_list);
 	return query_run(&q, "cannot write a recipient", e);
+}
+
+/* No body where nobody is to get it; its file goes after the commit. */
+static bool
+add_rest(struct store *s, struct submission *sub, struct err *e)
+{
+	bool open = false;
+	for (size_t i = 0; i < sub->n; i++)
+		if (!add_recipient(s, sub, i, &open, e))
+			return false;
+	if (open)
+		return add_body(s, sub, e);
+	return sub->spool_fd < 0 ||
+			buf_add(&s->removed,
+					(struct span){ (const char *)&sub->id,
+							sizeof sub->id });
 }
 
 bool
@@ -121,10 +201,5 @@ submit_do(struct store *s, struct submission *sub, struct err *e)
 			return had_already(s, sub, name, uidl, e);
 		crash_point("store: origin written");
 	}
-	if (!add_message(s, sub, account, e))
-		return false;
-	for (size_t i = 0; i < sub->n; i++)
-		if (!add_recipient(s, sub, i, e))
-			return false;
-	return true;
+	return add_message(s, sub, account, e) && add_rest(s, sub, e);
 }

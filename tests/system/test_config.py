@@ -116,7 +116,7 @@ def test_secrets_by_environment_and_command(pt, pop3):
     from harness.message import message
     server = pop3(users={"a": "by env", "b": "by $HOME command"})
     server.put(message(), user="a")
-    server.put(message(), user="b")
+    server.put(message(subject="another"), user="b")
     pt.account("a", server.port, user="a")
     pt.account("b", server.port, user="b")
     pt.conf["accounts"]["a"]["password"] = {"env": "SECRET_A"}

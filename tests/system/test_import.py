@@ -73,7 +73,7 @@ def test_section_works_and_new_mail_comes(pt, pop3, program):
     path = rc_file(pt, program, rc_text(program, server.port))
     run_old(pt, program, path)
     assert sorted(server.sessions[-1].retrieved or old) == sorted(old)
-    new = [server.put(message()), server.put(message())]
+    new = [server.put(message()), server.put(message(subject="another"))]
 
     section = take_section(pt, WORDS[program], path, "--secrets", pt.dir / "secrets")
     assert "heim" not in section

@@ -1,5 +1,6 @@
 """A provider that breaks the protocol, lies, or goes away: a clear event, and
 nothing lost, nothing twice (the rows "Bad input"; FAULTS 2.4)."""
+import itertools
 import ssl
 import subprocess
 import warnings
@@ -12,9 +13,14 @@ from harness.postern import DONE, FAILED, program
 from test_collect import account_row
 
 
+SERIAL = itertools.count()
+
+
 def fill(server, count):
+    """Messages that differ from all others, whatever they are put beside."""
     for i in range(count):
-        server.put(message(subject=f"number {len(server.boxes['global'])} {i} of {server.port}", message_id=f"m{i}"))
+        server.put(message(subject=f"number {len(server.boxes['global'])} {i} of {server.port}", message_id=f"m{i}",
+                           body=b"Good morning %d.\r\n" % next(SERIAL)))
 
 
 def numbers(pt):
@@ -416,9 +422,8 @@ def test_server_that_never_answers_does_not_hold_the_others(pt, pop3):
 
 def test_three_thousand_messages(pt, pop3):
     server = pop3()
-    data = message()
-    for _ in range(3000):
-        server.put(data)
+    for i in range(3000):
+        server.put(message(subject=f"number {i}"))
     pt.account("contoso", server.port, max_per_session=5000)
     report = pt.once()
     assert account_row(report, "contoso")["collected"] == 3000 and len(pt.drop()) == 3000

@@ -85,10 +85,12 @@ on_mail(struct host *h, const struct smtp_mail *m)
 		host_escape(&h->diary, m->collect.account);
 		MUST(buf_addc(&h->diary, '/'));
 		host_escape(&h->diary, m->collect.uidl);
-		MUST(buf_addf(&h->diary, " at " SPAN_FMT " [" SPAN_FMT "]%s" SPAN_FMT,
+		MUST(buf_addf(&h->diary,
+				" at " SPAN_FMT " [" SPAN_FMT "]%s" SPAN_FMT "%s",
 				SPAN_ARG(m->collect.provider), SPAN_ARG(m->collect.ip),
 				m->collect.tls ? " tls" : "",
-				SPAN_ARG(m->collect.badmail)));
+				SPAN_ARG(m->collect.badmail),
+				m->collect.copies ? " every copy" : ""));
 		if (m->collect.hold.n > 0)
 			MUST(buf_addf(&h->diary, " hold " SPAN_FMT,
 					SPAN_ARG(m->collect.hold)));

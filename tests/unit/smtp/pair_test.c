@@ -62,7 +62,8 @@ make(struct pair *p, size_t i)
 			.provider = SPAN("pop.test"),
 			.ip = SPAN("192.0.2.7"),
 			.tls = true,
-			.print = 0x1f };
+			.print = 0x1f,
+			.copies = chance(p, 2) == 0 };
 		if (m->out.n > 0 && chance(p, 3) == 0)
 			m->collect.fallback = SPAN("no-recipients");
 		if (m->out.n == 0 && chance(p, 2))

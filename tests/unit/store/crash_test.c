@@ -51,12 +51,21 @@ static void
 submit_group(struct state *t, int fd, uint32_t first, size_t n)
 {
 	static char bodies[GROUP][LARGE], names[GROUP][16];
+	struct submission_recipient to[GROUP];
+	char keys[GROUP][STORE_KEY_SIZE];
+	uint64_t copy_of[GROUP];
 	struct submission s[GROUP];
 	struct list jobs;
 	list_init(&jobs);
 	for (uint32_t i = 0; i < n; i++) {
 		name_of(first + i, names[i]);
 		s[i] = fixture_message(t, names[i]);
+		/* One mail under two UIDLs: the second is a copy, if the first is here. */
+		snprintf(keys[i], STORE_KEY_SIZE, "k%014u", (first + i) / 2);
+		to[i] = fixture_to;
+		to[i].key = (struct span){ keys[i], STORE_KEY_SIZE };
+		s[i].recipients = &to[i];
+		s[i].copy_of = &copy_of[i];
 		s[i].body = (struct span){ bodies[i],
 			is_large(first + i) ? LARGE : 3000 };
 		body_of(first + i, bodies[i], s[i].body.n);
@@ -250,6 +259,16 @@ look(struct state *t)
 			ask(t, "SELECT count(*) FROM origin"));
 	assert_int_equal(ask(t, "SELECT count(*) FROM recipient WHERE state < 4"),
 			ask(t, "SELECT count(*) FROM body"));
+	/* Of each mail one copy was taken, and the ledger knows it. */
+	int64_t mails = ask(
+			t, "SELECT count(DISTINCT substr(uidl, 2) / 2) FROM message");
+	assert_int_equal(ask(t, "SELECT count(*) FROM recipient WHERE state <> 7"),
+			mails);
+	assert_int_equal(ask(t, "SELECT count(*) FROM ledger"), mails);
+	assert_int_equal(ask(t,
+					 "SELECT count(*) FROM ledger JOIN recipient r"
+					 " ON r.message = ledger.id AND r.state <> 7"),
+			mails);
 	for (uint32_t i = 0; i < end; i++) {
 		char name[16];
 		enum origin_state is;

@@ -1,0 +1,569 @@
+/* E18: properties of what becomes of collected messages, by the relay's own path from
+ * MAIL to the commit. (3) Copies in any order, over any accounts, with restarts and
+ * kills between: each recipient has each mail exactly once. (1) As many recipients are
+ * settled as were determined. POSTERN_SEED repeats a run, POSTERN_ORDERS says how many. */
+#include "check.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "copies.h"
+#include "postern/clock.h"
+#include "postern/conf_load.h"
+
+enum {
+	ORDERS = 1000,
+	ORDERS_EACH = 20, /* in one state: what is in it already does not matter */
+	COPIES = 50,
+	MAILS = 5,
+	CONTENTS = 2 * MAILS, /* each of them with the footer of a list, or without */
+	PEOPLE = 6,
+	ACCOUNTS = 3,
+	GROUP = 9, /* messages in one commit, less than that */
+	TEXT = 2048,
+	LARGE = 100 * 1024, /* bodies that go through the spool */
+};
+
+struct gate {
+	char dir[64];
+	struct relay r;
+	struct conf *conf;
+	uint64_t chance;
+	unsigned long order;
+	uint64_t before; /* the last queue id of the order before */
+};
+
+static uint64_t
+draw(struct gate *g, uint64_t below)
+{
+	g->chance = g->chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	return (g->chance >> 33) % below;
+}
+
+/* ---- a relay without sockets and threads ---- */
+
+static void
+gate_open(struct gate *g)
+{
+	struct err err = { 0 };
+
+	g->r.store = store_open(g->dir,
+			&(struct store_options){
+					.service = true, .now_ms = clock_wall_ms() },
+			NULL, &err);
+	if (!g->r.store ||
+			!store_secret(store_reader(g->r.store), "loop",
+					g->r.loop_key.secret, &err))
+		fail_msg("%s", err.text);
+	loop_key_init(&g->r.loop_key);
+}
+
+static void
+gate_close(struct gate *g)
+{
+	store_close(g->r.store);
+	g->r.store = NULL;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st, (void)kind, (void)ftw;
+	return remove(path);
+}
+
+static void
+gate_empty(struct gate *g)
+{
+	if (g->dir[0])
+		(void)nftw(g->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	g->dir[0] = '\0';
+}
+
+/* A new state, in memory where there is a place for that: a thousand are made. */
+static void
+gate_fresh(struct gate *g)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	gate_close(g);
+	gate_empty(g);
+	g->before = 0;
+	if (access("/dev/shm", W_OK) == 0)
+		tmp = "/dev/shm";
+	(void)snprintf(g->dir, sizeof(g->dir), "%.40s/postern-XXXXXX",
+			tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(g->dir));
+	gate_open(g);
+}
+
+static int
+set_up(void **state)
+{
+	static const char text[] = "server:\n  hostname: gw.contoso.test\n"
+				   "  state: /var/lib/postern\n";
+	static const struct policy_domain ours = {
+		.domain = { SPAN_INIT("contoso.test") },
+		.authoritative = true,
+		.policy = { SPAN_INIT("test") },
+	};
+	struct gate *g = calloc(1, sizeof(*g));
+	struct conf_faults faults;
+	struct err err = { 0 };
+	const char *seed = getenv("POSTERN_SEED");
+
+	assert_non_null(g);
+	conf_faults_init(&faults);
+	g->conf = conf_parse(&(struct conf_source){ .text = span_of(text),
+					     .path = "postern.yaml" },
+			&faults);
+	conf_faults_done(&faults);
+	assert_non_null(g->conf);
+	g->r.conf = g->conf;
+	g->r.loop = loop_new(&err);
+	g->r.hops = nexthop_table_new(&g->conf->delivery.routes);
+	g->r.directory = directory_new(
+			&(struct directory_rows){ .domains = &ours, .n_domains = 1 });
+	g->r.policies = directory_policies(g->r.directory);
+	g->chance = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_mono_us();
+	print_message("POSTERN_SEED=%llu\n", (unsigned long long)g->chance);
+	*state = g;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct gate *g = *state;
+
+	gate_close(g);
+	gate_empty(g);
+	directory_free(g->r.directory);
+	nexthop_table_free(g->r.hops);
+	loop_free(g->r.loop);
+	conf_free(g->conf);
+	free(g);
+	return 0;
+}
+
+/* ---- one message, as the collector hands it over ---- */
+
+struct letter {
+	char account[16], uidl[48];
+	struct span text;
+	char to[PEOPLE * 2][40];
+	size_t n;
+	bool nobody;
+};
+
+static struct mail *
+letter_mail(struct gate *g, const struct letter *l)
+{
+	const struct mail_client client = { .internal = true, .esmtp = true };
+	const struct smtp_mail said = { .collected = true,
+		.collect = { .account = span_of(l->account),
+				.uidl = span_of(l->uidl),
+				.provider = SPAN("pop.isp.test"),
+				.ip = SPAN("192.0.2.1"),
+				.badmail = l->nobody ? SPAN("no-recipients")
+						     : SPAN("") } };
+	struct mail *m = mail_new(&g->r, &said, &client);
+	struct span rest = l->text;
+
+	for (size_t i = 0; i < l->n; i++) {
+		char text[SMTP_TEXT_SIZE];
+		struct smtp_path path;
+
+		assert_true(smtp_mailbox_parse(span_of(l->to[i]), &path));
+		(void)mail_rcpt(&g->r, m, &path, text);
+	}
+	while (rest.n > 0) {
+		struct span piece = span_first(
+				rest, 1 + draw(g, rest.n > TEXT ? LARGE : 400));
+
+		assert_int_equal(mail_body(&g->r, m, piece).code, 0);
+		rest = span_skip(rest, piece.n);
+	}
+	assert_int_equal(
+			mail_whole(&g->r, m, &(struct smtp_commit){ .size = l->text.n },
+					&client)
+					.code,
+			0);
+	return m;
+}
+
+/* Some in one commit. False: one of them is not durable. */
+static bool
+letters_commit(struct gate *g, const struct letter *const *l, size_t n)
+{
+	struct mail *m[GROUP];
+	struct list jobs;
+	bool good = true;
+
+	list_init(&jobs);
+	for (size_t i = 0; i < n; i++) {
+		m[i] = letter_mail(g, l[i]);
+		list_add(&jobs, &m[i]->job.job.link);
+	}
+	store_run(g->r.store, &jobs);
+	for (size_t i = 0; i < n; i++) {
+		good &= m[i]->job.job.result == STORE_DONE ||
+				m[i]->job.job.result == STORE_HAD;
+		mail_free(&g->r, m[i]);
+	}
+	return good;
+}
+
+/* ---- (3) ---- */
+
+struct copy {
+	struct letter letter;
+	size_t content;
+	bool for_person[PEOPLE];
+	char text[TEXT];
+};
+
+static struct copy copies[COPIES];
+static bool wanted[CONTENTS][PEOPLE];
+
+/* Mails 0 and 1 differ by their bodies alone, 2 has no Message-ID, 3 no Date. */
+static void
+copy_write(struct gate *g, struct copy *c)
+{
+	size_t mail = c->content / 2;
+	static const char *const trace[] = { "", "Received: by a; Mon\r\n",
+		"Delivered-To: global\r\nX-Spam: no\r\n" };
+	static const char *const folds[] = { " ", "\r\n\t", "  " };
+	char id[96] = "", date[64] = "";
+
+	if (mail != 2)
+		(void)snprintf(id, sizeof(id),
+				"Message-ID: <%zu.%lu@nwtraders.test>\r\n",
+				mail > 0 ? mail - 1 : 0, g->order);
+	if (mail != 3)
+		(void)snprintf(date, sizeof(date), "Date: Mon, 05 Jan 2026 %lu\r\n",
+				g->order);
+	bool below = draw(g, 2);
+	int n = snprintf(c->text, TEXT,
+			"%s%sFrom: max@nwtraders.test\r\n%sSubject:%slist\r\n%s\r\nText %zu.\r\n%s",
+			trace[draw(g, 3)], below ? "" : id, date, folds[draw(g, 3)],
+			below ? id : "", mail,
+			c->content % 2 ? "-- \r\nfooter\r\n" : "");
+	assert_in_range(n, 1, TEXT - 1);
+	c->letter.text = (struct span){ c->text, (size_t)n };
+}
+
+static void
+copy_make(struct gate *g, struct copy *c, size_t number)
+{
+	size_t mail, one = draw(g, PEOPLE);
+	bool every = draw(g, 3) ==
+			0; /* without an envelope header: all in its header */
+
+	memset(c, 0, sizeof(*c));
+	c->content = draw(g, CONTENTS);
+	mail = c->content / 2;
+	(void)snprintf(c->letter.account, sizeof(c->letter.account), "isp%d",
+			(int)draw(g, ACCOUNTS));
+	(void)snprintf(c->letter.uidl, sizeof(c->letter.uidl), "%zu.%lu", number,
+			g->order);
+	copy_write(g, c);
+	for (size_t i = 0; i < PEOPLE; i++) {
+		bool named = (i + mail) % 3 != 0; /* in the header of that mail */
+
+		if (!(every ? named : i == one))
+			continue;
+		c->for_person[i] = wanted[c->content][i] = true;
+		char *to = c->letter.to[c->letter.n++];
+		(void)snprintf(to, sizeof(c->letter.to[0]),
+				draw(g, 2) ? "person%zu@contoso.test"
+					   : "Person%zu@Contoso.TEST",
+				i);
+	}
+}
+
+/* The next few groups; how many copies that were. */
+static size_t
+some_groups(struct gate *g, size_t at, size_t groups)
+{
+	size_t begin = at;
+
+	for (; groups > 0 && at < COPIES; groups--) {
+		const struct letter *l[GROUP];
+		size_t n = 0, want = 1 + draw(g, GROUP - 1);
+
+		for (; n < want && at < COPIES; n++)
+			l[n] = &copies[at++].letter;
+		if (!letters_commit(g, l, n))
+			return SIZE_MAX;
+	}
+	return at - begin;
+}
+
+/* A process of its own does some and dies: after a commit, or at any moment. Nobody
+ * heard its answers, so all of it comes again. */
+static void
+die_at_it(struct gate *g, size_t at)
+{
+	int status, ready[2];
+	char byte = 0;
+
+	gate_close(g);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		gate_open(g);
+		(void)!write(ready[1], &byte, 1);
+		size_t n = some_groups(g, at, 1 + draw(g, 3));
+		_exit(n == SIZE_MAX ? 1 : 0); /* without closing anything */
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	if (draw(g, 4) > 0) {
+		struct timespec wait = { 0, (long)draw(g, 4000) * 1000 };
+
+		(void)nanosleep(&wait, NULL);
+		(void)kill(pid, SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_false(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+	(void)draw(g, 2);
+	gate_open(g);
+}
+
+static void
+check_order(struct gate *g, uint64_t seed)
+{
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+	struct queue_message *m;
+	struct err err = { 0 };
+	size_t n, has[CONTENTS][PEOPLE] = { { 0 } };
+
+	if (!queue_list(store_reader(g->r.store),
+			    &(struct queue_filter){ .after = g->before, .limit = 1000 },
+			    &a, &m, &n, &err))
+		fail_msg("%s", err.text);
+	if (n != COPIES)
+		fail_msg("POSTERN_SEED=%llu: %zu of %d are here",
+				(unsigned long long)seed, n, COPIES);
+	for (size_t i = 0; i < n; i++) {
+		const struct copy *c = &copies[strtoul(m[i].uidl.p, NULL, 10)];
+		bool open = false;
+
+		assert_int_equal(m[i].n, c->letter.n);
+		for (size_t k = 0; k < m[i].n; k++) {
+			const struct queue_recipient *to = &m[i].recipients[k];
+			size_t person = (size_t)(to->address.p[6] - '0');
+
+			assert_true(person < PEOPLE && c->for_person[person]);
+			has[c->content][person] += to->state == QUEUE_QUEUED;
+			open |= to->state == QUEUE_QUEUED;
+			assert_true(to->state == QUEUE_QUEUED ||
+					to->state == QUEUE_DUPLICATE);
+		}
+		assert_int_equal(m[i].body, open);
+		g->before = m[i].id;
+	}
+	for (size_t c = 0; c < CONTENTS; c++)
+		for (size_t p = 0; p < PEOPLE; p++)
+			if (has[c][p] != wanted[c][p])
+				fail_msg("POSTERN_SEED=%llu: person %zu has content %zu %zu times",
+						(unsigned long long)seed, p, c,
+						has[c][p]);
+	arena_done(&a);
+}
+
+static void
+each_recipient_has_each_mail_once(void **state)
+{
+	struct gate *g = *state;
+	const char *says = getenv("POSTERN_ORDERS");
+	unsigned long orders = says ? strtoul(says, NULL, 10) : ORDERS;
+	size_t restarts = 0, deaths = 0;
+
+	for (g->order = 0; g->order < orders; g->order++) {
+		uint64_t seed = g->chance;
+
+		memset(wanted, 0, sizeof(wanted));
+		if (g->order % ORDERS_EACH == 0)
+			gate_fresh(g);
+		for (size_t i = 0; i < COPIES; i++)
+			copy_make(g, &copies[i], i);
+		for (size_t at = 0; at < COPIES;) {
+			if (draw(g, 50) == 0) {
+				die_at_it(g, at);
+				deaths++;
+			} else if (draw(g, 18) == 0) {
+				gate_close(g);
+				gate_open(g);
+				restarts++;
+			}
+			size_t did = some_groups(g, at, 1);
+			assert_true(did != SIZE_MAX);
+			at += did;
+		}
+		check_order(g, seed);
+	}
+	print_message("%lu orders, %zu restarts, %zu deaths\n", orders, restarts,
+			deaths);
+}
+
+/* ---- (1) ---- */
+
+enum { MESSAGES = 400 };
+
+/* What the relay is told is what has to be settled; the same address twice is one. */
+static size_t
+letter_random(struct gate *g, struct letter *l, char *text, size_t number)
+{
+	bool seen[2][PEOPLE] = { { false } };
+	size_t determined = 0, n = 0;
+
+	memset(l, 0, sizeof(*l));
+	(void)snprintf(l->account, sizeof(l->account), "isp%d", (int)draw(g, ACCOUNTS));
+	(void)snprintf(l->uidl, sizeof(l->uidl), "%zu", number);
+	l->nobody = draw(g, 10) == 0;
+	for (size_t want = draw(g, PEOPLE * 2); l->n < want; l->n++) {
+		size_t who = draw(g, PEOPLE), foreign = draw(g, 4) == 0;
+
+		(void)snprintf(l->to[l->n], sizeof(l->to[0]),
+				foreign ? "person%zu@nwtraders.test"
+					: "person%zu@contoso.test",
+				who);
+		determined += !seen[foreign][who];
+		seen[foreign][who] = true;
+	}
+	for (size_t hops = draw(g, 5) == 0 ? 60 : 1; hops > 0; hops--)
+		n += (size_t)snprintf(text + n, LARGE - n, "Received: by a; Mon\r\n");
+	n += (size_t)snprintf(text + n, LARGE - n,
+			"Date: Mon\r\nMessage-ID: <%d@b>\r\n\r\nbody\r\n",
+			(int)draw(g, 20));
+	if (draw(g, 20) == 0) {
+		memset(text + n, 'x', LARGE - n);
+		n = LARGE;
+	}
+	l->text = (struct span){ text, n };
+	return determined > 0 ? determined : 1;
+}
+
+/* Answers for everything that is due: what is refused or bounced goes to Badmail. */
+static size_t
+settle_some(struct gate *g, const char *hop)
+{
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+	const struct queue_due want = { .hop = span_of(hop),
+		.now_ms = INT64_MAX >> 17,
+		.messages = 1 + draw(g, 20),
+		.recipients = 1 + draw(g, PEOPLE) };
+	struct settle_recipient r[PEOPLE];
+	struct queue_message *m;
+	struct err err = { 0 };
+	size_t n;
+
+	if (!queue_due(store_reader(g->r.store), &want, &a, &m, &n, &err))
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < n; i++) {
+		struct settlement set = { .job = { .work = STORE_SETTLE },
+			.id = m[i].id,
+			.at_ms = clock_wall_ms(),
+			.recipients = r,
+			.n = m[i].n };
+		struct list jobs;
+
+		for (size_t k = 0; k < m[i].n; k++) {
+			bool badmail = m[i].recipients[k].state != QUEUE_QUEUED;
+
+			r[k] = (struct settle_recipient){ .seq = m[i].recipients[k].seq,
+				.state = badmail	     ? QUEUE_BADMAIL
+						: draw(g, 3) ? QUEUE_DELIVERED
+							     : QUEUE_BOUNCED,
+				.attempted = !badmail,
+				.reason = badmail ? SPAN("") : SPAN("general"),
+				.hop = SPAN("") };
+			if (r[k].state == QUEUE_BOUNCED)
+				r[k].hop = SPAN(HOP_BADMAIL);
+		}
+		list_init(&jobs);
+		list_add(&jobs, &set.job.link);
+		store_run(g->r.store, &jobs);
+		assert_int_equal(set.job.result, STORE_DONE);
+	}
+	arena_done(&a);
+	return n;
+}
+
+static void
+as_many_are_settled_as_were_determined(void **state)
+{
+	struct gate *g = *state;
+	static char texts[GROUP][LARGE];
+	static struct letter letters[GROUP];
+	static size_t determined[MESSAGES];
+	size_t at = 0;
+
+	gate_fresh(g);
+	while (at < MESSAGES) {
+		const struct letter *l[GROUP];
+		size_t n = 0, want = 1 + draw(g, GROUP - 1);
+
+		for (; n < want && at < MESSAGES; n++, at++) {
+			determined[at] = letter_random(g, &letters[n], texts[n], at);
+			l[n] = &letters[n];
+		}
+		assert_true(letters_commit(g, l, n));
+		if (draw(g, 3) == 0)
+			(void)settle_some(g, draw(g, 2) ? "drop" : HOP_BADMAIL);
+		if (draw(g, 20) == 0) {
+			gate_close(g);
+			gate_open(g);
+		}
+	}
+	while (settle_some(g, "drop") + settle_some(g, HOP_BADMAIL) > 0)
+		;
+
+	struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct queue_message *m;
+	struct err err = { 0 };
+	size_t n, copied = 0;
+	assert_true(queue_list(store_reader(g->r.store),
+			&(struct queue_filter){ .limit = 2 * MESSAGES }, &a, &m, &n,
+			&err));
+	assert_int_equal(n, MESSAGES);
+	for (size_t i = 0; i < n; i++) {
+		size_t number = strtoul(m[i].uidl.p, NULL, 10);
+
+		if (m[i].n != determined[number])
+			fail_msg("message %zu: %zu recipients of %zu", number, m[i].n,
+					determined[number]);
+		for (size_t k = 0; k < m[i].n; k++) {
+			assert_true(m[i].recipients[k].state > QUEUE_HELD);
+			copied += m[i].recipients[k].state == QUEUE_DUPLICATE;
+		}
+		assert_false(m[i].body);
+	}
+	assert_true(copied > 0);
+	arena_done(&a);
+	char spool[96];
+	(void)snprintf(spool, sizeof(spool), "%s/spool", g->dir);
+	assert_int_equal(rmdir(spool), 0); /* nothing lies there */
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_recipient_has_each_mail_once),
+		cmocka_unit_test(as_many_are_settled_as_were_determined),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
