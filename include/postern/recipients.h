@@ -153,7 +153,7 @@ void recipients_decide(const struct recipients_account *account, struct span blo
 		struct arena *arena, struct recipients *out);
 /* The route record: one JSON object of at most RECIPIENTS_RECORD_MAX bytes with account,
  * outcome, level, source, sender, recipients[], candidates[address,header,kept,why],
- * recipient_count, candidate_count and `cut`, true when lists are shortened; and with
+ * `rule` when an alias rule was applied, recipient_count, candidate_count and `cut`, true when lists are shortened; and with
  * `header` (r->fields) unless that is cut or has no room. */
 bool recipients_record(const struct recipients_account *account,
 		const struct recipients *r, struct buf *out)

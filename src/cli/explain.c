@@ -154,6 +154,16 @@ unrouted_word(const struct conf_account *account)
 	return "postmaster";
 }
 
+static struct span
+rule_of(const struct recipients *r)
+{
+	for (size_t i = 0; i < r->n_facts; i++) {
+		if (r->facts[i].event == 4040)
+			return r->facts[i].name;
+	}
+	return SPAN("");
+}
+
 static void
 make_sentence(struct explained *x)
 {
@@ -167,6 +177,7 @@ make_sentence(struct explained *x)
 		.outcome = x->r->outcome,
 		.level = x->r->level,
 		.source = x->r->source,
+		.rule = rule_of(x->r),
 		.account = span_of(x->account->name),
 		.n_accepted = explain_addresses(x->all->recipients, x->a, &accepted),
 		.n_refused = explain_addresses(x->all->refused, x->a, &refused),

@@ -46,8 +46,13 @@ say_source(struct buf *out, const struct words_decision *d, bool several)
 						say(out, " (E1.5)");
 	case 6:
 		return say(out,
-				several ? "named by alias rules (E1.6)"
-					: "named by an alias rule (E1.6)");
+				       several ? "named by alias rules"
+					       : "named by an alias rule") &&
+				(d->rule.n == 0 ||
+						(say(out, " for \"") &&
+								buf_add(out, d->rule) &&
+								say(out, "\""))) &&
+				say(out, " (E1.6)");
 	default:
 		return say(out, "found in ") && buf_add(out, d->source);
 	}

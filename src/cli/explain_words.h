@@ -12,6 +12,7 @@ struct words_decision {
 	enum recipients_outcome outcome;
 	unsigned level; /* as in E1; 0: user account */
 	struct span source, account;
+	struct span rule; /* level 6: the first alias rule that was applied; or empty */
 	const struct span *accepted; /* by the relay */
 	size_t n_accepted;
 	const struct span *refused;

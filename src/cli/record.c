@@ -73,6 +73,7 @@ record_read(struct span route, struct arena *a, struct record *out)
 	r.cut = json_is_true(json_object_get(r.json, "cut"));
 	r.level = level > 0 && level < 100 ? (unsigned)level : 0;
 	r.source = text_of(r.json, "source");
+	r.rule = text_of(r.json, "rule");
 	r.reason = text_of(r.json, "reason");
 	r.account = text_of(r.json, "account");
 	r.header = text_of(r.json, "header");
@@ -113,6 +114,7 @@ record_sentence(const struct record *r, const struct queue_message *m, struct ar
 		.outcome = r->outcome,
 		.level = r->level,
 		.source = r->source,
+		.rule = r->rule,
 		.account = r->account,
 		.accepted = accepted,
 		.refused = refused,

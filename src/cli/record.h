@@ -12,7 +12,7 @@ struct record {
 	enum recipients_outcome outcome;
 	bool user, cut;
 	unsigned level;
-	struct span source, reason, account;
+	struct span source, reason, account, rule;
 	struct span header; /* recipient-relevant fields, a header block; empty: not there */
 	struct recipients_candidate *candidates;
 	size_t n_candidates;

@@ -63,6 +63,18 @@ add_candidates(struct buf *out, const struct recipients *r, size_t end, bool *cu
 	return buf_addc(out, ']');
 }
 
+/* The first alias rule that was applied. */
+static bool
+add_rule(struct buf *out, const struct recipients *r)
+{
+	for (size_t i = 0; i < r->n_facts; i++) {
+		if (r->facts[i].event == 4040)
+			return buf_addc(out, ',') &&
+					add_text(out, "rule", r->facts[i].name);
+	}
+	return true;
+}
+
 /* For replays; left out where it does not fit, which says that there can be none. */
 static bool
 add_fields(struct buf *out, const struct recipients *r, size_t begin)
@@ -107,7 +119,8 @@ recipients_record(const struct recipients_account *account, const struct recipie
 			buf_addf(out, ",\"recipient_count\":%zu,\"candidate_count\":%zu,\"cut\":%s",
 					r->n, r->n_candidates,
 					cut ? "true" : "false") &&
-			add_fields(out, r, begin) && buf_addc(out, '}');
+			add_rule(out, r) && add_fields(out, r, begin) &&
+			buf_addc(out, '}');
 	if (!ok)
 		out->n = begin;
 	return ok;

@@ -152,7 +152,11 @@ account_write(struct buf *out, struct span account)
 unsigned
 collect_words(const struct smtp_collect *c)
 {
-	return (c->badmail.n > 0) + (c->hold.n > 0) + (c->fallback.n > 0);
+	unsigned n = c->badmail.n > 0;
+
+	n += c->hold.n > 0;
+	n += c->fallback.n > 0;
+	return n;
 }
 
 static bool
