@@ -308,7 +308,7 @@ print_provider(const struct conf_account *a, const struct provider_habits *p)
 
 	if (p->seen > 0 && !provider_known(p))
 		(void)!buf_addf(&text, "learning, %u of %u messages seen", p->seen,
-				PROVIDER_LEARN);
+				(unsigned)PROVIDER_LEARN);
 	if (a->trusted_hops_fixed)
 		(void)!buf_addf(&text, "%s%u Received lines as configured",
 				text.n ? "; " : "", a->trusted_hops);
@@ -338,7 +338,7 @@ print_provider(const struct conf_account *a, const struct provider_habits *p)
 	if (p->strange > 0)
 		(void)printf("The last %u messages were marked in another way (4036). After "
 			     "%u in a row it is learned again.\n",
-				p->strange, PROVIDER_STRANGE);
+				p->strange, (unsigned)PROVIDER_STRANGE);
 }
 
 static void
