@@ -60,7 +60,8 @@ unsigned provider_hops(const struct provider_habits *p);
 struct span provider_host(const struct provider_habits *p);
 /* Are its headers known? */
 bool provider_known(const struct provider_habits *p);
-/* Does it write this header at all, and so many times? True while it is not known. */
+/* Does it write this header at all; and, where it always does, so many times? True while it
+ * is not known, and where it has no habit of its own to be told by. */
 bool provider_writes(const struct provider_habits *p, struct span name);
 bool provider_usual(const struct provider_habits *p, struct span name, unsigned times);
 /* Does it write this header into (nearly) every message? False while not known. */

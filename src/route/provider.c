@@ -68,9 +68,32 @@ messages_with(const struct provider_header *h)
 }
 
 bool
+provider_always(const struct provider_habits *p, struct span name)
+{
+	return provider_known(p) &&
+			messages_with(header_of(p, name)) * 10 >= LEARN_NAMES * 9;
+}
+
+/* Does it mark its mail in one way, by some header or by none? A mailbox filled from
+ * here and there has no habits that anything could be unlike. */
+static bool
+is_steady(const struct provider_habits *p)
+{
+	unsigned with = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (provider_always(p, span_of(p->headers[i].name)))
+			return true;
+		with += messages_with(&p->headers[i]);
+	}
+	return with < USUAL;
+}
+
+bool
 provider_writes(const struct provider_habits *p, struct span name)
 {
-	return !provider_known(p) || messages_with(header_of(p, name)) >= USUAL;
+	return !provider_known(p) || messages_with(header_of(p, name)) >= USUAL ||
+			!is_steady(p);
 }
 
 bool
@@ -78,18 +101,7 @@ provider_usual(const struct provider_habits *p, struct span name, unsigned times
 {
 	const struct provider_header *h = header_of(p, name);
 
-	if (!provider_known(p))
-		return true;
-	if (times == 0)
-		return messages_with(h) < LEARN_NAMES;
-	return h && h->times[slot_of(times)] >= USUAL;
-}
-
-bool
-provider_always(const struct provider_habits *p, struct span name)
-{
-	return provider_known(p) &&
-			messages_with(header_of(p, name)) * 10 >= LEARN_NAMES * 9;
+	return !provider_always(p, name) || h->times[slot_of(times)] >= USUAL;
 }
 
 /* ---- learning ---- */

@@ -59,9 +59,6 @@ static const struct {
 			"Delivered to a@x, b@x, c@x, d@x, e@x and 2 more: found in To and Cc (E1.5)." },
 	{ { SOURCE("apparently-to"), .level = 5, ACCEPTED(ann) },
 			"Delivered to ann@contoso.test: found in apparently-to (E1.5)." },
-	{ { SOURCE("*ENV"), .level = 1, ACCEPTED(ann) },
-			"Delivered to ann@contoso.test: found in the envelope that the provider's "
-			"server told (E1.1)." },
 	{ { SOURCE("alias"), .level = 6, ACCEPTED(ann) },
 			"Delivered to ann@contoso.test: named by an alias rule (E1.6)." },
 	{ { SOURCE("list-id"), .level = 6, .rule = { SPAN_INIT("books.x") },

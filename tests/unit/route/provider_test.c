@@ -225,6 +225,36 @@ a_provider_that_changes_is_learned_again(void **state)
 	assert_true(span_eq(r.v[0], SPAN("bob@contoso.test")));
 }
 
+/* A mailbox that is filled from here and there teaches nothing. */
+static void
+no_habit_forbids_nothing(void **state)
+{
+	AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+	struct provider_habits p = { .seen = 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < PROVIDER_LEARN; i++)
+		learn(&p, 1,
+				i % 3 ? "Delivered-To: ann@contoso.test\n" MX
+				      : "To: bob@contoso.test\n" OTHER);
+	assert_true(provider_known(&p));
+	struct recipients r = one(&p, &arena, "X-Original-To: eve@contoso.test\n" MX);
+	assert_int_equal(r.level, 2);
+	r = one(&p, &arena,
+			"Delivered-To: eve@contoso.test\n"
+			"Delivered-To: eve@contoso.test\n" MX);
+	assert_int_equal(r.level, 2);
+
+	/* Never any header is a habit too. */
+	p = (struct provider_habits){ .seen = 0 };
+	learn(&p, PROVIDER_LEARN, STORE MX "To: bob@contoso.test\n");
+	r = one(&p, &arena,
+			"X-Original-To: eve@contoso.test\n" STORE MX
+			"To: bob@contoso.test\n");
+	assert_true(r.level > 2);
+	assert_non_null(fact_of(&r, 4036));
+}
+
 static void
 configured_lines_are_not_learned(void **state)
 {
@@ -278,6 +308,7 @@ main(void)
 		cmocka_unit_test(senders_cannot_teach),
 		cmocka_unit_test(forged_headers_on_top_change_nothing),
 		cmocka_unit_test(a_provider_that_changes_is_learned_again),
+		cmocka_unit_test(no_habit_forbids_nothing),
 		cmocka_unit_test(configured_lines_are_not_learned),
 		cmocka_unit_test(habits_survive_as_text),
 	};
