@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "postern/directory.h"
+#include "postern/policy.h"
 #include "postern/words.h"
 
 enum { WHY_MAX = 400 };
@@ -25,25 +26,46 @@ scan_key(struct scan *s, size_t i)
 
 /* ---- which rule ---- */
 
-/* The key with its tag cut out of the local part; empty: it has none. */
+/* What parts a tag from the user in addresses of the domain (E5). */
 static struct span
-without_tag(struct scan *s, struct span key)
+delimiters(const struct scan *s, struct span domain)
 {
-	size_t at = span_rfind(key, '@'), plus = span_find(key, '+');
+	const struct directory *d = s->account->directory;
+	const struct policy_domain *row =
+			d ? policy_find(directory_policies(d), domain) : NULL;
 
-	if (key.n == 0 || key.p[0] == '"' || plus == 0 || plus >= at)
-		return SPAN("");
+	return row ? row->subaddress : SPAN("+");
+}
+
+/* The key with what stands from `end` on cut out of its local part. */
+static struct span
+cut_local(struct scan *s, struct span key, size_t end)
+{
+	size_t at = span_rfind(key, '@');
 	char *p = arena_alloc(s->arena, key.n);
+
 	if (!p)
 		return SPAN("");
-	memcpy(p, key.p, plus);
-	memcpy(p + plus, key.p + at, key.n - at);
-	return (struct span){ p, plus + key.n - at };
+	memcpy(p, key.p, end);
+	memcpy(p + end, key.p + at, key.n - at);
+	return (struct span){ p, end + key.n - at };
+}
+
+/* The last delimiter in the local part before `end`, or 0: there is none behind a user. */
+static size_t
+tag_before(struct span key, struct span delims, size_t end)
+{
+	if (key.n == 0 || key.p[0] == '"')
+		return 0;
+	while (end > 0 && span_find(delims, key.p[end]) == delims.n)
+		end--;
+	return end;
 }
 
 /* What rules are asked about one address. */
 struct asked {
 	struct span key, local, domain; /* local as in the key, its tag off */
+	size_t at; /* of the @ in the key */
 	bool known; /* the directory has it */
 	bool known_bare; /* ... without its tag */
 	bool strange; /* there are known recipients, and it is none of them */
@@ -97,6 +119,18 @@ list_rule(struct scan *s)
 			: NULL;
 }
 
+/* The rule of an address without its tag: of the longest user that has one. */
+static const struct rule *
+bare_rule(struct scan *s, const struct asked *a, struct span delims)
+{
+	size_t end = a->at > 0 ? tag_before(a->key, delims, a->at - 1) : 0;
+	const struct rule *rule = NULL;
+
+	for (; end > 0 && !rule; end = tag_before(a->key, delims, end - 1))
+		rule = rules_address(s->account->rules, cut_local(s, a->key, end));
+	return rule;
+}
+
 /* Could List-Id speak for this member? Not where the provider said whom it is for. */
 static bool
 may_be_listed(const struct scan *s, size_t i)
@@ -116,19 +150,22 @@ rule_for(struct scan *s, size_t i)
 
 	if (!rules || rules->n == 0)
 		return NULL;
-	size_t at = span_rfind(a.key, '@');
-	if (at == a.key.n)
+	a.at = span_rfind(a.key, '@');
+	if (a.at == a.key.n)
 		return NULL;
-	struct span bare = without_tag(s, a.key);
-	a.domain = span_skip(a.key, at + 1);
-	a.local = bare.n > 0 ? span_first(bare, bare.n - a.domain.n - 1)
-			     : span_first(a.key, at);
+	a.domain = span_skip(a.key, a.at + 1);
+	struct span delims = delimiters(s, a.domain);
+	a.local = span_first(a.key, a.at);
+	for (size_t k = 1; k < a.local.n && a.key.p[0] != '"'; k++) {
+		if (span_find(delims, a.local.p[k]) < delims.n)
+			a.local.n = k; /* ends the loop: the user alone */
+	}
 	ask_directory(s, i, &a);
 
 	rule = rules_address(rules, a.key);
 	if (rule || a.known)
 		return rule;
-	rule = bare.n > 0 ? rules_address(rules, bare) : NULL;
+	rule = bare_rule(s, &a, delims);
 	if (rule || a.known_bare)
 		return rule;
 	rule = rules_domain(rules, a.domain, true);

@@ -58,7 +58,7 @@ setup(void **state)
 	const struct policy_domain domains[] = {
 		{ .domain = SPAN("contoso.test"),
 				.policy = SPAN("p"),
-				.subaddress = SPAN("+") },
+				.subaddress = SPAN("+-") },
 	};
 	const struct directory_row rows[] = {
 		{ .alias = SPAN("sales"), .primary = SPAN("sales@contoso.test") },
@@ -100,6 +100,10 @@ static const struct {
 			"to-cc 5: cid@contoso.test" },
 	{ "a tag that no rule cares for stays", false, "To: dan+x@contoso.test\n",
 			"to-cc 5: dan+x@contoso.test" },
+	{ "a hyphen parts nothing unless the policy says so", false,
+			"To: info-x@contoso.test\n", "to-cc 5: info-x@contoso.test" },
+	{ "the policy's delimiters count", true, "To: info-x+y@contoso.test\n",
+			"to-cc 5: cid@contoso.test" },
 	{ "an empty user before the tag is none", false, "To: +x@contoso.test\n",
 			"to-cc 5: +x@contoso.test" },
 	/* a domain for another */
