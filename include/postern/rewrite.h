@@ -5,7 +5,8 @@
  *                           recipients it is removed when it names a served domain
  *   an envelope field       is removed when it lists several addresses, or when
  *                           the copy goes to several recipients (E12)
- *   Bcc, Resent-Bcc         are removed when the copy goes to several recipients (E1.5)
+ *   Bcc, Resent-Bcc         are removed when the copy goes to several recipients (E1.5),
+ *                           or when they name anybody but its one recipient (E12)
  *
  * Everything else comes out byte for byte: an mbox "From " line, junk lines,
  * X-Sender and X-Receiver (FAULTS H06) and X-Postern-* lines that came with the
@@ -18,7 +19,8 @@
 #include "postern/header.h"
 
 struct rewrite_rules {
-	size_t recipients; /* of this copy */
+	size_t recipients; /* of this copy; more than one when it is not known yet */
+	struct span only; /* the recipient when there is one, in wire form */
 	const struct domains *served; /* the account's domains; NULL: none */
 	const struct span *
 			names; /* configured envelope header names, beside the known ones */

@@ -192,6 +192,11 @@ make_sentence(struct explained *x)
 	if (words_domains(x->routing->account.served, DOMAINS_SHOWN, &domains))
 		d.domains = buf_span(&domains);
 	(void)!words_sentence(&d, &x->sentence); /* past its limit the tail is lost */
+	if (x->r->received > x->all->conf->smtp.max_hops)
+		(void)!buf_addf(&x->sentence,
+				" But it has %u Received lines, more hops than "
+				"smtp.max_hops (%u): it goes to Badmail (hop-count).",
+				x->r->received, x->all->conf->smtp.max_hops);
 }
 
 /* The facts that somebody may want to do something about; who gets it, or that nobody

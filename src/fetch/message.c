@@ -261,7 +261,9 @@ add_header(struct reading *r, const struct recipients *to, bool open)
 {
 	const struct recipients_account *who = &r->s->poll->routing.account;
 	struct rewrite_rules rules = {
-		.recipients = to->n,
+		/* Held: somebody will say who, maybe several. */
+		.recipients = to->outcome == RECIPIENTS_HOLD ? SIZE_MAX : to->n,
+		.only = to->n == 1 ? to->v[0] : SPAN(""),
 		.served = who->served,
 		.names = who->names,
 		.n_names = who->n_names,

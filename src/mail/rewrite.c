@@ -50,6 +50,31 @@ field_addresses(const struct rewrite_rules *rules, struct span body, bool *sever
 	*several = n > 1 || list.total > list.n;
 }
 
+/* Does a Bcc name nobody but the one recipient of this copy? */
+static bool
+names_only_him(const struct rewrite_rules *rules, struct span body)
+{
+	AUTO(arena_done) struct arena arena = ARENA_MAX(4 * HEADER_FIELD_MAX);
+	AUTO(buf_done) struct buf his = BUF_MAX(ADDRESS_SIZE);
+	AUTO(buf_done) struct buf key = BUF_MAX(ADDRESS_SIZE);
+	struct address_list list;
+	struct address him;
+
+	address_list_init(&list, &arena, ADDRESS_LIST_MAX);
+	address_read(&list, body);
+	if (list.n == 0)
+		return list.total == 0;
+	if (!address_parse(&arena, rules->only, &him) || !address_key(&his, &him))
+		return false;
+	for (size_t i = 0; i < list.n; i++) {
+		buf_clear(&key);
+		if (list.v[i].kind != ADDRESS_FULL || !address_key(&key, &list.v[i]) ||
+				!span_eq(buf_span(&key), buf_span(&his)))
+			return false;
+	}
+	return list.total == list.n;
+}
+
 static enum change
 change_of(const struct header_field *f, const struct rewrite_rules *rules)
 {
@@ -61,7 +86,12 @@ change_of(const struct header_field *f, const struct rewrite_rules *rules)
 		return CHANGE_RENAME;
 	if (span_eq_nocase(f->name, SPAN("Bcc")) ||
 			span_eq_nocase(f->name, SPAN("Resent-Bcc")))
-		return many ? CHANGE_REMOVE : CHANGE_NONE;
+		return many ||
+						(rules->recipients == 1 &&
+								!names_only_him(rules,
+										f->body))
+				? CHANGE_REMOVE
+				: CHANGE_NONE;
 	if (!rewrite_is_envelope(f->name, rules))
 		return CHANGE_NONE;
 	bool delivered = span_eq_nocase(f->name, SPAN("Delivered-To"));

@@ -38,6 +38,12 @@ only_the_named_fields_change(void **state)
 		/* one recipient: the envelope field tells nothing new */
 		{ 1, "X-Envelope-To: ann@ours\nBcc: ann@ours\nTo: x\n\n",
 				"X-Envelope-To: ann@ours\nBcc: ann@ours\nTo: x\n\n" },
+		/* a Bcc that names anybody else would tell of him (E12) */
+		{ 1, "Bcc: (x) Ann <ANN@Ours.>\nbcc:\nTo: x\n\n",
+				"Bcc: (x) Ann <ANN@Ours.>\nbcc:\nTo: x\n\n" },
+		{ 1, "Bcc: ann@ours, bob@ours\nBcc: eve@else\nResent-Bcc: ann\nTo: x\n\n",
+				"To: x\n\n" },
+		{ 0, "Bcc: bob@ours\n\n", "Bcc: bob@ours\n\n" },
 		/* several addresses in one field would reveal the others */
 		{ 1, "Envelope-To: ann@ours, bob@ours\n folded\nTo: x\n\n",
 				"To: x\n\n" },
@@ -69,6 +75,7 @@ only_the_named_fields_change(void **state)
 	assert_true(domains_init(&served, &arena, &ours, 1, &bad));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct rewrite_rules rules = { .recipients = rows[i].recipients,
+			.only = rows[i].recipients == 1 ? SPAN("ann@ours") : SPAN(""),
 			.served = &served,
 			.names = &name,
 			.n_names = 1 };
