@@ -299,41 +299,51 @@ print_poll(const struct story *s)
 	line("today", buf_span(&text));
 }
 
-/* E2: what is obeyed, and from when on. */
+/* The envelope headers it writes, when they are known. */
 static void
-print_provider(const struct conf_account *a, const struct provider_habits *p)
+add_headers(const struct provider_habits *p, struct buf *text)
 {
-	AUTO(buf_done) struct buf text = BUF_MAX(8192);
 	bool any = false;
 
-	if (p->seen > 0 && !provider_known(p))
-		(void)!buf_addf(&text, "learning, %u of %u messages seen", p->seen,
-				(unsigned)PROVIDER_LEARN);
-	if (a->trusted_hops_fixed)
-		(void)!buf_addf(&text, "%s%u Received lines as configured",
-				text.n ? "; " : "", a->trusted_hops);
-	else if (provider_hops(p) > 0)
-		(void)!buf_addf(&text, "%sadds %u Received line%s", text.n ? "; " : "",
-				provider_hops(p), provider_hops(p) == 1 ? "" : "s");
-	if (provider_host(p).n > 0)
-		(void)!buf_addf(&text, " (by " SPAN_FMT ")",
-				SPAN_ARG(provider_host(p)));
-	for (size_t i = 0; provider_known(p) && i < p->n; i++) {
+	for (size_t i = 0; i < p->n; i++) {
+		static const char *const words[] = { "", "once", "twice",
+			"several times" };
 		bool always;
 		unsigned times = header_times(&p->headers[i], &always);
 
 		if (!provider_writes(p, span_of(p->headers[i].name)))
 			continue;
-		(void)!buf_addf(&text, "%s%s %s", any ? ", " : "; writes ",
+		(void)!buf_addf(text, "%s%s %s", any ? ", " : "; writes ",
 				p->headers[i].name,
-				!always			     ? "sometimes"
-						: times == 1 ? "once"
-						: times == 2 ? "twice"
-							     : "several times");
+				always ? words[times] : "sometimes");
 		any = true;
 	}
-	if (provider_known(p) && !any)
-		(void)!buf_add(&text, SPAN("; writes no envelope header"));
+	if (!any)
+		(void)!buf_add(text, SPAN("; writes no envelope header"));
+}
+
+/* E2: what is obeyed, and from when on. */
+static void
+print_provider(const struct conf_account *a, const struct provider_habits *p)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	bool known = provider_known(p);
+	unsigned hops = provider_hops(p);
+
+	if (p->seen > 0 && !known)
+		(void)!buf_addf(&text, "learning, %u of %u messages seen", p->seen,
+				(unsigned)PROVIDER_LEARN);
+	if (a->trusted_hops_fixed)
+		(void)!buf_addf(&text, "%s%u Received lines as configured",
+				text.n ? "; " : "", a->trusted_hops);
+	else if (hops > 0)
+		(void)!buf_addf(&text, "%sadds %u Received line%s", text.n ? "; " : "",
+				hops, hops == 1 ? "" : "s");
+	if (provider_host(p).n > 0)
+		(void)!buf_addf(&text, " (by " SPAN_FMT ")",
+				SPAN_ARG(provider_host(p)));
+	if (known)
+		add_headers(p, &text);
 	line("provider", buf_span(&text));
 	if (p->strange > 0)
 		(void)printf("The last %u messages were marked in another way (4036). After "

@@ -16,8 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct span to[MOST] = { { SPAN_INIT("a@d.test") },
 	{ SPAN_INIT("not\r\none") }, { SPAN_INIT("b@d.test") },
 	{ SPAN_INIT("postmaster") } };
-static const struct smtp_collect origin = { { SPAN_INIT("acc") }, { SPAN_INIT("u/1") },
-	{ SPAN_INIT("pop") }, { SPAN_INIT("::1") }, false, { SPAN_INIT("") }, 1 };
+static const struct smtp_collect origin = {
+	.account = { SPAN_INIT("acc") },
+	.uidl = { SPAN_INIT("u/1") },
+	.provider = { SPAN_INIT("pop") },
+	.ip = { SPAN_INIT("::1") },
+	.print = 1,
+};
 
 static const struct smtp_client_out messages[MESSAGES] = {
 	{ .mark = 0,
