@@ -3,7 +3,7 @@ provider and the same message here."""
 import re
 
 # Header fields that Postern may rename or remove (E10, E12, E15).
-MOVABLE = {b"return-path", b"delivered-to", b"bcc", b"x-envelope-to", b"x-original-to", b"envelope-to",
+MOVABLE = {b"return-path", b"delivered-to", b"bcc", b"resent-bcc", b"x-envelope-to", b"x-original-to", b"envelope-to",
            b"x-rcpt-to", b"x-delivered-to", b"x-real-to", b"x-gm-original-to"}
 
 
