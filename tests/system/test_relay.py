@@ -200,6 +200,72 @@ def test_relay_refused_whatever_the_sender(relay, wire):
         w.say("RSET")
 
 
+# KB304897: what its seven tests say, and what is answered where every recipient is known.
+NO = "550 5.7.1 Unable to relay for relaytest@nwtraders.test"
+KB304897 = [
+    ("1 two strangers", "spamtest@nwtraders.test", "relaytest@nwtraders.test", NO),
+    ("2 a sender without a domain", "spamtest", "relaytest@nwtraders.test", NO),
+    ("3 the null sender", "", "relaytest@nwtraders.test", NO),
+    ("4 a sender of ours", "ann@contoso.test", "relaytest@nwtraders.test", NO),
+    ("5 a sender at our address", "spamtest@[127.0.0.1]", "relaytest@nwtraders.test", NO),
+    ("6 a percent sign", "spamtest@nwtraders.test", "relaytest%nwtraders.test", "5"),
+    ("6 a percent sign, here", "spamtest@nwtraders.test", "relaytest%nwtraders.test@contoso.test", "550 5.1.1"),
+    ("7 quoted", "spamtest@nwtraders.test", '"relaytest@nwtraders.test"', "5"),
+    ("7 quoted, here", "spamtest@nwtraders.test", '"relaytest@nwtraders.test"@contoso.test', "550 5.1.1"),
+    # The same behind what a known recipient has: an alias, a proxy, a tag, a list.
+    ("a percent sign in a tag", "", "ann+%nwtraders.test@contoso.test", "250 2.1.5"),
+    ("a bang in a tag", "", "ann+nwtraders.test!u@contoso.test", "250 2.1.5"),
+    ("an at sign in a tag", "", '"ann+u@nwtraders.test"@contoso.test', "250 2.1.5"),
+    ("behind an alias", "", "ann%nwtraders.test@contoso.test", "550 5.1.1"),
+    ("before an alias", "", "nwtraders.test!ann@contoso.test", "550 5.1.1"),
+    ("a proxy elsewhere", "", "ann.lee@nwtraders.test", "550 5.7.1"),
+    ("a list elsewhere", "", "crew@nwtraders.test", "550 5.7.1"),
+    ("a member of a list", "", "friend@nwtraders.test", "550 5.7.1"),
+    ("behind a list", "", "crew%nwtraders.test@contoso.test", "550 5.1.1"),
+    ("a route over us", "", "@contoso.test:relaytest@nwtraders.test", "550 5.7.1"),
+    ("two at signs", "", "ann@contoso.test@nwtraders.test", "5"),
+    ("a postmaster elsewhere", "", "postmaster@nwtraders.test", "550 5.7.1"),
+    ("postmaster and more", "", "postmaster%nwtraders.test@contoso.test", "550 5.1.1"),
+    ("postmaster", "", "postmaster", "250 2.1.5"),
+    ("our postmaster", "", '"PostMaster"@contoso.test', "250 2.1.5"),
+    ("a subdomain", "", "ann@x.contoso.test", "550 5.7.1"),
+]
+
+
+def test_kb304897_where_recipients_are_known(pt, wire, sink):
+    """The proof is the hop for X: it gets what a list of ours sends there, and nothing else."""
+    inside, outside = sink(), sink()
+    pt.policy("contoso", addresses=[{"primary": "%g.%s@contoso.test"}, "%m@contoso.test"],
+              domains={"contoso.test": {"authoritative": True, "unknown": "reject"}})
+    pt.route("contoso.test", inside.route).route("nwtraders.test", outside.route).route("*.contoso.test", outside.route)
+    pt.run("recipient", "add", "ann", "--given", "Ann", "--surname", "Lee").expect(0)
+    pt.run("recipient", "add", "crew", "--member", "ann", "--member", "friend@nwtraders.test").expect(0)
+    pt.start()
+    taken = []
+    for name, sender, recipient, begins in KB304897:
+        w = wire(pt.port).open()
+        said = w.say(f"MAIL FROM:<{sender}>")
+        if said[:1] != "2":  # a sender without a domain may be refused: then nothing is relayed either
+            assert name.startswith("2"), name
+            assert w.say("MAIL FROM:<s@nwtraders.test>")[:3] == "250"
+        said = w.say(f"RCPT TO:<{recipient}>")
+        assert said.startswith(begins), (name, said)
+        if w.say("DATA").startswith("354"):
+            w.raw(message(subject=name) + b".\r\n")
+            assert w.reply().startswith("250 2.6.0")
+            taken.append(name)
+        w.close()
+    assert taken == [name for name, _, _, begins in KB304897 if begins[0] == "2"]
+    with smtplib.SMTP("127.0.0.1", pt.port) as c:
+        c.sendmail("", ["crew@contoso.test"], message(subject="the last one"))
+    assert [m.recipients for m in outside.wait(1)] == [["friend@nwtraders.test"]]
+    mails = inside.wait(len(taken) + 1)
+    assert len(outside.mails) == 1 and b"the last one" in outside.mails[0].data
+    assert {r.lower() for m in mails for r in m.recipients} == {
+        "ann.lee@contoso.test", "ann.lee+%nwtraders.test@contoso.test", "ann.lee+nwtraders.test!u@contoso.test",
+        '"ann.lee+u@nwtraders.test"@contoso.test', "postmaster@contoso.test"}
+
+
 def test_message_before_354_is_out_of_step(relay, wire):
     """S05: DATA ends a group (RFC 2920 3.1)."""
     w = wire(relay.port).open()
