@@ -75,6 +75,7 @@ enum conf_envelope_mode {
 	CONF_ENVELOPE_STRICT, /* stop after level 2 */
 	CONF_ENVELOPE_NONE, /* no level 2 */
 	CONF_ENVELOPE_NAMED, /* `names` instead of the auto order */
+	CONF_ENVELOPE_SDPS, /* the server is asked by *ENV; then as auto */
 };
 
 struct conf_envelope {

@@ -59,6 +59,7 @@ struct rc_account {
 	const char *recipient; /* user accounts: full address */
 	struct conf_texts domains; /* global accounts; canonical */
 	struct conf_envelope envelope;
+	const char *strip; /* prefix in the envelope header; NULL: none */
 	const struct rc_note *notes; /* in the order of the file */
 	/* Whose messages these are in the old program's list; see rc_ids_next. */
 	const char *ids_host, *ids_host2; /* the second may be NULL */

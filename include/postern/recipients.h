@@ -120,7 +120,7 @@ enum { RECIPIENTS_FACTS = 16, RECIPIENTS_RECORD_MAX = 64 * 1024 };
 struct recipients {
 	enum recipients_outcome outcome;
 	unsigned level; /* 1 to 7 as in E1; 0 for a user account */
-	struct span source; /* header name as E1 spells it, "received-for", "to-cc", "resent-to",
+	struct span source; /* "*ENV", header name as E1 spells it, "received-for", "to-cc", "resent-to",
 		"alias", "list-id", "account" (user), "fallback" */
 	const char *reason; /* for X-Postern-Route when nobody was found: "no-recipients", ... */
 	struct span *v; /* recipients in wire form, each once, in the order found */
@@ -138,11 +138,18 @@ struct recipients {
 	/* What the decision looked at, as header fields with CRLF: recipients_decide makes the
 	 * same of it. Received is shortened to its by and for. Empty for user accounts. */
 	struct span fields;
+	struct span told; /* and who the server said it is for (recipients_envelope.to) */
 	bool fields_cut; /* not all of it: it would have been longer than RECIPIENTS_FIELDS_MAX */
 	struct provider_seen seen; /* for provider_learn */
 };
 
 enum { RECIPIENTS_FIELDS_MAX = 8 * 1024 };
+
+/* What the POP3 server itself said of a message's envelope (E1 level 1, SDPS *ENV). */
+struct recipients_envelope {
+	struct span to; /* an address, or several with commas; empty: nothing */
+	struct span from; /* the sender; empty: the null sender */
+};
 
 /* Bytes an arena must allow for one decision; nothing is allocated ahead. */
 enum { RECIPIENTS_ARENA_MAX = 16 * 1024 * 1024 };
@@ -151,10 +158,16 @@ enum { RECIPIENTS_ARENA_MAX = 16 * 1024 * 1024 };
  * the block's other uses; out's spans point into it and into block. */
 void recipients_decide(const struct recipients_account *account, struct span block,
 		struct arena *arena, struct recipients *out);
+/* The same for a message whose envelope the server told. envelope: NULL when it did not;
+ * its spans are borrowed as block is. */
+void recipients_decide_told(const struct recipients_account *account,
+		const struct recipients_envelope *envelope, struct span block,
+		struct arena *arena, struct recipients *out);
 /* The route record: one JSON object of at most RECIPIENTS_RECORD_MAX bytes with account,
  * outcome, level, source, sender, recipients[], candidates[address,header,kept,why],
  * `rule` when an alias rule was applied, recipient_count, candidate_count and `cut`, true when lists are shortened; and with
- * `header` (r->fields) unless that is cut or has no room. */
+ * `header` (r->fields) unless that is cut or has no room, behind `envelope_to` (r->told)
+ * when there is one. */
 bool recipients_record(const struct recipients_account *account,
 		const struct recipients *r, struct buf *out)
 		__attribute__((warn_unused_result));

@@ -321,10 +321,12 @@ again(struct replay *x, struct reader *reader, uint64_t id, struct err *err)
 		return true;
 	}
 	/* A user account asks no header. */
-	if (record.header.n == 0 && !routing->account.user) {
+	bool told = record.told.to.n > 0;
+	if (record.header.n == 0 && !told && !routing->account.user) {
 		x->unable++;
 	} else {
-		recipients_decide(&routing->account, record.header, &decision, &r);
+		recipients_decide_told(&routing->account, told ? &record.told : NULL,
+				record.header, &decision, &r);
 		ok = place_then(&story.message, &a, &was) && place_now(x, &r, &a, &now);
 		if (ok && !same_place(&was, &now)) {
 			x->different++;

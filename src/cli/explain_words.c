@@ -30,6 +30,8 @@ say_source(struct buf *out, const struct words_decision *d, bool several)
 		return say(out, "the recipient of the user account ") &&
 				buf_add(out, d->account) &&
 				say(out, ", whose headers are not asked (E0)");
+	case 1:
+		return say(out, "told by the provider's POP3 server itself, by *ENV (E1.1)");
 	case 2:
 		return say(out, "found in ") && buf_add(out, d->source) &&
 				say(out, ", which the provider wrote (E1.2)");

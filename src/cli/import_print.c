@@ -213,8 +213,12 @@ put_recipients(const struct page *p, const struct rc_account *a)
 		put_list(p, "domains", &a->domains);
 	if (a->envelope.mode == CONF_ENVELOPE_NONE)
 		put_pair(p, "envelope", "none");
+	else if (a->envelope.mode == CONF_ENVELOPE_SDPS)
+		put_pair(p, "envelope", "sdps");
 	else if (a->envelope.mode == CONF_ENVELOPE_NAMED)
 		put_list(p, "envelope", &a->envelope.names);
+	if (a->strip)
+		put_list(p, "envelope_strip", &(struct conf_texts){ &a->strip, 1 });
 }
 
 static void
@@ -347,8 +351,13 @@ account_json(struct import *im, const struct rc_account *a)
 		set(j, "domains", json_texts(&a->domains));
 	if (a->envelope.mode == CONF_ENVELOPE_NONE)
 		set(j, "envelope", json_string("none"));
+	else if (a->envelope.mode == CONF_ENVELOPE_SDPS)
+		set(j, "envelope", json_string("sdps"));
 	else if (a->envelope.mode == CONF_ENVELOPE_NAMED)
 		set(j, "envelope", json_texts(&a->envelope.names));
+	if (a->strip)
+		set(j, "envelope_strip",
+				json_texts(&(struct conf_texts){ &a->strip, 1 }));
 	num_duration_print(a->every_s > 0 ? (uint64_t)a->every_s : 0, text);
 	if (a->every_s > 0)
 		set(j, "every", json_string(text));

@@ -77,6 +77,7 @@ record_read(struct span route, struct arena *a, struct record *out)
 	r.reason = text_of(r.json, "reason");
 	r.account = text_of(r.json, "account");
 	r.header = text_of(r.json, "header");
+	r.told.to = text_of(r.json, "envelope_to");
 	read_candidates(&r, a);
 	*out = r;
 	return true;

@@ -13,6 +13,8 @@ struct record {
 	bool user, cut;
 	unsigned level;
 	struct span source, reason, account, rule;
+	struct recipients_envelope
+			told; /* `to` as the server told it; empty: it did not */
 	struct span header; /* recipient-relevant fields, a header block; empty: not there */
 	struct recipients_candidate *candidates;
 	size_t n_candidates;

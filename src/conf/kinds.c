@@ -459,7 +459,7 @@ const struct kind kinds[ROW_KINDS] = {
 			sizeof(char *), 0, NULL, read_pin },
 	[ROW_SECRET] = { "place of a secret", NULL, sizeof(struct secret), 0, NULL,
 			read_secret },
-	[ROW_ENVELOPE] = { "auto, strict, none, header field(s)", NULL,
+	[ROW_ENVELOPE] = { "auto, strict, none, sdps, header field(s)", NULL,
 			sizeof(struct conf_envelope), 0, NULL, read_envelope },
 	[ROW_UNROUTED] = { "postmaster, hold, badmail or mail address",
 			STRING ",\"pattern\":\"^(postmaster|hold|badmail|.+@.+)$\"",

@@ -41,6 +41,7 @@ struct rc_draft {
 	struct span user, recipient;
 	struct span domain; /* completes the recipient instead of the reader's */
 	struct span envelope; /* header field */
+	struct span strip; /* prefix of the local parts in it */
 	const struct rc_text *domains;
 	size_t n_domains;
 };

@@ -42,11 +42,14 @@ recipients_of(struct fetchmail *f, struct rc_draft *d)
 		return;
 	}
 	d->domains = s->domains;
-	if (s->no_envelope)
+	if (s->proto == PROTO_SDPS)
+		d->a.envelope.mode = CONF_ENVELOPE_SDPS;
+	else if (s->no_envelope)
 		d->a.envelope.mode = CONF_ENVELOPE_NONE;
 	else if (s->envelope.n > 0 && !span_eq_nocase(s->envelope, SPAN("Received")) &&
 			!span_eq_nocase(s->envelope, SPAN("Received:")))
 		d->envelope = s->envelope;
+	d->strip = s->qvirtual;
 	if (!u->star && u->locals > 1)
 		rc_note(f->r, &f->user.notes, u->locals_line,
 				"mail came for %u local users only; here the recipient policies say who may receive",

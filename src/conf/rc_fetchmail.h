@@ -32,7 +32,7 @@ enum fm_proto {
 };
 
 struct fm_server {
-	struct span name, via, envelope;
+	struct span name, via, envelope, qvirtual;
 	const struct rc_text *domains;
 	struct rc_notes notes; /* until the first user takes them */
 	struct span proto_word;

@@ -65,6 +65,14 @@ set_via(struct fetchmail *f, const struct fm_token *v, bool on)
 }
 
 static bool
+set_qvirtual(struct fetchmail *f, const struct fm_token *v, bool on)
+{
+	(void)on;
+	f->server.qvirtual = v->text;
+	return true;
+}
+
+static bool
 set_proto(struct fetchmail *f, const struct fm_token *v, bool on)
 {
 	static const struct {
@@ -89,9 +97,6 @@ set_proto(struct fetchmail *f, const struct fm_token *v, bool on)
 			continue;
 		f->server.proto = known[i].proto;
 		f->server.proto_word = v->text;
-		if (known[i].proto == PROTO_SDPS)
-			rc_note(f->r, fm_notes_of(f), v->mark.line,
-					"SDPS is not spoken; recipients are looked for in the header");
 		return true;
 	}
 	return rc_fault_at(f->r, v->mark, "there is no protocol \"%.*s\"",
@@ -422,7 +427,7 @@ static const struct keyword keywords[] = {
 	{ "envelope", NULL, OWN, false, own_envelope, NULL },
 	{ "interval", NULL, NUMBER, false, set_interval, NULL },
 	{ "timeout", NULL, NUMBER, false, NULL, "timeouts are fixed" },
-	{ "qvirtual", NULL, TEXT, false, NULL, "the prefix is not taken off the recipients; choose another envelope field, or make aliases" },
+	{ "qvirtual", NULL, TEXT, false, set_qvirtual, NULL },
 	{ "aka", NULL, TEXTS, false, NULL, "names of the server are no domains of ours; name in domains those that are" },
 	{ "interface", NULL, TEXT, false, NULL, "a poll does not depend on a network interface" },
 	{ "monitor", NULL, TEXT, false, NULL, "a poll does not depend on a network interface" },

@@ -155,19 +155,18 @@ type_of(struct getmail *g, const struct option *o)
 {
 	static const struct {
 		const char *name;
-		bool ssl, multidrop;
+		bool ssl, multidrop, sdps;
 		const char *says;
 	} types[] = {
-		{ "SimplePOP3Retriever", false, false, NULL },
-		{ "SimplePOP3SSLRetriever", true, false, NULL },
-		{ "MultidropPOP3Retriever", false, true, NULL },
-		{ "MultidropPOP3SSLRetriever", true, true, NULL },
-		{ "BrokenUIDLPOP3Retriever", false, false,
+		{ "SimplePOP3Retriever", false, false, false, NULL },
+		{ "SimplePOP3SSLRetriever", true, false, false, NULL },
+		{ "MultidropPOP3Retriever", false, true, false, NULL },
+		{ "MultidropPOP3SSLRetriever", true, true, false, NULL },
+		{ "BrokenUIDLPOP3Retriever", false, false, false,
 				"messages without a usable UIDL are told apart by content" },
-		{ "BrokenUIDLPOP3SSLRetriever", true, false,
+		{ "BrokenUIDLPOP3SSLRetriever", true, false, false,
 				"messages without a usable UIDL are told apart by content" },
-		{ "MultidropSDPSRetriever", false, true,
-				"SDPS is not spoken; recipients are looked for in the header" },
+		{ "MultidropSDPSRetriever", false, true, true, NULL },
 	};
 
 	g->has_type = true;
@@ -179,6 +178,8 @@ type_of(struct getmail *g, const struct option *o)
 		g->foreign = false;
 		g->ssl = types[i].ssl;
 		g->multidrop = types[i].multidrop;
+		if (types[i].sdps)
+			g->d.a.envelope.mode = CONF_ENVELOPE_SDPS;
 		if (types[i].says)
 			lost(g, o, types[i].says);
 	}

@@ -235,6 +235,8 @@ envelope_of(struct rc_reader *r, struct rc_draft *d)
 {
 	struct span s = d->envelope;
 
+	if (d->strip.n > 0 && text_ok(d->strip, 255))
+		d->a.strip = rc_keep(r, d->strip);
 	if (s.n == 0)
 		return;
 	if (s.p[s.n - 1] == ':')

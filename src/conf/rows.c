@@ -75,7 +75,7 @@ static const struct row account_rows[] = {
 	{ .name = "domains", .kind = ROW_DOMAIN, .flags = ROW_LIST | ROW_STAR, .at = offsetof(struct conf_account, domains), .least = 1, .most = 1000,
 		.says = "Domains whose mail this global account holds, *.DOMAIN for those below one; every policy domain unless set." },
 	{ .name = "envelope", .kind = ROW_ENVELOPE, .at = offsetof(struct conf_account, envelope), .preset = "auto",
-		.says = "Header fields in which the provider notes the recipient: auto, strict, none, a name or a list of names." },
+		.says = "Header fields in which the provider notes the recipient: auto, strict, none, a name or a list of names; or sdps, where its server tells it by *ENV." },
 	{ .name = "envelope_position", .kind = ROW_WORD, .at = offsetof(struct conf_account, envelope_position), .words = envelope_positions, .preset = "top",
 		.says = "Where the provider writes that field: above its Received lines, or as the last field of the header; then only the last one counts." },
 	{ .name = "envelope_strip", .kind = ROW_TEXT, .flags = ROW_LIST, .at = offsetof(struct conf_account, envelope_strip), .least = 1, .most = 255,

@@ -116,9 +116,9 @@ read_secret(struct reader *r, const struct row *row, const struct node *n, void 
 static void
 envelope_slip(struct reader *r, const struct node *n)
 {
-	static const char *const words[] = { "auto", "strict", "none" };
+	static const char *const words[] = { "auto", "strict", "none", "sdps" };
 	char hint[80];
-	const char *near = nearest(n->text, words, 3);
+	const char *near = nearest(n->text, words, 4);
 
 	if (!near)
 		return;
@@ -140,7 +140,7 @@ envelope_names(struct reader *r, const struct node *first, size_t n,
 			return false;
 		if (!field_name_ok(s))
 			return not_that(r, i,
-					"auto, strict, none, or the name of a header field");
+					"auto, strict, none, sdps, or the name of a header field");
 		names[at++] = reader_keep(r, s);
 	}
 	*out = (struct conf_envelope){ CONF_ENVELOPE_NAMED, { names, n } };
@@ -162,14 +162,16 @@ read_envelope(struct reader *r, const struct row *row, const struct node *n,
 		if (!envelope_names(r, n->first, n->n, &e))
 			return false;
 	} else {
-		if (!scalar_text(r, n, 255, "auto, strict, none, or a header field",
-				    &s))
+		if (!scalar_text(r, n, 255,
+				    "auto, strict, none, sdps, or a header field", &s))
 			return false;
 		MUST(n); /* it has a text */
 		if (span_eq(s, SPAN("strict")))
 			e.mode = CONF_ENVELOPE_STRICT;
 		else if (span_eq(s, SPAN("none")))
 			e.mode = CONF_ENVELOPE_NONE;
+		else if (span_eq(s, SPAN("sdps")))
+			e.mode = CONF_ENVELOPE_SDPS;
 		else if (!span_eq(s, SPAN("auto")) && !envelope_names(r, n, 1, &e))
 			return false;
 		if (e.mode == CONF_ENVELOPE_NAMED)

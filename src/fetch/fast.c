@@ -48,6 +48,7 @@ pop_fast_caps(struct pop_session *s)
 		.uidl = caps & MEMO_UIDL,
 		.top = caps & MEMO_TOP,
 		.user = caps & MEMO_USER,
+		.sdps = caps & MEMO_SDPS,
 		.login_delay_s = s->poll->memo->login_delay_s,
 	};
 	s->poll->login_delay_s = s->caps.login_delay_s;
@@ -91,7 +92,8 @@ pop_fast_remember(struct pop_session *s)
 		m->caps = (s->caps.pipelining ? MEMO_PIPELINING : 0u) |
 				(s->caps.uidl ? MEMO_UIDL : 0u) |
 				(s->caps.top ? MEMO_TOP : 0u) |
-				(s->caps.user ? MEMO_USER : 0u);
+				(s->caps.user ? MEMO_USER : 0u) |
+				(s->caps.sdps ? MEMO_SDPS : 0u);
 		m->heard_ms = clock_wall_ms();
 		m->login_delay_s = s->caps.login_delay_s;
 	}

@@ -36,6 +36,7 @@ enum memo_caps {
 	MEMO_UIDL = 2,
 	MEMO_TOP = 4,
 	MEMO_USER = 8,
+	MEMO_SDPS = 16,
 };
 
 struct fetch_memo {

@@ -299,7 +299,10 @@ reading_decide(struct reading *r, bool open)
 	struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
 	struct buf route = BUF_MAX(RECIPIENTS_RECORD_MAX);
 	struct recipients to;
-	recipients_decide(&s->poll->routing.account, buf_span(&s->head), &arena, &to);
+	const struct recipients_envelope told = { buf_span(&s->told_to),
+		buf_span(&s->told_from) };
+	recipients_decide_told(&s->poll->routing.account, s->told ? &told : NULL,
+			buf_span(&s->head), &arena, &to);
 	size_t aliases = 0;
 	for (size_t i = 0; i < to.n_facts; i++)
 		aliases += to.facts[i].event == 4040;

@@ -116,7 +116,8 @@ pop_notices(struct pop_session *s)
 			pop_say_oversize(s, i, "skip");
 			continue;
 		}
-		ok = pop_peek_send(s, i) && pop_flush(s) && pop_peek_read(s, i, &got) &&
+		ok = pop_sdps_ask(s, i) && pop_peek_send(s, i) && pop_flush(s) &&
+				pop_peek_read(s, i, &got) &&
 				(!got || deliver(s, i, buf_span(&key)));
 		pop_progress(s);
 	}

@@ -142,6 +142,9 @@ read_capability(struct pop_caps *caps, struct span line)
 		caps->stls = true;
 	else if (span_eq_nocase(word, SPAN("USER")))
 		caps->user = true;
+	else if (span_eq_nocase(word, SPAN("SDPS")) ||
+			span_eq_nocase(word, SPAN("*ENV")))
+		caps->sdps = true;
 	else if (span_eq_nocase(word, SPAN("LOGIN-DELAY")))
 		(void)num_u64(span_word(&line), LOGIN_DELAY_MAX, &caps->login_delay_s);
 	else if (span_eq_nocase(word, SPAN("SASL")))

@@ -21,6 +21,7 @@ struct window {
 	const char *verb;
 	bool quits; /* nothing will be said behind it: QUIT goes with the last command */
 	bool retrieves; /* counts octets, and stops when the poll is to end */
+	bool alone; /* one command at a time */
 	const uint32_t *order; /* places in the listing */
 	size_t n, sent, done;
 	uint64_t octets; /* expected for what is under way */
@@ -39,7 +40,7 @@ room(const struct window *w)
 
 	if (w->sent == w->n || pop_time_is_up(w->s, w->retrieves))
 		return false;
-	if (!w->s->caps.pipelining)
+	if (w->alone)
 		return out == 0;
 	return out < WINDOW && (out < 2 || w->octets < WINDOW_OCTETS);
 }
@@ -51,10 +52,13 @@ send_more(struct window *w)
 	size_t out = w->sent - w->done;
 	bool sent = false;
 
-	if (w->s->caps.pipelining && out > WINDOW / 2)
+	if (!w->alone && out > WINDOW / 2)
 		return true;
 	while (room(w)) {
 		char line[32];
+
+		if (w->retrieves && !pop_sdps_ask(w->s, w->order[w->sent]))
+			return false;
 
 		(void)snprintf(line, sizeof(line), "%s %zu\r\n", w->verb,
 				(size_t)w->order[w->sent] + 1);
@@ -64,8 +68,7 @@ send_more(struct window *w)
 		w->sent++;
 		sent = true;
 	}
-	if (sent && w->sent == w->n && w->quits && w->s->caps.pipelining &&
-			!pop_say_quit(w->s))
+	if (sent && w->sent == w->n && w->quits && !w->alone && !pop_say_quit(w->s))
 		return false;
 	return !sent || pop_flush(w->s);
 }
@@ -154,6 +157,7 @@ pop_retrieve(struct pop_session *s)
 		.verb = "RETR",
 		.retrieves = true,
 		.order = order,
+		.alone = !s->caps.pipelining || pop_sdps_wanted(s),
 		.quits = deletes_nothing(s) };
 
 	if (!order)
@@ -183,7 +187,11 @@ bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 {
 	uint32_t *order = calloc(s->listing.n + 1, sizeof(*order));
-	struct window w = { .s = s, .verb = "DELE", .order = order, .quits = true };
+	struct window w = { .s = s,
+		.verb = "DELE",
+		.order = order,
+		.alone = !s->caps.pipelining,
+		.quits = true };
 	struct span text;
 
 	*deleted = calloc(s->listing.n + 1, sizeof(**deleted));

@@ -96,6 +96,7 @@ mode_of(enum conf_envelope_mode mode)
 	case CONF_ENVELOPE_NAMED:
 		return RECIPIENTS_NAMES;
 	case CONF_ENVELOPE_AUTO:
+	case CONF_ENVELOPE_SDPS:
 		break;
 	}
 	return RECIPIENTS_AUTO;

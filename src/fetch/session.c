@@ -505,6 +505,8 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	pop_known_init(&s->known);
 	s->head = BUF_MAX(HEADER_MAX);
 	s->out = BUF_MAX(SUBMIT_BATCH);
+	s->told_from = BUF_MAX(WIRE_LINE);
+	s->told_to = BUF_MAX(WIRE_LINE);
 
 	bool ok = run(s, more) && s->err.event == 0;
 	if (ok) {
@@ -528,6 +530,8 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	pop_known_done(&s->known);
 	buf_done(&s->head);
 	buf_done(&s->out);
+	buf_done(&s->told_from);
+	buf_done(&s->told_to);
 	free(s);
 	return ok;
 }

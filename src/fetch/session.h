@@ -32,7 +32,7 @@ enum pop_stage {
 struct pop_caps {
 	bool heard; /* CAPA was answered */
 	uint64_t login_delay_s; /* 0: not named */
-	bool pipelining, uidl, top, stls, user;
+	bool pipelining, uidl, top, stls, user, sdps;
 	bool sasl_said; /* it told which mechanisms it has: */
 	unsigned sasl; /* 1u << enum conf_auth */
 };
@@ -59,6 +59,8 @@ struct pop_session {
 	bool again; /* ended early for one message's sake: the next session goes on */
 	struct fetch_flight *current; /* whose body is being handed over */
 	struct buf head, out; /* of the message being read */
+	bool told; /* the server told its envelope: */
+	struct buf told_from, told_to;
 	uint64_t moved; /* octets since the session's deadline was set */
 	uint64_t fresh; /* messages this session brought that were not known */
 	struct err err; /* why the session ended early; event 0: it did not */
@@ -126,6 +128,11 @@ bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
 /* Its answers do not match our commands: it is asked one by one for a day. */
 bool pop_out_of_step(struct pop_session *s, struct span line);
+/* sdps.c: is the server asked for envelopes? Then each message goes by itself. */
+bool pop_sdps_wanted(const struct pop_session *s);
+/* Asks for that of a message, where it is to be asked: s->told. False: the session is
+ * over. Nothing else may be under way. */
+bool pop_sdps_ask(struct pop_session *s, size_t i);
 /* peek.c: asks for a message's header (TOP, or RETR where there is none), and reads
  * the answer into s->head. False: the session is over; *got: the server gave it. */
 bool pop_peek_send(struct pop_session *s, size_t i);

@@ -149,10 +149,13 @@ decide_global(struct scan *s)
 }
 
 void
-recipients_decide(const struct recipients_account *account, struct span block,
+recipients_decide_told(const struct recipients_account *account,
+		const struct recipients_envelope *envelope, struct span block,
 		struct arena *arena, struct recipients *out)
 {
-	struct scan s = { .account = account, .arena = arena, .out = out };
+	struct scan s = {
+		.account = account, .told = envelope, .arena = arena, .out = out
+	};
 
 	*out = (struct recipients){ .outcome = RECIPIENTS_FOUND };
 	scan_header(&s, block);
@@ -166,4 +169,11 @@ recipients_decide(const struct recipients_account *account, struct span block,
 						.name = out->source,
 						.n = out->n,
 						.m = out->ignored });
+}
+
+void
+recipients_decide(const struct recipients_account *account, struct span block,
+		struct arena *arena, struct recipients *out)
+{
+	recipients_decide_told(account, NULL, block, arena, out);
 }

@@ -310,6 +310,13 @@ take_role(struct scan *s, enum role role, bool top, const char *why)
 }
 
 static enum found
+level_told(struct scan *s)
+{
+	s->out->source = SPAN("*ENV");
+	return take_role(s, ROLE_TOLD, false, "E1.1: the server itself says so");
+}
+
+static enum found
 level_resent(struct scan *s)
 {
 	s->out->source = SPAN("resent-to");
@@ -431,6 +438,7 @@ static const struct level {
 	unsigned number; /* as in E1 */
 	enum found (*ask)(struct scan *);
 } levels[] = {
+	{ 1, level_told },
 	{ 2, level_envelope },
 	{ 3, level_received },
 	{ 4, level_resent },

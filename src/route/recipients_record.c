@@ -81,9 +81,14 @@ add_fields(struct buf *out, const struct recipients *r, size_t begin)
 {
 	size_t before = out->n;
 
-	if (r->fields_cut || r->fields.n == 0)
+	if (r->fields_cut || r->told.n > VALUE_MAX ||
+			(r->fields.n == 0 && r->told.n == 0))
 		return true;
-	if (!buf_add(out, SPAN(",\"header\":")) || !enc_json(out, r->fields) ||
+	if ((r->told.n > 0 &&
+			    !(buf_addc(out, ',') &&
+					    add_text(out, "envelope_to", r->told))) ||
+			!buf_add(out, SPAN(",\"header\":")) ||
+			!enc_json(out, r->fields) ||
 			out->n - begin >= RECIPIENTS_RECORD_MAX)
 		out->n = before;
 	return true;

@@ -349,6 +349,23 @@ scan_field(struct scan *s, const struct header_field *f, struct keeper *k)
 	source_add(s, &src);
 }
 
+/* Who the server says it is for, before the header is asked. */
+static void
+scan_told(struct scan *s)
+{
+	struct source src = { .role = ROLE_TOLD, .header = SPAN("*ENV") };
+
+	if (!s->told || s->account->user)
+		return;
+	s->out->told = s->told->to;
+	address_read(&s->list, s->told->to);
+	src.end = s->list.n;
+	if (src.end == 0)
+		return;
+	settle_members(s, &src);
+	source_add(s, &src);
+}
+
 static bool
 names_init(struct scan *s)
 {
@@ -452,6 +469,7 @@ scan_header(struct scan *s, struct span block)
 		s->full = true;
 		return;
 	}
+	scan_told(s);
 	header_scan_init(&fields, block);
 	while (header_next(&fields, &f)) {
 		s->fields++;
@@ -502,6 +520,10 @@ scan_sender(struct scan *s)
 	struct address_list list;
 	struct address a;
 
+	if (s->told && (s->told->from.n == 0 || span_eq(s->told->from, SPAN("<>"))))
+		return;
+	if (s->told && address_parse(s->arena, s->told->from, &a) && sender_take(s, &a))
+		return;
 	if (s->return_path.p && s->return_above < s->hops && s->received >= s->hops) {
 		enum trace_path path = trace_return_path(s->arena, s->return_path, &a);
 

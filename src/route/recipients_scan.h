@@ -6,6 +6,7 @@
 
 enum role {
 	ROLE_NONE,
+	ROLE_TOLD, /* E1 level 1: by the server, not by the header */
 	ROLE_ENVELOPE, /* E1 level 2 */
 	ROLE_RECEIVED, /* 3 */
 	ROLE_RESENT, /* 4 */
@@ -47,6 +48,7 @@ enum { NOBODY = -1 }; /* as size_t: no member of the list */
 
 struct scan {
 	const struct recipients_account *account;
+	const struct recipients_envelope *told; /* NULL: the server told nothing */
 	struct arena *arena;
 	struct recipients *out;
 	struct address_list list;

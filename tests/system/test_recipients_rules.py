@@ -6,6 +6,7 @@ import re
 import pytest
 from harness.message import message
 from harness.net import wait_for
+from harness.pop3_server import CUT
 from harness.postern import DONE, FAILED
 from test_recipients_forged import MX, POP, arrived, explained
 
@@ -299,3 +300,67 @@ def test_the_hop_limit(pt, pop3, hops):
         [event] = pt.events(4098)
         assert event["text"].startswith("The following message could not be delivered because the hop count exceeded the maximum.")
         assert "From: max@nwtraders.test Subject: hello" in event["text"]
+
+# --- E1 level 1: the server tells the envelope itself (SDPS) ---
+
+ENVELOPES = {  # number: lines of the answer to *ENV; None: it does not say
+    "1": ["gw.contoso.test", "2026", "news@else.test", "ann@contoso.test"],
+    "2": ["gw.contoso.test", "2026", "", "bob@contoso.test"],
+    "3": ["gw.contoso.test", "2026", "x@else.test", "foreign@else.test"],
+    "4": None,
+    "5": ["too", "few"],
+}
+
+
+def envelope_of(_session, number):
+    lines = ENVELOPES.get(number)
+    if lines is None:
+        return b"-ERR no such thing\r\n"
+    return "".join(["+OK\r\n", *(f"{line}\r\n" for line in lines), ".\r\n"]).encode()
+
+
+@pytest.mark.parametrize("caps, settings, asked", [
+    (["UIDL", "TOP", "USER", "PIPELINING", "SDPS"], {}, True), (["UIDL", "TOP", "USER", "PIPELINING"], {"envelope": "sdps"}, True),
+    (["UIDL", "USER", "SDPS"], {"envelope": "strict", "keep": "forever"}, True),
+    (["UIDL", "TOP", "USER", "PIPELINING", "SDPS"], {"envelope": "none"}, False),
+    (["UIDL", "TOP", "USER", "PIPELINING"], {}, False)])
+def test_the_server_tells_the_envelope(pt, pop3, caps, settings, asked):
+    server = pop3(caps=caps)
+    server.answers["*ENV"] = envelope_of
+    pt.conf["log"] = {"level": 1}  # 4035 is of level 1
+    pt.account("contoso", server.port, **settings)
+    for i in range(1, 6):
+        server.put(message(to="zoe@contoso.test", subject=f"m{i}",
+                           headers=["Return-Path: <path@else.test>", "X-Original-To: eve@contoso.test", POP]))
+    pt.once(status=DONE)
+    header = "zoe@contoso.test" if settings.get("envelope") == "none" else "eve@contoso.test"
+    want = {f"m{i}": [header] for i in range(1, 6)}
+    if asked:
+        want |= {"m1": ["ann@contoso.test"], "m2": ["bob@contoso.test"]}
+        assert server.last.verbs().count("*ENV") == 5
+        senders = {re.search(rb"Subject: (m\d)", d.data)[1]: d.sender for d in pt.drop()}
+        assert senders[b"m1"] == "news@else.test" and not senders[b"m2"].strip("<>") and senders[b"m4"] == "path@else.test"
+        assert [e["header"] for e in pt.events(4035)] == ["*ENV"]
+        same = pt.run("explain", "--since", "1d", "--json").expect(DONE).json()
+        assert same["looked_at"] == 5 and not same["different"], same
+    else:
+        assert "*ENV" not in server.last.verbs()
+    assert arrived(pt) == want
+    assert server.left() == (server.left() if "keep" in settings else [])
+    trace = pt.run("trace", "contoso/uid-00001").expect(DONE).out
+    assert ("told by the provider's POP3 server itself" in trace) == asked, trace
+
+
+@pytest.mark.parametrize("answer", [b"+OK\r\n" + b"x\r\n" * 100000, b"+OK\r\n" + b"x" * 10_000_000, b"nonsense\r\n", CUT, b"+OK\r\na\r\n"],
+                         ids=["many lines", "a long line", "nonsense", "cut", "cut inside"])
+def test_an_envelope_that_is_a_lie(pt, pop3, answer):
+    server = pop3(caps=["UIDL", "TOP", "USER", "PIPELINING", "SDPS"])
+    pt.account("contoso", server.port)
+    server.put(message(to="ann@contoso.test", subject="m"))
+    server.answers["*ENV"] = answer if answer != b"+OK\r\na\r\n" else lambda s, _: (s.send(answer), CUT)[1]
+    pt.once(status=FAILED)
+    assert not pt.drop() and server.left() == ["uid-00001"]
+    server.answers.clear()
+    server.caps.remove("SDPS")
+    pt.once(status=DONE)
+    assert arrived(pt) == {"m": ["ann@contoso.test"]} and not server.left()

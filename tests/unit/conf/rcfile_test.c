@@ -39,6 +39,10 @@ render_account(const struct rc_account *a, struct buf *out)
 						i ? "," : " domains=", a->domains.p[i]);
 	if (a->envelope.mode == CONF_ENVELOPE_NONE)
 		ok = ok && buf_addf(out, " envelope=-");
+	if (a->envelope.mode == CONF_ENVELOPE_SDPS)
+		ok = ok && buf_addf(out, " envelope=*ENV");
+	if (a->strip)
+		ok = ok && buf_addf(out, " strip=%s", a->strip);
 	for (size_t i = 0; i < a->envelope.names.n; i++)
 		ok = ok && buf_addf(out, " envelope=%s", a->envelope.names.p[i]);
 	assert_true(ok && buf_addc(out, '\n'));
@@ -176,8 +180,11 @@ static const struct example fetchmail_cases[] = {
 	{ "a count before the envelope",
 			POLL "envelope 1 Delivered-To\n user all pass p is * here",
 			" 1 envelope: the topmost field", NULL },
-	{ "qvirtual is told", POLL "qvirtual \"pre-\" user all pass p is * here",
-			"qvirtual: the prefix", NULL },
+	{ "qvirtual", POLL "qvirtual \"pre-\" user all pass p is * here", " strip=pre-",
+			"qvirtual" },
+	{ "SDPS tells the envelope itself", "poll i.test proto sdps user a pass p is a",
+			"a global i.test:0 starttls a pw=p keep=0 envelope=*ENV",
+			NULL },
 	{ "aka is told", POLL "aka a.test b.test user all pass p is * here",
 			"aka: names of the server", NULL },
 	{ "IMAP is not collected",
@@ -336,7 +343,7 @@ static const struct example getmail_cases[] = {
 			"envelope_recipient = delivered-to:2\n",
 			" 5 envelope_recipient: the topmost", NULL },
 	{ "SDPS", "[retriever]\ntype = MultidropSDPSRetriever\nserver = p.test\nusername = a\n",
-			"SDPS is not spoken", NULL },
+			"envelope=*ENV\n", NULL },
 	{ "broken UIDL",
 			"[retriever]\ntype=BrokenUIDLPOP3SSLRetriever\nserver=p.test\nusername=a\n",
 			"told apart by content", NULL },

@@ -215,6 +215,80 @@ sources_are_asked_in_order(void **state)
 }
 
 static void
+what_the_server_tells_comes_first(void **state)
+{
+	static const struct {
+		enum recipients_mode mode;
+		const char *to, *from, *header, *want, *sender;
+	} rows[] = {
+		{ RECIPIENTS_AUTO, "ann@contoso.test", "x@else.test",
+				"Return-Path: <y@else.test>\nX-Original-To: eve@contoso.test\n" ISP,
+				"*ENV: ann@contoso.test", "x@else.test" },
+		/* an empty line is the null sender, whatever From says */
+		{ RECIPIENTS_AUTO, "<Ann@Contoso.test>", "", ISP "From: y@else.test\n",
+				"*ENV: Ann@contoso.test", "" },
+		{ RECIPIENTS_STRICT, "ann@contoso.test, bob@fabrikam.test", "<>",
+				ISP "To: eve@contoso.test\n",
+				"*ENV: ann@contoso.test bob@fabrikam.test", "" },
+		/* an address elsewhere, or none: the header is asked as ever */
+		{ RECIPIENTS_AUTO, "ann@else.test", "no sender",
+				"Return-Path: <y@else.test>\nX-Original-To: bob@contoso.test\n" ISP,
+				"X-Original-To: bob@contoso.test", "y@else.test" },
+		{ RECIPIENTS_STRICT, "ann", "x@else.test", ISP "To: eve@contoso.test\n",
+				"fallback fallback: postmaster@contoso.test",
+				"x@else.test" },
+		{ RECIPIENTS_AUTO, "a b c <", "x@else.test", "To: bob@contoso.test\n",
+				"to-cc: bob@contoso.test", "x@else.test" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+		AUTO(buf_done) struct buf got = BUF_MAX(1024);
+		AUTO(buf_done) struct buf route = BUF_MAX(RECIPIENTS_RECORD_MAX);
+		struct recipients_envelope told = { span_of(rows[i].to),
+			span_of(rows[i].from) };
+		struct recipients_account a = account();
+		struct recipients r, again;
+
+		a.mode = rows[i].mode;
+		recipients_decide_told(&a, &told, span_of(rows[i].header), &arena, &r);
+		tell(&got, &r);
+		assert_string_equal(buf_cstr(&got), rows[i].want);
+		if (!span_eq(r.sender, span_of(rows[i].sender)))
+			fail_msg("%s: sender " SPAN_FMT, rows[i].want,
+					SPAN_ARG(r.sender));
+		/* The record has both, and they lead to the same. */
+		assert_true(recipients_record(&a, &r, &route));
+		assert_non_null(strstr(buf_cstr(&route), "\"envelope_to\":"));
+		told.to = r.told;
+		recipients_decide_told(&a, &told, r.fields, &arena, &again);
+		tell(&got, &again);
+		assert_string_equal(buf_cstr(&got), rows[i].want);
+	}
+}
+
+/* A header that calls itself so is one that nobody asks. */
+static void
+no_header_field_is_what_the_server_tells(void **state)
+{
+	AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+	AUTO(buf_done) struct buf got = BUF_MAX(1024);
+	struct recipients_account a = account();
+	struct recipients r;
+
+	(void)state;
+	recipients_decide(&a,
+			SPAN("*ENV: eve@contoso.test\nenvelope_to: eve@contoso.test\n" ISP
+			     "To: bob@contoso.test\n"),
+			&arena, &r);
+	tell(&got, &r);
+	assert_string_equal(buf_cstr(&got), "to-cc: bob@contoso.test");
+	assert_int_equal(r.told.n, 0);
+	assert_true(span_find(r.fields, '*') == r.fields.n);
+}
+
+static void
 more_hops_widen_the_trusted_zone(void **state)
 {
 	static const struct {
@@ -671,6 +745,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sources_are_asked_in_order),
+		cmocka_unit_test(what_the_server_tells_comes_first),
+		cmocka_unit_test(no_header_field_is_what_the_server_tells),
 		cmocka_unit_test(more_hops_widen_the_trusted_zone),
 		cmocka_unit_test(nobody_found_goes_down_the_chain),
 		cmocka_unit_test(senders_come_from_the_trusted_return_path),
