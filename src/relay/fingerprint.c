@@ -6,13 +6,22 @@
 #include "postern/buf.h"
 #include "postern/gleaner.h"
 
-enum { PART_FROM, PART_DATE, PART_SUBJECT, PART_MESSAGE_ID, PARTS, STAMP = PARTS };
+enum {
+	PART_FROM,
+	PART_DATE,
+	PART_SUBJECT,
+	PART_MESSAGE_ID,
+	PARTS,
+	ORIGIN = PARTS, /* the lowest Received: where and when it set out */
+	STAMP,
+};
 
 static const struct span names[] = {
 	[PART_FROM] = { SPAN_INIT("From") },
 	[PART_DATE] = { SPAN_INIT("Date") },
 	[PART_SUBJECT] = { SPAN_INIT("Subject") },
 	[PART_MESSAGE_ID] = { SPAN_INIT("Message-ID") },
+	[ORIGIN] = { SPAN_INIT("Received") },
 	[STAMP] = { SPAN_INIT("X-Postern-Loop") },
 };
 
@@ -29,7 +38,8 @@ struct fingerprint {
 	bool whole;
 	/* Of each field, all that came of it: a chain over the digests of its bodies. */
 	uint8_t parts[PARTS][DIGEST_SIZE];
-	bool has[PARTS]; /* some word of it came */
+	uint8_t origin[DIGEST_SIZE]; /* of the last one's body alone */
+	bool has[ORIGIN + 1]; /* some word of it came */
 	size_t open; /* the part whose body `field` is taking; NAMES: none */
 	struct digest *field, *body;
 	struct buf stamps;
@@ -71,15 +81,18 @@ field_ends(struct fingerprint *f)
 {
 	uint8_t one[DIGEST_SIZE];
 
-	if (f->open >= PARTS)
+	if (f->open == ORIGIN)
+		digest_end(f->field, f->origin);
+	size_t open = f->open;
+	f->open = NAMES;
+	if (open >= PARTS)
 		return;
 
-	uint8_t *part = f->parts[f->open];
+	uint8_t *part = f->parts[open];
 	digest_end(f->field, one);
 	digest_add(f->field, (struct span){ (const char *)part, DIGEST_SIZE });
 	digest_add(f->field, (struct span){ (const char *)one, DIGEST_SIZE });
 	digest_end(f->field, part);
-	f->open = NAMES;
 }
 
 static void
@@ -135,10 +148,7 @@ fingerprint_end(struct fingerprint *f, uint8_t out[DIGEST_SIZE])
 {
 	uint8_t body[DIGEST_SIZE];
 
-	/* Two alarms of one machine may be equal to the last octet and are two mails all
-	 * the same. What tells them apart is when and as what they were sent; a message
-	 * that says neither is never taken for a copy of another. */
-	if (!f->whole || (!f->has[PART_MESSAGE_ID] && !f->has[PART_DATE]))
+	if (!f->whole)
 		return false;
 	field_ends(f);
 	digest_end(f->body, body);
@@ -147,6 +157,12 @@ fingerprint_end(struct fingerprint *f, uint8_t out[DIGEST_SIZE])
 				(struct span){ (const char *)f->parts[i],
 						DIGEST_SIZE });
 	digest_add(f->field, (struct span){ (const char *)body, DIGEST_SIZE });
+	/* Two alarms of one machine may be equal to the last octet and are two mails all
+	 * the same. Where neither Message-ID nor Date tells them apart, it is the first
+	 * server that took them: all copies of one mail have its line in common. */
+	if (!f->has[PART_MESSAGE_ID] && !f->has[PART_DATE] && f->has[ORIGIN])
+		digest_add(f->field,
+				(struct span){ (const char *)f->origin, DIGEST_SIZE });
 	digest_end(f->field, out);
 	return true;
 }

@@ -5,7 +5,8 @@
  * the five is a digest of its own, so that parts cannot run into each other. Of a
  * field every occurrence counts, unfolded: trace and envelope headers, the order of
  * fields and their folding, which providers change, do not matter. The body counts
- * octet by octet. */
+ * octet by octet. A message with neither a Message-ID nor a Date has its lowest Received
+ * field in their place. */
 #ifndef RELAY_FINGERPRINT_H
 #define RELAY_FINGERPRINT_H
 
@@ -19,8 +20,7 @@ struct fingerprint;
 /* whole: the fingerprint is wanted; else only the stamps, and bodies cost nothing. */
 struct fingerprint *fingerprint_new(bool whole);
 void fingerprint_add(struct fingerprint *f, struct span piece);
-/* Once, when all has come. False: it was not wanted, or the message has neither a
- * Message-ID nor a Date. */
+/* Once, when all has come. False: it was not wanted. */
 bool fingerprint_end(struct fingerprint *f, uint8_t out[DIGEST_SIZE]);
 /* The bodies of the first X-Postern-Loop fields from the top, each behind an LF. */
 struct span fingerprint_stamps(const struct fingerprint *f);

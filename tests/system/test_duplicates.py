@@ -112,12 +112,14 @@ def test_equal_message_ids_are_not_enough(pt, pop3):
     assert [b for _, _, b in subjects(pt)] == ["One.", "One.", "One.\r\n-- \r\nfooter of a list", "Two."]
 
 
-def test_without_date_and_message_id_nothing_is_a_copy(pt, pop3):
-    """Two alarms of a machine may be equal and are two mails; with a Date they are told."""
+def test_without_date_and_message_id_the_first_server_tells(pt, pop3):
+    """Two alarms of a machine may be equal and are two mails: somebody received each. With a Date they are told by that."""
     alarm = b"From: ups@nwtraders.test\r\nTo: ann@contoso.test\r\nSubject: power failed\r\n\r\nPower failed.\r\n"
+    first, second = (b"Received: from ups by mx.isp.test id %d; Mon, 05 Jan 2026 10:00:00 +0000\r\n" % i + alarm for i in (1, 2))
     dated = alarm.replace(b"\r\n\r\n", b"\r\nDate: Mon, 05 Jan 2026 10:00:00 +0000\r\n\r\n")
     server = pop3()
-    for data in (alarm, alarm, alarm, dated, dated):
+    for data in (first, first, b"Received: from mx.isp.test by pop.isp.test; Mon, 05 Jan 2026 10:00:01 +0000\r\n" + first, second,
+                 dated, dated, alarm, alarm):
         server.put(data)
     pt.account("contoso", server.port).once()
     assert len(pt.drop()) == 4 and server.left() == []

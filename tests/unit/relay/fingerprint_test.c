@@ -145,30 +145,66 @@ headers_may_be_long(void **state)
 	assert_true(same(buf_span(&a), SPAN("Subject: one\r\nDate: Mon\r\n\r\nbody")));
 }
 
+/* With neither Date nor Message-ID it is the lowest Received that counts, no other. */
 static void
-some_have_none(void **state)
+where_nothing_is_dated_the_first_server_counts(void **state)
 {
+#define ALARM "From: ups@b\r\nSubject: power failed\r\n\r\nbody\r\n"
+#define HOP(text) "Received: by mx " text "\r\n"
 	static const struct {
-		struct span message;
-		bool has;
+		const char *says;
+		struct span one, other;
+		bool same;
 	} cases[] = {
-		{ { SPAN_INIT("From: a@b\r\nSubject: alarm\r\n\r\nbody") }, false },
-		{ { SPAN_INIT("Message-ID:\r\nDate: \r\n\r\nbody") }, false },
-		{ { SPAN_INIT("\r\nDate: Mon\r\nMessage-ID: <1@b>\r\n") }, false },
-		{ { SPAN_INIT("") }, false },
-		{ { SPAN_INIT("Date: Mon\r\n\r\nbody") }, true },
-		{ { SPAN_INIT("Message-ID: <1@b>\r\n\r\nbody") }, true },
+		{ "two alarms", { SPAN_INIT(HOP("id 1; Mon") ALARM) },
+				{ SPAN_INIT(HOP("id 2; Tue") ALARM) }, false },
+		{ "two copies of one, by other ways from there on",
+				{ SPAN_INIT(HOP("for ann") HOP("id 1; Mon") ALARM) },
+				{ SPAN_INIT("Delivered-To: bob\r\n" HOP("for bob") HOP(
+						"id 1;\r\n\tMon") ALARM) },
+				true },
+		{ "no server at all", { SPAN_INIT(ALARM) }, { SPAN_INIT(ALARM) },
+				true },
+		{ "a server and none", { SPAN_INIT(HOP("id 1") ALARM) },
+				{ SPAN_INIT(ALARM) }, false },
+		{ "empty fields date nothing",
+				{ SPAN_INIT("Date:\r\nMessage-ID: \r\n" HOP("1")
+								ALARM) },
+				{ SPAN_INIT("Date:\r\nMessage-ID: \r\n" HOP("2")
+								ALARM) },
+				false },
+		{ "a Date is enough", { SPAN_INIT("Date: Mon\r\n" HOP("1") ALARM) },
+				{ SPAN_INIT("Date: Mon\r\n" HOP("2") ALARM) }, true },
+		{ "a Message-ID is enough",
+				{ SPAN_INIT(HOP("1") "Message-ID: <1@b>\r\n" ALARM) },
+				{ SPAN_INIT(HOP("2") "Message-ID: <1@b>\r\n" ALARM) },
+				true },
+		{ "what the body says does not count",
+				{ SPAN_INIT(HOP("1") "\r\nDate: Mon\r\n") },
+				{ SPAN_INIT(HOP("2") "\r\nDate: Mon\r\n") }, false },
 	};
-	uint8_t sum[DIGEST_SIZE];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(print_of(cases[i].message, 7, sum), cases[i].has);
+		if (same(cases[i].one, cases[i].other) != cases[i].same)
+			fail_msg("%s: %s", cases[i].says,
+					cases[i].same ? "not the same" : "the same");
+#undef ALARM
+#undef HOP
+}
+
+static void
+none_when_it_is_not_wanted(void **state)
+{
 	struct fingerprint *f = fingerprint_new(false);
+	uint8_t sum[DIGEST_SIZE];
+
+	(void)state;
 	fingerprint_add(f, SPAN(MAIL));
 	assert_false(fingerprint_end(f, sum));
 	fingerprint_free(f);
 	fingerprint_free(NULL);
+	assert_true(print_of(SPAN(""), 7, sum));
 }
 
 static void
@@ -236,7 +272,8 @@ main(void)
 		cmocka_unit_test(what_senders_say_does),
 		cmocka_unit_test(pieces_do_not_matter),
 		cmocka_unit_test(headers_may_be_long),
-		cmocka_unit_test(some_have_none),
+		cmocka_unit_test(where_nothing_is_dated_the_first_server_counts),
+		cmocka_unit_test(none_when_it_is_not_wanted),
 		cmocka_unit_test(stamps_are_gathered_within_bounds),
 		cmocka_unit_test(what_it_costs),
 	};
