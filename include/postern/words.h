@@ -9,10 +9,11 @@
 enum { WORDS_MAX = 1024 }; /* octets of raw text that are read */
 
 /* Appends raw in the form texts are compared in: folds and runs of blanks are one
- * blank, quoting is gone, encoded words are decoded (UTF-8, US-ASCII, ISO-8859-1,
- * -15, windows-1252; in other charsets they stay as they are), letters are in lower
- * case (Latin, Greek, Cyrillic), what is not UTF-8 becomes U+FFFD. At most
- * WORDS_MAX octets are read and three times as many written. */
+ * blank, quoting is gone, encoded words are decoded (in a charset that is not known,
+ * or not valid in it, they stay as they are), letters are folded as Unicode has it and in
+ * NFKC, so that case and the way accents are written do not matter; what is not UTF-8
+ * becomes U+FFFD. At most WORDS_MAX octets are read. False: out cannot hold it, which
+ * three times as many can unless it is full of ligatures. */
 bool words_fold(struct buf *out, struct span raw) __attribute__((warn_unused_result));
 /* Does `wanted` stand in `text`, not as part of longer words? Both folded. */
 bool words_have(struct span text, struct span wanted);

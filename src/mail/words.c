@@ -1,45 +1,51 @@
 #include "postern/words.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unicase.h>
+#include <uniconv.h>
 
 #include "postern/enc.h"
 
 /* ---- encoded words, RFC 2047 ---- */
 
-enum charset { CHARSET_OTHER, CHARSET_UTF8, CHARSET_LATIN };
-
-static enum charset
+/* The charsets that are read, as iconv calls them. Only these: a header does not choose
+ * which of the system's converters it is run through. NULL: not one of them. */
+static const char *
 charset_of(struct span name)
 {
-	static const struct {
-		struct span name;
-		enum charset charset;
-	} known[] = {
-		{ { SPAN_INIT("utf-8") }, CHARSET_UTF8 },
-		{ { SPAN_INIT("us-ascii") }, CHARSET_UTF8 },
-		{ { SPAN_INIT("iso-8859-1") }, CHARSET_LATIN },
-		{ { SPAN_INIT("iso-8859-15") }, CHARSET_LATIN },
-		{ { SPAN_INIT("windows-1252") }, CHARSET_LATIN },
-	};
+	static const char *const known[] = { "UTF-8", "US-ASCII", "ISO-8859-1",
+		"ISO-8859-2", "ISO-8859-3", "ISO-8859-4", "ISO-8859-5", "ISO-8859-6",
+		"ISO-8859-7", "ISO-8859-8", "ISO-8859-9", "ISO-8859-10", "ISO-8859-13",
+		"ISO-8859-14", "ISO-8859-15", "ISO-8859-16", "windows-1250",
+		"windows-1251", "windows-1252", "windows-1253", "windows-1254",
+		"windows-1255", "windows-1256", "windows-1257", "windows-1258",
+		"KOI8-R", "KOI8-U", "TIS-620", "GB2312", "GBK", "GB18030", "Big5",
+		"EUC-JP", "Shift_JIS", "ISO-2022-JP", "EUC-KR" };
 
 	name = span_first(name, span_find(name, '*')); /* RFC 2231: a language */
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		if (span_eq_nocase(name, known[i].name))
-			return known[i].charset;
+		if (span_eq_nocase(name, span_of(known[i])))
+			return known[i];
 	}
-	return CHARSET_OTHER;
+	return NULL;
 }
 
-/* The letters in which the three differ are not worth a table: 0x80 to 0x9f are
- * punctuation but for a few, which no rule will hang on. */
+/* UTF-8 stays in bytes: some cut a character in two words. */
 static bool
-add_byte(struct buf *out, unsigned char c, enum charset charset)
+add_text(struct buf *out, const char *charset, struct span bytes)
 {
-	if (charset == CHARSET_LATIN && c >= 0x80)
-		return buf_addc(out, (char)(0xc0 | c >> 6)) &&
-				buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	return buf_addc(out, (char)c);
+	if (bytes.n == 0 || strcmp(charset, "UTF-8") == 0 ||
+			strcmp(charset, "US-ASCII") == 0)
+		return buf_add(out, bytes);
+
+	size_t n = 0;
+	uint8_t *text = u8_conv_from_encoding(
+			charset, iconveh_error, bytes.p, bytes.n, NULL, NULL, &n);
+	bool ok = text && buf_add(out, (struct span){ (const char *)text, n });
+	free(text);
+	return ok;
 }
 
 static int
@@ -53,7 +59,7 @@ hex_value(char c)
 }
 
 static bool
-add_q(struct buf *out, struct span text, enum charset charset)
+add_q(struct buf *out, struct span text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
@@ -66,17 +72,16 @@ add_q(struct buf *out, struct span text, enum charset charset)
 		} else if (c == '_') {
 			c = ' ';
 		}
-		if (!add_byte(out, c, charset))
+		if (!buf_addc(out, (char)c))
 			return false;
 	}
 	return true;
 }
 
 static bool
-add_b(struct buf *out, struct span text, enum charset charset)
+add_b(struct buf *out, struct span text)
 {
 	AUTO(buf_done) struct buf padded = BUF_MAX(WORDS_MAX + 4);
-	AUTO(buf_done) struct buf bytes = BUF_MAX(WORDS_MAX);
 
 	while (text.n > 0 && text.p[text.n - 1] == '=')
 		text.n--;
@@ -86,19 +91,14 @@ add_b(struct buf *out, struct span text, enum charset charset)
 		if (!buf_addc(&padded, '='))
 			return false;
 	}
-	if (!dec_base64(&bytes, buf_span(&padded)))
-		return false;
-	for (size_t i = 0; i < bytes.n; i++) {
-		if (!add_byte(out, (unsigned char)bytes.p[i], charset))
-			return false;
-	}
-	return true;
+	return dec_base64(out, buf_span(&padded));
 }
 
 /* "=?charset?Q?text?=" at the start of *in: decoded and taken off. */
 static bool
 take_encoded(struct span *in, struct buf *out)
 {
+	AUTO(buf_done) struct buf bytes = BUF_MAX(WORDS_MAX);
 	struct span rest = *in;
 
 	if (!span_starts(rest, SPAN("=?")))
@@ -115,12 +115,13 @@ take_encoded(struct span *in, struct buf *out)
 	if (end + 1 >= rest.n || rest.p[end + 1] != '=')
 		return false;
 
-	enum charset charset = charset_of(name);
+	const char *charset = charset_of(name);
 	struct span text = span_first(rest, end);
 	size_t before = out->n;
-	bool ok = charset != CHARSET_OTHER &&
-			((how == 'q' && add_q(out, text, charset)) ||
-					(how == 'b' && add_b(out, text, charset)));
+	bool ok = charset &&
+			((how == 'q' && add_q(&bytes, text)) ||
+					(how == 'b' && add_b(&bytes, text))) &&
+			add_text(out, charset, buf_span(&bytes));
 	if (ok)
 		*in = span_skip(rest, end + 2);
 	else
@@ -176,69 +177,37 @@ plain(struct buf *out, struct span raw)
 
 /* ---- letters ---- */
 
-static uint32_t
-code_of(struct span s, size_t n)
-{
-	static const unsigned char first[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
-	uint32_t code = (unsigned char)s.p[0] & first[n];
-
-	for (size_t i = 1; i < n; i++)
-		code = code << 6 | ((unsigned char)s.p[i] & 0x3f);
-	return code;
-}
-
-static uint32_t
-lower(uint32_t c)
-{
-	bool latin = c >= 0xc0 && c <= 0xde && c != 0xd7;
-	bool greek = c >= 0x391 && c <= 0x3a9;
-	bool cyrillic = c >= 0x410 && c <= 0x42f;
-
-	if ((c >= 'A' && c <= 'Z') || latin || greek || cyrillic)
-		return c + 0x20;
-	if (c >= 0x400 && c <= 0x40f)
-		return c + 0x50;
-	/* Latin Extended-A: pairs; which of the two is upper changes twice. */
-	if ((c >= 0x100 && c <= 0x137) || (c >= 0x14a && c <= 0x177))
-		return c | 1;
-	if ((c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e))
-		return c + (c & 1);
-	return c;
-}
-
+/* What is not UTF-8 becomes U+FFFD. */
 static bool
-add_code(struct buf *out, uint32_t c)
+mend(struct buf *out, struct span text)
 {
-	if (c < 0x80)
-		return buf_addc(out, (char)c);
-	if (c < 0x800)
-		return buf_addc(out, (char)(0xc0 | c >> 6)) &&
-				buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	if (c < 0x10000)
-		return buf_addc(out, (char)(0xe0 | c >> 12)) &&
-				buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f))) &&
-				buf_addc(out, (char)(0x80 | (c & 0x3f)));
-	return buf_addc(out, (char)(0xf0 | c >> 18)) &&
-			buf_addc(out, (char)(0x80 | (c >> 12 & 0x3f))) &&
-			buf_addc(out, (char)(0x80 | (c >> 6 & 0x3f))) &&
-			buf_addc(out, (char)(0x80 | (c & 0x3f)));
+	while (text.n > 0) {
+		size_t n = utf8_len(text);
+
+		if (!buf_add(out, n > 0 ? span_first(text, n) : SPAN("\357\277\275")))
+			return false;
+		text = span_skip(text, n > 0 ? n : 1);
+	}
+	return true;
 }
 
 bool
 words_fold(struct buf *out, struct span raw)
 {
-	AUTO(buf_done) struct buf text = BUF_MAX(2 * WORDS_MAX + 8);
+	AUTO(buf_done) struct buf text = BUF_MAX(3 * WORDS_MAX + 8);
+	AUTO(buf_done) struct buf whole = BUF_MAX(9 * WORDS_MAX + 24);
+	size_t n = 0;
 
-	if (!plain(&text, span_first(raw, WORDS_MAX)))
+	if (!plain(&text, span_first(raw, WORDS_MAX)) ||
+			!mend(&whole, span_trim(buf_span(&text))))
 		return false;
-	for (struct span s = span_trim(buf_span(&text)); s.n > 0;) {
-		size_t n = utf8_len(s);
-
-		if (!add_code(out, n > 0 ? lower(code_of(s, n)) : 0xfffd))
-			return false;
-		s = span_skip(s, n > 0 ? n : 1);
-	}
-	return true;
+	if (whole.n == 0)
+		return true;
+	uint8_t *folded = u8_casefold((const uint8_t *)whole.p, whole.n, NULL,
+			UNINORM_NFKC, NULL, &n);
+	bool ok = folded && buf_add(out, (struct span){ (const char *)folded, n });
+	free(folded);
+	return ok;
 }
 
 /* Bytes of non-ASCII characters count as letters. */
