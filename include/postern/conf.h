@@ -151,6 +151,7 @@ struct conf_account {
 	enum conf_oversize oversize;
 	unsigned max_per_session;
 	bool dedup; /* copies of a message that came before are not delivered again */
+	bool preserve_signed; /* a signed Delivered-To keeps its name (E10c) */
 	const char *recipient; /* user accounts: full address, or (without @) an alias */
 };
 

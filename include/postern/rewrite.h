@@ -1,8 +1,9 @@
 /* rewrite: the few header changes that collected mail gets (RECIPIENTS.md E15).
  *
  *   Return-Path             becomes X-Postern-Orig-Return-Path (E8)
- *   Delivered-To            becomes X-Postern-Orig-Delivered-To (E10c); with several
- *                           recipients it is removed when it names a served domain
+ *   Delivered-To            becomes X-Postern-Orig-Delivered-To (E10c), but for one that a
+ *                           DKIM signature has in its h= where such are preserved; with
+ *                           several recipients it is removed when it names a served domain
  *   an envelope field       is removed when it lists several addresses, or when
  *                           the copy goes to several recipients (E12)
  *   Bcc, Resent-Bcc         are removed when the copy goes to several recipients (E1.5),
@@ -25,6 +26,7 @@ struct rewrite_rules {
 	const struct span *
 			names; /* configured envelope header names, beside the known ones */
 	size_t n_names;
+	bool preserve_signed; /* see Delivered-To above */
 	/* The header did not end within HEADER_MAX: its last field may go on in
 	 * what follows and is left as it is. */
 	bool open;
@@ -33,6 +35,7 @@ struct rewrite_rules {
 struct rewrite {
 	struct header_scan scan;
 	const struct rewrite_rules *rules; /* borrowed */
+	bool delivered_signed; /* Delivered-To keeps its name */
 	struct span block;
 	struct span kept; /* found to be kept, not yet given out */
 	struct span next; /* to give out before `kept` */

@@ -102,6 +102,8 @@ static const struct row account_rows[] = {
 		.says = "Messages collected before QUIT makes their deletion final; then it goes on." },
 	{ .name = "dedup", .kind = ROW_BOOL, .at = offsetof(struct conf_account, dedup), .preset = "true",
 		.says = "Whether a recipient gets a message once when copies of it come within 14 days, from whatever account; false delivers every copy." },
+	{ .name = "preserve_signed", .kind = ROW_BOOL, .at = offsetof(struct conf_account, preserve_signed), .preset = "false",
+		.says = "Whether a Delivered-To field that a DKIM signature covers keeps its name, so that the signature holds; some mail servers take it for a loop." },
 	{ .name = "recipient", .kind = ROW_RECIPIENT, .at = offsetof(struct conf_account, recipient),
 		.says = "Who receives the mail of a user account: the alias of a recipient, or a mail address." },
 	{ .name = NULL },

@@ -267,6 +267,7 @@ add_header(struct reading *r, const struct recipients *to, bool open)
 		.served = who->served,
 		.names = who->names,
 		.n_names = who->n_names,
+		.preserve_signed = r->s->poll->account->preserve_signed,
 		.open = open,
 	};
 	struct rewrite rewrite;

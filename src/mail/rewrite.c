@@ -75,6 +75,40 @@ names_only_him(const struct rewrite_rules *rules, struct span body)
 	return list.total == list.n;
 }
 
+/* Does a DKIM signature cover fields of that name (RFC 6376 section 3.5, h=)? */
+static bool
+signature_has(struct span body, struct span name)
+{
+	while (body.n > 0) {
+		struct span value = span_until(&body, ';');
+		struct span tag = span_trim(span_until(&value, '='));
+
+		if (!span_eq_nocase(tag, SPAN("h")))
+			continue;
+		while (value.n > 0) {
+			if (span_eq_nocase(span_trim(span_until(&value, ':')), name))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_signed(struct span block, struct span name)
+{
+	struct header_scan scan;
+	struct header_field f;
+
+	header_scan_init(&scan, block);
+	while (header_next(&scan, &f)) {
+		if (f.kind == HEADER_FIELD &&
+				span_eq_nocase(f.name, SPAN("DKIM-Signature")) &&
+				signature_has(f.body, name))
+			return true;
+	}
+	return false;
+}
+
 static enum change
 change_of(const struct header_field *f, const struct rewrite_rules *rules)
 {
@@ -107,6 +141,8 @@ void
 rewrite_init(struct rewrite *r, struct span block, const struct rewrite_rules *rules)
 {
 	*r = (struct rewrite){ .rules = rules, .block = block };
+	r->delivered_signed = rules->preserve_signed &&
+			is_signed(block, SPAN("Delivered-To"));
 	header_scan_init(&r->scan, block);
 }
 
@@ -143,6 +179,9 @@ rewrite_next(struct rewrite *r, struct span *out)
 
 		/* The rest of a field that is not here cannot be changed with it. */
 		if (last && (r->rules->open || f.raw.n < r->block.n))
+			change = CHANGE_NONE;
+		if (change == CHANGE_RENAME && r->delivered_signed &&
+				header_is(&f, SPAN("Delivered-To")))
 			change = CHANGE_NONE;
 		if (change == CHANGE_NONE) {
 			keep(r, f.raw.n);

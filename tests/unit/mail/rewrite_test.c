@@ -146,10 +146,61 @@ no_copy_for_several_tells_of_a_hidden_one(void **state)
 	}
 }
 
+static void
+what_is_signed_may_keep_its_name(void **state)
+{
+#define TO "Delivered-To: c@d\r\nX: 1\r\n"
+#define RENAMED "X-Postern-Orig-" TO
+	static const struct {
+		const char *says, *dkim;
+		bool off;
+		const char *want;
+	} rows[] = {
+		{ "in h=", "DKIM-Signature: v=1; h=From:Delivered-To:To; b=x\r\n",
+				false, TO },
+		{ "folded, other case, blanks",
+				"dkim-signature: v=1;\r\n\th = from :\r\n\t DELIVERED-TO\r\n\t; b=x\r\n",
+				false, TO },
+		{ "the second signature",
+				"DKIM-Signature: h=from\r\nDKIM-Signature: h=delivered-to\r\n",
+				false, TO },
+		{ "not wanted", "DKIM-Signature: h=delivered-to\r\n", true, RENAMED },
+		{ "not signed", "DKIM-Signature: v=1; h=from:to; b=delivered-to\r\n",
+				false, RENAMED },
+		{ "a part of a name",
+				"DKIM-Signature: h=x-delivered-to:delivered-tox\r\n",
+				false, RENAMED },
+		{ "no signature at all", "X-Sig: h=delivered-to\r\n", false, RENAMED },
+		{ "nothing in it", "DKIM-Signature: ;=;h;h=;:\r\n", false, RENAMED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		AUTO(buf_done) struct buf block = BUF_MAX(1000);
+		AUTO(buf_done) struct buf got = BUF_MAX(1000);
+		AUTO(buf_done) struct buf want = BUF_MAX(1000);
+		struct rewrite_rules rules = {
+			.recipients = 1,
+			.only = SPAN("c@d"),
+			.preserve_signed = !rows[i].off,
+		};
+
+		assert_true(buf_addf(&block, "%s" TO "\r\n", rows[i].dkim));
+		assert_true(buf_addf(&want, "%s%s\r\n", rows[i].dkim, rows[i].want));
+		rewrite_all(&got, buf_span(&block), &rules);
+		if (!span_eq(buf_span(&got), buf_span(&want)))
+			fail_msg("%s: " SPAN_FMT, rows[i].says,
+					SPAN_ARG(buf_span(&got)));
+	}
+#undef TO
+#undef RENAMED
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_signed_may_keep_its_name),
 		cmocka_unit_test(only_the_named_fields_change),
 		cmocka_unit_test(a_field_that_goes_on_elsewhere_is_left),
 		cmocka_unit_test(no_copy_for_several_tells_of_a_hidden_one),
