@@ -154,7 +154,8 @@ void recipients_decide(const struct recipients_account *account, struct span blo
 /* The route record: one JSON object of at most RECIPIENTS_RECORD_MAX bytes with account,
  * outcome, level, source, sender, recipients[], candidates[address,header,kept,why],
  * `rule` when an alias rule was applied, recipient_count, candidate_count and `cut`, true when lists are shortened; and with
- * `header` (r->fields) unless that is cut or has no room. */
+ * `header` (r->fields) unless that is cut or has no room, and `learned` beside it, what was
+ * known of the provider (provider_print's lines). */
 bool recipients_record(const struct recipients_account *account,
 		const struct recipients *r, struct buf *out)
 		__attribute__((warn_unused_result));

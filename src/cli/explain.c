@@ -10,6 +10,7 @@
 #include "postern/file.h"
 #include "postern/log.h"
 #include "postern/origin.h"
+#include "postern/smtp_reply.h"
 
 /* The header of the file, or of standard input; the body is not needed. */
 static bool
@@ -35,29 +36,63 @@ read_header(const char *path, struct buf *out, struct err *err)
 	return true;
 }
 
-static void
-answer_one(struct answers *all, struct span address, struct arena *a)
+/* As the relay keeps it with the message (recipient.c). */
+static const char *
+reason_of(const struct answers *all, const struct directory_said *said, bool fallback)
 {
+	if (said->accepted && all->hops)
+		return "hop-count";
+	if (fallback)
+		return "no-recipients";
+	if (said->decision.outcome == DIRECTORY_UNKNOWN)
+		return "unknown-user";
+	return said->decision.outcome == DIRECTORY_NOBODY ? "general" : "relay-denied";
+}
+
+static void
+refuse_one(struct answers *all, struct span address, struct span reply,
+		const char *reason)
+{
+	(void)json_array_append_new(all->refused,
+			json_pack("{s:o,s:o}", "address", cli_json_span(address),
+					"reply", cli_json_span(reply)));
+	(void)json_array_append_new(all->reasons, json_string(reason));
+}
+
+static void
+accept_one(struct answers *all, struct span asked, const struct directory_target *t)
+{
+	json_t *one = json_pack("{s:o,s:s}", "address", cli_json_span(t->address),
+			"route", directory_hop(all->directory, all->routes, t)->key);
+
+	if (!span_eq_nocase(t->address, asked))
+		(void)json_object_set_new(one, "asked", cli_json_span(asked));
+	(void)json_array_append_new(all->recipients, one);
+}
+
+static void
+answer_one(struct answers *all, struct span address, bool fallback, struct arena *a)
+{
+	const struct smtp_reply hops = smtp_refuse(SMTP_REFUSE_HOPS);
+	AUTO(buf_done) struct buf reply = BUF_MAX(1024);
 	struct directory_said said;
 
 	if (!directory_ask(all->directory, all->conf, address, a, &said))
 		return;
+	const char *reason = reason_of(all, &said, fallback);
 	if (!said.accepted)
-		(void)json_array_append_new(all->refused,
-				json_pack("{s:o,s:o}", "address",
-						cli_json_span(address), "reply",
-						cli_json_span(said.reply)));
+		refuse_one(all, address, said.reply, reason);
+	else if (all->hops)
+		(void)!buf_addf(&reply, "%d %s %s", hops.code, hops.esc, hops.text);
 	for (size_t i = 0; i < said.n; i++) {
 		const struct directory_target *t = &said.v[i];
 
 		if (map_put(&all->seen, t->key, all))
 			continue;
-		json_t *one = json_pack("{s:o,s:s}", "address",
-				cli_json_span(t->address), "route",
-				directory_hop(all->directory, all->routes, t)->key);
-		if (!span_eq_nocase(t->address, address))
-			(void)json_object_set_new(one, "asked", cli_json_span(address));
-		(void)json_array_append_new(all->recipients, one);
+		if (all->hops)
+			refuse_one(all, t->address, buf_span(&reply), reason);
+		else
+			accept_one(all, address, t);
 	}
 }
 
@@ -74,6 +109,7 @@ answers_close(struct answers *all)
 {
 	json_decref(all->recipients);
 	json_decref(all->refused);
+	json_decref(all->reasons);
 	nexthop_table_free(all->routes);
 	directory_free(all->directory);
 	*all = (struct answers){ 0 };
@@ -86,12 +122,21 @@ explain_answers(struct answers *all, const struct recipients *r)
 
 	json_decref(all->recipients);
 	json_decref(all->refused);
+	json_decref(all->reasons);
 	all->recipients = json_array();
 	all->refused = json_array();
+	all->reasons = json_array();
+	all->hops = r->received > all->conf->smtp.max_hops;
 	map_init(&all->seen, 0, 0); /* what an administrator looks at, one by one */
 	for (size_t i = 0; i < r->n; i++)
-		answer_one(all, r->v[i], &a);
+		answer_one(all, r->v[i], r->outcome == RECIPIENTS_FALLBACK, &a);
 	map_done(&all->seen);
+}
+
+bool
+explain_hops(const struct answers *all, const struct recipients *r)
+{
+	return all->hops && r->outcome != RECIPIENTS_BADMAIL;
 }
 
 bool
@@ -135,7 +180,7 @@ struct explained {
 	const struct recipients *r;
 	const struct answers *all;
 	struct arena *a;
-	struct buf sentence;
+	struct buf sentence, advice;
 };
 
 static const char *
@@ -164,14 +209,31 @@ rule_of(const struct recipients *r)
 	return SPAN("");
 }
 
+static size_t
+refused_words(const struct answers *all, struct arena *a, struct words_refused **out)
+{
+	size_t n = json_array_size(all->refused);
+
+	*out = arena_alloc(a, (n + 1) * sizeof(**out));
+	for (size_t i = 0; *out && i < n; i++) {
+		const json_t *one = json_array_get(all->refused, i);
+
+		(*out)[i] = (struct words_refused){
+			span_of(json_string_value(json_object_get(one, "address"))),
+			span_of(json_string_value(json_object_get(one, "reply"))),
+			span_of(json_string_value(json_array_get(all->reasons, i))),
+		};
+	}
+	return *out ? n : 0;
+}
+
 static void
 make_sentence(struct explained *x)
 {
 	enum { DOMAINS_SHOWN = 200 };
 	AUTO(buf_done) struct buf domains = BUF_MAX(4096);
-	struct span *accepted, *refused;
-	const char *reply = json_string_value(
-			json_object_get(json_array_get(x->all->refused, 0), "reply"));
+	struct span *accepted;
+	struct words_refused *refused;
 	struct words_decision d = {
 		.user = x->routing->account.user,
 		.outcome = x->r->outcome,
@@ -180,8 +242,9 @@ make_sentence(struct explained *x)
 		.rule = rule_of(x->r),
 		.account = span_of(x->account->name),
 		.n_accepted = explain_addresses(x->all->recipients, x->a, &accepted),
-		.n_refused = explain_addresses(x->all->refused, x->a, &refused),
-		.refusal = span_of(reply),
+		.n_refused = refused_words(x->all, x->a, &refused),
+		.hops = x->all->hops ? x->r->received : 0,
+		.max_hops = x->all->conf->smtp.max_hops,
 		.unrouted = span_of(unrouted_word(x->account)),
 		.candidates = x->r->candidates,
 		.n_candidates = x->r->n_candidates,
@@ -192,11 +255,7 @@ make_sentence(struct explained *x)
 	if (words_domains(x->routing->account.served, DOMAINS_SHOWN, &domains))
 		d.domains = buf_span(&domains);
 	(void)!words_sentence(&d, &x->sentence); /* past its limit the tail is lost */
-	if (x->r->received > x->all->conf->smtp.max_hops)
-		(void)!buf_addf(&x->sentence,
-				" But it has %u Received lines, more hops than "
-				"smtp.max_hops (%u): it goes to Badmail (hop-count).",
-				x->r->received, x->all->conf->smtp.max_hops);
+	(void)!words_advice(&d, &x->advice);
 }
 
 /* The facts that somebody may want to do something about; who gets it, or that nobody
@@ -262,16 +321,20 @@ print_json(const struct explained *x)
 		[RECIPIENTS_BADMAIL] = "badmail",
 	};
 	const struct recipients *r = x->r;
+	bool hops = explain_hops(x->all, r);
+	const char *reason = hops ? "hop-count" : r->reason;
 	json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}", "account", x->account->name,
 			"sender", cli_json_span(r->sender), "source",
 			cli_json_span(r->source), "candidates", candidates_json(r),
 			"recipients", x->all->recipients, "refused", x->all->refused);
 
-	(void)json_object_set_new(j, "outcome", json_string(outcomes[r->outcome]));
+	(void)json_object_set_new(j, "outcome",
+			json_string(outcomes[hops ? RECIPIENTS_BADMAIL : r->outcome]));
 	(void)json_object_set_new(j, "level", json_integer((json_int_t)r->level));
 	(void)json_object_set_new(
-			j, "reason", r->reason ? json_string(r->reason) : json_null());
+			j, "reason", reason ? json_string(reason) : json_null());
 	(void)json_object_set_new(j, "sentence", cli_json_span(buf_span(&x->sentence)));
+	(void)json_object_set_new(j, "advice", cli_json_span(buf_span(&x->advice)));
 	(void)json_object_set_new(j, "warnings", warnings_json(r));
 	return cli_print_json(j);
 }
@@ -306,7 +369,12 @@ print_text(const struct explained *x)
 	struct cli_table t;
 
 	cli_print_span(stdout, buf_span(&x->sentence), 0);
-	(void)fputs("\n\n", stdout);
+	(void)putchar('\n');
+	if (x->advice.n > 0) {
+		cli_print_span(stdout, buf_span(&x->advice), 0);
+		(void)putchar('\n');
+	}
+	(void)putchar('\n');
 	cli_table_init(&t, titles, 4);
 	for (size_t i = 0; i < r->n_candidates; i++) {
 		const struct recipients_candidate *one = &r->candidates[i];
@@ -361,13 +429,15 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	recipients_decide(&routing.account, header, &a, &r);
 	explain_answers(&all, &r);
 
-	struct explained x = { account, &routing, &r, &all, &a, BUF_MAX(65536) };
+	struct explained x = { account, &routing, &r, &all, &a, BUF_MAX(65536),
+		BUF_MAX(65536) };
 	make_sentence(&x);
 	if (c->json)
 		status = print_json(&x);
 	else
 		print_text(&x);
 	buf_done(&x.sentence);
+	buf_done(&x.advice);
 	routing_done(&routing);
 	answers_close(&all);
 	return status;

@@ -11,11 +11,14 @@ struct record {
 	json_t *json;
 	enum recipients_outcome outcome;
 	bool user, cut;
-	unsigned level;
+	unsigned level, received;
 	struct span source, reason, account, rule;
 	struct span header; /* recipient-relevant fields, a header block; empty: not there */
 	struct recipients_candidate *candidates;
 	size_t n_candidates;
+	/* What had been learned of the provider when it was decided. */
+	bool has_learned;
+	struct provider_habits learned;
 };
 
 /* False when there is none that can be read. */
@@ -27,6 +30,7 @@ bool record_sentence(const struct record *r, const struct queue_message *m,
 
 /* Of the rows of a message: was it refused at RCPT? Was it for nobody? */
 bool record_refused(const struct queue_recipient *r);
+bool record_hops(const struct queue_recipient *r); /* ... or for its hops? */
 bool record_nobody(const struct queue_recipient *r);
 
 #endif

@@ -21,6 +21,7 @@
 #include "postern/retry.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
+#include "postern/trace.h"
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL "badmail"
@@ -123,6 +124,7 @@ struct mail {
 	struct span provider, ip;
 	struct span badmail, hold, fallback; /* reasons, or empty: smtp_collect */
 	int64_t began_ms; /* monotonic */
+	struct trace_hop_count hops;
 	struct fingerprint *print; /* collected ones: copies.h */
 };
 

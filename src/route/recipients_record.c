@@ -75,15 +75,31 @@ add_rule(struct buf *out, const struct recipients *r)
 	return true;
 }
 
+/* What is known of the provider, where it counts already. */
+static bool
+add_learned(struct buf *out, const struct recipients_account *account)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(16 * 1024);
+
+	if (!account->learned || account->user ||
+			account->learned->seen < PROVIDER_LEARN_HOPS)
+		return true;
+	return provider_print(account->learned, &text) &&
+			buf_add(out, SPAN(",\"learned\":")) &&
+			enc_json(out, buf_span(&text));
+}
+
 /* For replays; left out where it does not fit, which says that there can be none. */
 static bool
-add_fields(struct buf *out, const struct recipients *r, size_t begin)
+add_fields(struct buf *out, const struct recipients_account *account,
+		const struct recipients *r, size_t begin)
 {
 	size_t before = out->n;
 
 	if (r->fields_cut || r->fields.n == 0)
 		return true;
-	if (!buf_add(out, SPAN(",\"header\":")) || !enc_json(out, r->fields) ||
+	if (!add_learned(out, account) || !buf_add(out, SPAN(",\"header\":")) ||
+			!enc_json(out, r->fields) ||
 			out->n - begin >= RECIPIENTS_RECORD_MAX)
 		out->n = before;
 	return true;
@@ -119,7 +135,7 @@ recipients_record(const struct recipients_account *account, const struct recipie
 			buf_addf(out, ",\"recipient_count\":%zu,\"candidate_count\":%zu,\"cut\":%s",
 					r->n, r->n_candidates,
 					cut ? "true" : "false") &&
-			add_rule(out, r) && add_fields(out, r, begin) &&
+			add_rule(out, r) && add_fields(out, account, r, begin) &&
 			buf_addc(out, '}');
 	if (!ok)
 		out->n = begin;
