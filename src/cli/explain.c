@@ -1,7 +1,9 @@
 /* explain: a dry run for one message. Changes nothing. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "explain.h"
@@ -9,134 +11,67 @@
 #include "postern/fetch.h"
 #include "postern/file.h"
 #include "postern/log.h"
+#include "postern/num.h"
 #include "postern/origin.h"
-#include "postern/smtp_reply.h"
 
-/* The header of the file, or of standard input; the body is not needed. */
-static bool
-read_header(const char *path, struct buf *out, struct err *err)
+/* A message as it is read here: the body is only counted. */
+struct letter {
+	struct buf header;
+	uint64_t octets;
+	bool pipe; /* its size is known by reading on only */
+};
+
+static int
+letter_open(const char *path, struct letter *l, struct err *err)
 {
 	bool input = strcmp(path, "-") == 0;
-	AUTO(fd_done)
 	int fd = input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
 		       : open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && input && errno == EBADF)
+		(void)err_set(err, 0, "standard input is closed; nothing can be read");
+	else if (fd < 0)
+		(void)err_errno(err, 0, errno, "cannot open %s", path);
+	l->pipe = fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode));
+	if (fd >= 0 && !l->pipe)
+		l->octets = (uint64_t)st.st_size;
+	return fd;
+}
+
+/* Its header, and how large it is, as far as `most`. */
+static bool
+letter_read(const char *path, uint64_t most, struct letter *l, struct err *err)
+{
+	AUTO(fd_done) int fd = letter_open(path, l, err);
+	AUTO(buf_done) struct buf piece = BUF_MAX(65536);
 	struct header_end end = { 0 };
+	bool whole = false;
+	uint64_t seen = 0;
 
 	if (fd < 0)
-		return err_errno(err, 0, errno, "cannot open %s", path);
-	while (!end.found && out->n < HEADER_MAX) {
-		char *room = buf_room(out, 65536);
+		return false;
+	while (!whole || (l->pipe && seen <= most)) {
+		char *room = buf_room(&piece, 65536);
 		ssize_t n = room ? read(fd, room, 65536) : 0;
 		if (n < 0)
-			return err_errno(err, 0, errno, "cannot read %s", path);
+			return err_errno(err, 0, errno, "cannot read %s%s", path,
+					errno == EISDIR ? " as a message" : "");
 		if (n == 0)
 			break;
-		buf_grown(out, header_end_feed(&end, (struct span){ room, (size_t)n }));
+		seen += (uint64_t)n;
+		struct span more = span_first((struct span){ room, (size_t)n },
+				HEADER_MAX - l->header.n);
+		if (!whole &&
+				!buf_add(&l->header,
+						span_first(more,
+								header_end_feed(&end,
+										more))))
+			return err_set(err, 0, "%s: out of memory", path);
+		whole = end.found || l->header.n == HEADER_MAX;
 	}
+	l->octets = l->pipe ? seen : l->octets;
 	return true;
-}
-
-/* As the relay keeps it with the message (recipient.c). */
-static const char *
-reason_of(const struct answers *all, const struct directory_said *said, bool fallback)
-{
-	if (said->accepted && all->hops)
-		return "hop-count";
-	if (fallback)
-		return "no-recipients";
-	if (said->decision.outcome == DIRECTORY_UNKNOWN)
-		return "unknown-user";
-	return said->decision.outcome == DIRECTORY_NOBODY ? "general" : "relay-denied";
-}
-
-static void
-refuse_one(struct answers *all, struct span address, struct span reply,
-		const char *reason)
-{
-	(void)json_array_append_new(all->refused,
-			json_pack("{s:o,s:o}", "address", cli_json_span(address),
-					"reply", cli_json_span(reply)));
-	(void)json_array_append_new(all->reasons, json_string(reason));
-}
-
-static void
-accept_one(struct answers *all, struct span asked, const struct directory_target *t)
-{
-	json_t *one = json_pack("{s:o,s:s}", "address", cli_json_span(t->address),
-			"route", directory_hop(all->directory, all->routes, t)->key);
-
-	if (!span_eq_nocase(t->address, asked))
-		(void)json_object_set_new(one, "asked", cli_json_span(asked));
-	(void)json_array_append_new(all->recipients, one);
-}
-
-static void
-answer_one(struct answers *all, struct span address, bool fallback, struct arena *a)
-{
-	const struct smtp_reply hops = smtp_refuse(SMTP_REFUSE_HOPS);
-	AUTO(buf_done) struct buf reply = BUF_MAX(1024);
-	struct directory_said said;
-
-	if (!directory_ask(all->directory, all->conf, address, a, &said))
-		return;
-	const char *reason = reason_of(all, &said, fallback);
-	if (!said.accepted)
-		refuse_one(all, address, said.reply, reason);
-	else if (all->hops)
-		(void)!buf_addf(&reply, "%d %s %s", hops.code, hops.esc, hops.text);
-	for (size_t i = 0; i < said.n; i++) {
-		const struct directory_target *t = &said.v[i];
-
-		if (map_put(&all->seen, t->key, all))
-			continue;
-		if (all->hops)
-			refuse_one(all, t->address, buf_span(&reply), reason);
-		else
-			accept_one(all, address, t);
-	}
-}
-
-void
-answers_open(struct answers *all, struct cli *c, struct directory *d)
-{
-	*all = (struct answers){ .conf = c->conf,
-		.directory = d,
-		.routes = nexthop_table_new(&c->conf->delivery.routes) };
-}
-
-void
-answers_close(struct answers *all)
-{
-	json_decref(all->recipients);
-	json_decref(all->refused);
-	json_decref(all->reasons);
-	nexthop_table_free(all->routes);
-	directory_free(all->directory);
-	*all = (struct answers){ 0 };
-}
-
-void
-explain_answers(struct answers *all, const struct recipients *r)
-{
-	AUTO(arena_done) struct arena a = ARENA_MAX(256 * 1024 * 1024);
-
-	json_decref(all->recipients);
-	json_decref(all->refused);
-	json_decref(all->reasons);
-	all->recipients = json_array();
-	all->refused = json_array();
-	all->reasons = json_array();
-	all->hops = r->received > all->conf->smtp.max_hops;
-	map_init(&all->seen, 0, 0); /* what an administrator looks at, one by one */
-	for (size_t i = 0; i < r->n; i++)
-		answer_one(all, r->v[i], r->outcome == RECIPIENTS_FALLBACK, &a);
-	map_done(&all->seen);
-}
-
-bool
-explain_hops(const struct answers *all, const struct recipients *r)
-{
-	return all->hops && r->outcome != RECIPIENTS_BADMAIL;
 }
 
 bool
@@ -154,23 +89,6 @@ explain_learned(struct reader *reader, const char *account, struct provider_habi
 	return true;
 }
 
-size_t
-explain_addresses(const json_t *list, struct arena *a, struct span **out)
-{
-	size_t n = json_array_size(list), done = 0, i;
-	const json_t *one;
-
-	*out = arena_alloc(a, (n + 1) * sizeof(**out));
-	json_array_foreach(list, i, one)
-	{
-		const char *address =
-				json_string_value(json_object_get(one, "address"));
-		if (*out && address)
-			(*out)[done++] = span_of(address);
-	}
-	return done;
-}
-
 /* ---- what is told ---- */
 
 /* One message, and what was decided about it. */
@@ -180,8 +98,35 @@ struct explained {
 	const struct recipients *r;
 	const struct answers *all;
 	struct arena *a;
+	bool too_large; /* for max_size of the account */
 	struct buf sentence, advice;
 };
+
+/* Too large, and nobody is told. */
+static bool
+is_skipped(const struct explained *x)
+{
+	return x->too_large && x->account->oversize == CONF_OVERSIZE_SKIP;
+}
+
+/* What is not collected is no matter for the relay; a note of it is. */
+static void
+say_too_large(struct explained *x)
+{
+	char max[24];
+
+	num_size_print(x->account->max_size, max);
+	(void)!buf_addf(&x->sentence,
+			" But it has more octets than max_size of account %s (%s): it stays "
+			"at the provider, and %s.",
+			x->account->name, max,
+			is_skipped(x) ? "nobody gets it (oversize: skip)"
+				      : "only a note with its header goes this way "
+					"(oversize: notice)");
+	(void)!buf_addf(&x->advice,
+			"%sTo have it collected: raise max_size of account %s.",
+			x->advice.n > 0 ? " " : "", x->account->name);
+}
 
 static const char *
 unrouted_word(const struct conf_account *account)
@@ -243,7 +188,7 @@ make_sentence(struct explained *x)
 		.account = span_of(x->account->name),
 		.n_accepted = explain_addresses(x->all->recipients, x->a, &accepted),
 		.n_refused = refused_words(x->all, x->a, &refused),
-		.hops = x->all->hops ? x->r->received : 0,
+		.hops = explain_hops(x->all, x->r) ? x->r->received : 0,
 		.max_hops = x->all->conf->smtp.max_hops,
 		.unrouted = span_of(unrouted_word(x->account)),
 		.candidates = x->r->candidates,
@@ -256,6 +201,8 @@ make_sentence(struct explained *x)
 		d.domains = buf_span(&domains);
 	(void)!words_sentence(&d, &x->sentence); /* past its limit the tail is lost */
 	(void)!words_advice(&d, &x->advice);
+	if (x->too_large)
+		say_too_large(x);
 }
 
 /* The facts that somebody may want to do something about; who gets it, or that nobody
@@ -269,11 +216,23 @@ is_warning(const struct recipients_fact *f)
 static bool
 fact_words(const struct recipients_fact *f, struct buf *out)
 {
+	buf_clear(out);
+	/* The event's words are about addresses, whatever there is too much of. */
+	if (f->event == 4038 && span_eq(f->name, SPAN("header octets")))
+		return buf_addf(out,
+				"The header of this message has more than %" PRIu64
+				" octets; what is behind them was not looked at.",
+				f->m);
+	if (f->event == 4038 && span_eq(f->name, SPAN("field octets")))
+		return buf_addf(out,
+				"A header field of this message has more than %" PRIu64
+				" octets; what is behind them was not looked at.",
+				f->m);
+
 	struct field fields[1 + ROUTING_FACT_FIELDS] = { f_str(
 			"uidl", "this message") };
 
 	routing_fact_fields(f, 0, fields + 1);
-	buf_clear(out);
 	(void)log_words(out, f->event, fields);
 	return out->n > 0;
 }
@@ -329,7 +288,9 @@ print_json(const struct explained *x)
 			"recipients", x->all->recipients, "refused", x->all->refused);
 
 	(void)json_object_set_new(j, "outcome",
-			json_string(outcomes[hops ? RECIPIENTS_BADMAIL : r->outcome]));
+			json_string(is_skipped(x)	       ? "skipped"
+							: hops ? "badmail"
+							       : outcomes[r->outcome]));
 	(void)json_object_set_new(j, "level", json_integer((json_int_t)r->level));
 	(void)json_object_set_new(
 			j, "reason", reason ? json_string(reason) : json_null());
@@ -403,7 +364,7 @@ print_text(const struct explained *x)
 }
 
 static int
-explain(struct cli *c, const struct conf_account *account, struct span header,
+explain(struct cli *c, const struct conf_account *account, const struct letter *letter,
 		struct reader *reader)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(2 * RECIPIENTS_ARENA_MAX);
@@ -426,12 +387,23 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	if (explain_learned(reader, account->name, &learned))
 		routing.account.learned = &learned;
 	answers_open(&all, c, d);
-	recipients_decide(&routing.account, header, &a, &r);
+	recipients_decide(&routing.account, buf_span(&letter->header), &a, &r);
 	explain_answers(&all, &r);
 
-	struct explained x = { account, &routing, &r, &all, &a, BUF_MAX(65536),
-		BUF_MAX(65536) };
+	struct explained x = { .account = account,
+		.routing = &routing,
+		.r = &r,
+		.all = &all,
+		.a = &a,
+		.too_large = account->max_size > 0 &&
+				letter->octets > account->max_size,
+		.sentence = BUF_MAX(65536),
+		.advice = BUF_MAX(65536) };
 	make_sentence(&x);
+	if (is_skipped(&x)) {
+		(void)json_array_clear(all.recipients);
+		(void)json_array_clear(all.refused);
+	}
 	if (c->json)
 		status = print_json(&x);
 	else
@@ -443,31 +415,54 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	return status;
 }
 
+/* NULL, and said why. */
+static const struct conf_account *
+account_of(struct cli *c, const char *name)
+{
+	if (!name && c->conf->accounts.n == 1)
+		return &c->conf->accounts.p[0];
+
+	const struct conf_account *account =
+			name ? conf_account_find(c->conf, name) : NULL;
+	if (name && !account)
+		(void)cli_fail(0, "there is no account %s; postern accounts lists them",
+				name);
+	else if (!account)
+		(void)cli_fail(0,
+				c->conf->accounts.n == 0
+						? "there is no account in the configuration"
+						: "--account NAME is needed: who gets a message "
+						  "depends on it; postern accounts lists them");
+	return account;
+}
+
 static int
 explain_file(struct cli *c, const char *path, const char *name)
 {
-	AUTO(buf_done) struct buf header = BUF_MAX(HEADER_MAX + 2 * 65536);
+	struct letter letter = { .header = BUF_MAX(HEADER_MAX) };
 	struct err err = { 0 };
 	bool nothing;
 
 	if (!cli_conf(c))
 		return CLI_CONFIG;
-	if (!name && c->conf->accounts.n == 1)
-		name = c->conf->accounts.p[0].name;
-	if (!name)
-		return cli_fail(CLI_USAGE,
-				"--account NAME is needed: who gets a message depends on it");
-
-	const struct conf_account *account = conf_account_find(c->conf, name);
+	const struct conf_account *account = account_of(c, name);
 	if (!account)
-		return cli_fail(CLI_USAGE, "there is no account %s", name);
-	if (!read_header(path, &header, &err))
-		return cli_fail(CLI_FAILED, "%s", err.text);
+		return CLI_USAGE;
 
 	struct reader *reader = cli_reader_open(c, &nothing);
+	int status = CLI_FAILED;
 	if (!reader && !nothing)
-		return CLI_FAILED;
-	int status = explain(c, account, buf_span(&header), reader);
+		return status;
+	if (letter_read(path, account->max_size, &letter, &err)) {
+		if (letter.octets == 0)
+			(void)cli_fail(0,
+					"%s is empty; this is what becomes of an empty message",
+					path);
+		status = explain(c, account, &letter, reader);
+	} else {
+		(void)cli_fail(0, "%s", err.text);
+	}
+	buf_done(&letter.header);
 	reader_close(reader);
 	return status;
 }

@@ -347,7 +347,7 @@ again(struct replay *x, struct reader *reader, uint64_t id, struct err *err)
 		return true;
 	}
 	/* A user account asks no header. */
-	if (record.header.n == 0 && !routing->account.user) {
+	if (!record.has_header && !routing->account.user) {
 		x->unable++;
 	} else {
 		routing->account.learned = record.has_learned ? &record.learned : NULL;
@@ -469,7 +469,9 @@ explain_since(struct cli *c, const struct replay_options *o)
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 	if (o->account && !conf_account_find(c->conf, o->account))
-		return cli_fail(CLI_USAGE, "there is no account %s", o->account);
+		return cli_fail(CLI_USAGE,
+				"there is no account %s; postern accounts lists them",
+				o->account);
 
 	struct reader *reader = cli_reader_open(c, &nothing);
 	if (!reader && !nothing)

@@ -195,7 +195,8 @@ static bool
 say_seen(struct buf *out, const struct words_decision *d)
 {
 	struct kind kinds[KINDS] = { 0 };
-	size_t n = kinds_of(d, kinds), seen = d->n_candidates;
+	size_t n = kinds_of(d, kinds), known = d->n_candidates;
+	size_t seen = d->n_seen > known ? d->n_seen : known;
 
 	if (d->user)
 		return say(out, "the recipient of the user account ") &&
@@ -208,12 +209,15 @@ say_seen(struct buf *out, const struct words_decision *d)
 				      : "%zu addresses were seen, ",
 			    seen))
 		return false;
-	if (n == 1 && span_eq(kinds[0].why, SPAN("E11: not in the account's domains")))
+	if (n == 1 && seen == known &&
+			span_eq(kinds[0].why,
+					SPAN("E11: not in the account's domains")))
 		return say(out,
 				       seen == 1 ? "it is not in the account's domains"
 						 : "none of them is in the account's domains") &&
 				say_domains(out, d) && say(out, ".");
-	if (!say(out, seen == 1 ? "it does not count: " : "none of them counts: "))
+	if (!say(out, seen == 1 ? "it does not count: " : "none of them counts: ") ||
+			(seen > known && !buf_addf(out, "of the first %zu, ", known)))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		if ((i > 0 && !say(out, "; ")) || !say_kind(out, &kinds[i], seen == 1))
@@ -282,7 +286,7 @@ say_nobody(struct buf *out, const struct words_decision *d)
 static bool
 say_hops(struct buf *out, const struct words_decision *d)
 {
-	if (d->hops == 0 || d->outcome == RECIPIENTS_BADMAIL)
+	if (d->hops == 0)
 		return true;
 	return buf_addf(out,
 			       d->past ? " It had %u Received lines"
@@ -368,6 +372,17 @@ advise_nobody(struct buf *out, const struct words_decision *d)
 							" and into a policy. For single addresses and "
 							"mailing lists: aliases: of the account. ")))
 		return false;
+	return true;
+}
+
+bool
+words_refused_advice(const struct words_refused *r, struct buf *out)
+{
+	size_t begin = out->n;
+
+	if (!advise_refused(out, r) || out->n == begin)
+		return false;
+	out->n--; /* the last blank */
 	return true;
 }
 

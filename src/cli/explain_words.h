@@ -30,6 +30,7 @@ struct words_decision {
 	struct span unrouted; /* as in the configuration; empty: not known */
 	const struct recipients_candidate *candidates;
 	size_t n_candidates;
+	size_t n_seen; /* where not all candidates are known, how many there were; else 0 */
 };
 
 /* One sentence or a few: who gets it, and why. False at the limit of out. */
@@ -37,6 +38,9 @@ bool words_sentence(const struct words_decision *d, struct buf *out)
 		__attribute__((warn_unused_result));
 /* What an administrator can do about it, sentences; nothing where all is well. */
 bool words_advice(const struct words_decision *d, struct buf *out)
+		__attribute__((warn_unused_result));
+/* ... about one refusal. False also where nothing is to be advised. */
+bool words_refused_advice(const struct words_refused *r, struct buf *out)
 		__attribute__((warn_unused_result));
 /* "contoso.test, *.branch.test", at most `most` octets and "..." behind them. */
 bool words_domains(const struct domains *set, size_t most, struct buf *out)

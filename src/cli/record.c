@@ -94,6 +94,10 @@ record_read(struct span route, struct arena *a, struct record *out)
 	r.reason = text_of(r.json, "reason");
 	r.account = text_of(r.json, "account");
 	r.header = text_of(r.json, "header");
+	r.has_header = json_is_string(json_object_get(r.json, "header"));
+	json_int_t seen =
+			json_integer_value(json_object_get(r.json, "candidate_count"));
+	r.n_seen = seen > 0 ? (size_t)seen : 0;
 	read_learned(&r);
 	read_candidates(&r, a);
 	*out = r;
@@ -154,6 +158,7 @@ record_sentence(const struct record *r, const struct queue_message *m, struct ar
 		.refused = refused,
 		.candidates = r->candidates,
 		.n_candidates = r->n_candidates,
+		.n_seen = r->n_seen,
 	};
 
 	if (!accepted || !refused)

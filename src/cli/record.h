@@ -13,7 +13,9 @@ struct record {
 	bool user, cut;
 	unsigned level, received;
 	struct span source, reason, account, rule;
-	struct span header; /* recipient-relevant fields, a header block; empty: not there */
+	struct span header; /* recipient-relevant fields, a header block */
+	bool has_header;
+	size_t n_seen; /* candidates that there were, where that is more than are here */
 	struct recipients_candidate *candidates;
 	size_t n_candidates;
 	/* What had been learned of the provider when it was decided. */

@@ -96,7 +96,7 @@ add_fields(struct buf *out, const struct recipients_account *account,
 {
 	size_t before = out->n;
 
-	if (r->fields_cut || r->fields.n == 0)
+	if (r->fields_cut || account->user)
 		return true;
 	if (!add_learned(out, account) || !buf_add(out, SPAN(",\"header\":")) ||
 			!enc_json(out, r->fields) ||
