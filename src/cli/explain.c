@@ -172,6 +172,21 @@ refused_words(const struct answers *all, struct arena *a, struct words_refused *
 	return *out ? n : 0;
 }
 
+/* What comes back to us is not delivered again (E10). */
+static void
+say_stamps(struct explained *x, struct reader *reader, struct span header)
+{
+	AUTO(buf_done) struct buf who = BUF_MAX(4096);
+
+	if (explain_stamps(reader, header, x->r, x->all, &who))
+		(void)!buf_addf(&x->sentence,
+				" But " SPAN_FMT
+				" had it before: it carries loop stamps of this gateway. What "
+				"comes back is not delivered again: it is a copy (4041), or, "
+				"changed on its way, a loop (4042).",
+				SPAN_ARG(buf_span(&who)));
+}
+
 static void
 make_sentence(struct explained *x)
 {
@@ -400,6 +415,7 @@ explain(struct cli *c, const struct conf_account *account, const struct letter *
 		.sentence = BUF_MAX(65536),
 		.advice = BUF_MAX(65536) };
 	make_sentence(&x);
+	say_stamps(&x, reader, buf_span(&letter->header));
 	if (is_skipped(&x)) {
 		(void)json_array_clear(all.recipients);
 		(void)json_array_clear(all.refused);

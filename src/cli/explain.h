@@ -31,6 +31,9 @@ bool explain_learned(struct reader *reader, const char *account,
 
 /* Does it go to Badmail for its hops, though it had some other place to go? */
 bool explain_hops(const struct answers *all, const struct recipients *r);
+/* Adds who of the recipients had the message before, by its loop stamps; false: nobody. */
+bool explain_stamps(struct reader *reader, struct span header,
+		const struct recipients *r, const struct answers *all, struct buf *out);
 /* The addresses of such a list, in the arena; how many. */
 size_t explain_addresses(const json_t *list, struct arena *a, struct span **out);
 

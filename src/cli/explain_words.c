@@ -21,6 +21,17 @@ say_list(struct buf *out, const struct span *v, size_t n)
 	return n <= SHOWN || buf_addf(out, " and %zu more", n - SHOWN);
 }
 
+static bool
+kept_in(const struct words_decision *d, struct span header)
+{
+	for (size_t i = 0; i < d->n_candidates; i++) {
+		if (d->candidates[i].kept &&
+				span_eq_nocase(d->candidates[i].header, header))
+			return true;
+	}
+	return false;
+}
+
 /* Where they were found, with its rule. */
 static bool
 say_source(struct buf *out, const struct words_decision *d, bool several)
@@ -36,10 +47,18 @@ say_source(struct buf *out, const struct words_decision *d, bool several)
 	case 3:
 		return say(out, "found in the for-clause of the provider's Received line (E1.3)");
 	case 4:
-		return say(out, "found in the topmost resent block, Resent-To and Resent-Cc (E1.4)");
+		return say(out,
+				kept_in(d, SPAN("Resent-Bcc"))
+						? "found in the topmost resent block, Resent-To, "
+						  "Resent-Cc and Resent-Bcc (E1.4)"
+						: "found in the topmost resent block, Resent-To and "
+						  "Resent-Cc (E1.4)");
 	case 5:
 		return span_eq(d->source, SPAN("to-cc"))
-				? say(out, "found in To and Cc (E1.5)")
+				? say(out,
+						  kept_in(d, SPAN("Bcc"))
+								  ? "found in To, Cc and Bcc (E1.5)"
+								  : "found in To and Cc (E1.5)")
 				: say(out, "found in ") && buf_add(out, d->source) &&
 						say(out, " (E1.5)");
 	case 6:

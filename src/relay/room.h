@@ -3,8 +3,6 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
-#include "loop_stamp.h"
-
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -12,6 +10,7 @@
 #include "postern/dns.h"
 #include "postern/list.h"
 #include "postern/loop.h"
+#include "postern/loop_stamp.h"
 #include "postern/map.h"
 #include "postern/nexthop.h"
 #include "postern/origin.h"

@@ -55,6 +55,13 @@ static const struct recipients_candidate mixed[] = {
 	{ { SPAN_INIT("c@contoso.test") }, { SPAN_INIT("To") }, false, "odd" },
 };
 
+static const struct recipients_candidate hidden[] = {
+	{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("BCC") }, true, "E1.5: ..." },
+	{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("Resent-Bcc") }, true,
+			"E1.4" },
+	{ { SPAN_INIT("b@else.test") }, { SPAN_INIT("To") }, false, OUTSIDE },
+};
+
 #define SOURCE(text) .source = { SPAN_INIT(text) }
 #define ACCEPTED(list) \
 	.accepted = (list), .n_accepted = sizeof(list) / sizeof((list)[0])
@@ -79,6 +86,11 @@ static const struct {
 			"Resent-To and Resent-Cc (E1.4)." },
 	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(seven) },
 			"Delivered to a@x, b@x, c@x, d@x, e@x and 2 more: found in To and Cc (E1.5)." },
+	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(ann), SEEN(hidden) },
+			"Delivered to ann@contoso.test: found in To, Cc and Bcc (E1.5)." },
+	{ { SOURCE("resent-to"), .level = 4, ACCEPTED(ann), SEEN(hidden) },
+			"Delivered to ann@contoso.test: found in the topmost resent block, "
+			"Resent-To, Resent-Cc and Resent-Bcc (E1.4)." },
 	{ { SOURCE("apparently-to"), .level = 5, ACCEPTED(ann) },
 			"Delivered to ann@contoso.test: found in apparently-to (E1.5)." },
 	{ { SOURCE("alias"), .level = 6, ACCEPTED(ann) },
@@ -140,12 +152,6 @@ static const struct {
 			"would go to ann@contoso.test, but the relay refused: 554 5.4.6 Hop count "
 			"exceeded - possible mail loop. It went to Badmail (hop-count). It had 51 "
 			"Received lines, more hops than may be." },
-	{ { .outcome = RECIPIENTS_BADMAIL,
-			  .level = 7,
-			  UNROUTED("badmail"),
-			  .hops = 51 },
-			"Nobody is found: no recipient field of the header names an address. With "
-			"unrouted: badmail it goes to Badmail (no-recipients)." },
 	/* nobody */
 	{ { .outcome = RECIPIENTS_FALLBACK,
 			  .level = 7,
@@ -164,6 +170,13 @@ static const struct {
 			"unrouted: help@fabrikam.test it would go to bob@fabrikam.test, but the relay "
 			"refuses: 550 5.7.1 Unable to relay for bob@fabrikam.test. It goes to Badmail "
 			"(no-recipients)." },
+	{ { .past = true,
+			  .outcome = RECIPIENTS_HOLD,
+			  .level = 7,
+			  SEEN(outside),
+			  .n_seen = 9000 },
+			"Nobody was found: 9000 addresses were seen, none of them counts: of the "
+			"first 3, 3 not in the account's domains (E11). It was held as unrouted." },
 	{ { .outcome = RECIPIENTS_HOLD,
 			  .level = 7,
 			  .candidates = outside,
