@@ -7,6 +7,7 @@
 
 #include "postern/address.h"
 #include "postern/clock.h"
+#include "postern/must.h"
 
 enum {
 	RECIPIENTS_LINEAR = 8, /* duplicates are looked for one by one up to here */
@@ -27,6 +28,7 @@ recipient_room(struct mail *m)
 
 		if (!more)
 			abort();
+		MUST(m->recipients != NULL);
 		memcpy(more, m->recipients, m->job.n * sizeof(*more));
 		if (m->recipients != &m->one)
 			free(m->recipients);
