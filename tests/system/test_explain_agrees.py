@@ -11,7 +11,6 @@ from harness.postern import DONE, FAILED, USAGE, yaml
 POP = "Received: from mx.isp.test (mx [192.0.2.7]) by pop.isp.test with LMTP; Mon, 05 Jan 2026 10:00:01 +0000"
 MX = "Received: from out.else.test (out [198.51.100.9]) by mx.isp.test with ESMTP; Mon, 05 Jan 2026 10:00:00 +0000"
 HERE = POP.replace("pop.isp.test", "localhost")  # the host of the account's server
-FAR = MX.replace("mx.isp.test", "far.else.test")
 HOPS = 12
 FOR = HERE.replace("; ", " for <{}>; ")
 STAFF = """alias,given,surname,display,primary,groups,members
