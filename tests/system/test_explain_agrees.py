@@ -255,10 +255,12 @@ def what_happened(pt):
         got = [r.encode("latin-1").decode() for r in got]
         assert sorted(got) == sorted(r["address"] for r in rows if r["status"] == "delivered"), m
         assert (m["id"] in bad) == (bool(refused) or m["status"] == "badmail" and not rows), m
+        record = bad[m["id"]].record if m["id"] in bad else {"recipients": [], "reason": ""}
+        reasons = {r["reason"] for r in record["recipients"]} or {record["reason"]} - {""}
         out[m["account"], m["uidl"]] = dict(
             recipients=sorted(got), routes=sorted({r["route"] for r in rows if r["status"] == "delivered"}),
             refused=sorted((r["address"], r["last_reply"]) for r in refused), held=m["id"] in held, badmail=m["id"] in bad,
-            sender=m["sender"], reasons=sorted({r["reason"] for r in bad[m["id"]].record["recipients"]} or {bad[m["id"]].record["reason"]}) if m["id"] in bad else [], id=m["id"], message=m)
+            sender=m["sender"], reasons=sorted(reasons), id=m["id"])
     return out
 
 
