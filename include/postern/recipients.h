@@ -166,8 +166,9 @@ void recipients_decide_told(const struct recipients_account *account,
 /* The route record: one JSON object of at most RECIPIENTS_RECORD_MAX bytes with account,
  * outcome, level, source, sender, recipients[], candidates[address,header,kept,why],
  * `rule` when an alias rule was applied, recipient_count, candidate_count and `cut`, true when lists are shortened; and with
- * `header` (r->fields) unless that is cut or has no room, behind `envelope_to` (r->told)
- * when there is one. */
+ * `header` (r->fields) unless that is cut or has no room. Beside it stand `envelope_to`
+ * (r->told), when there is one, and `learned`, what was known of the provider
+ * (provider_print's lines). */
 bool recipients_record(const struct recipients_account *account,
 		const struct recipients *r, struct buf *out)
 		__attribute__((warn_unused_result));

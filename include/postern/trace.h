@@ -9,6 +9,16 @@
 /* How many Received fields the header has (RFC 5321 6.3). */
 unsigned trace_hops(struct span header);
 
+/* The same while a message passes piece by piece, however long its header is. Starts
+ * zeroed; what follows the header costs nothing. */
+struct trace_hop_count {
+	unsigned hops;
+	unsigned at; /* octets of "Received" that the line has so far */
+	enum { HOP_LINE, HOP_CR, HOP_NAME, HOP_BLANK, HOP_REST, HOP_BODY } place;
+};
+
+void trace_hops_feed(struct trace_hop_count *c, struct span piece);
+
 /* What the clauses of one Received field say (RFC 5321 4.4). Comments are not
  * looked into: "by" and "for" in them are the sender's words. */
 struct trace_received {

@@ -178,7 +178,7 @@ directory_ask(const struct directory *d, const struct conf *conf, struct span ad
 		.address = directory_wire(a, address),
 		.domain = parsed.domain,
 	};
-	self->key = directory_fold(a, self->address);
+	out->key = self->key = directory_fold(a, self->address);
 	if (out->decision.outcome == DIRECTORY_AS_IS) {
 		out->v = self;
 		out->n = 1;
@@ -195,6 +195,22 @@ directory_hop(const struct directory *d, const struct nexthop_table *routes,
 {
 	return nexthop_find(routes, t->domain,
 			policy_find(directory_policies(d), t->domain) != NULL);
+}
+
+const char *
+directory_refusal(const struct directory_said *s)
+{
+	switch (s->decision.outcome) {
+	case DIRECTORY_UNKNOWN:
+		return "unknown-user";
+	case DIRECTORY_NOBODY:
+		return "general";
+	case DIRECTORY_FOREIGN:
+	case DIRECTORY_AS_IS:
+	case DIRECTORY_RESOLVED:
+		break;
+	}
+	return "relay-denied";
 }
 
 const char *

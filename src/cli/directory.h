@@ -21,6 +21,7 @@ int policy_dry_run(struct cli *c, const struct policy_files *f);
 /* The answer to RCPT TO:<address>, from the same function as the relay's. */
 struct directory_said {
 	struct span asked;
+	struct span key; /* the same, for telling whether it is another one */
 	bool accepted;
 	struct span reply; /* "550 5.1.1 User unknown X" */
 	struct directory_decision decision;
@@ -34,6 +35,8 @@ bool directory_ask(const struct directory *d, const struct conf *conf,
 /* The next hop of one of them. */
 const struct nexthop *directory_hop(const struct directory *d,
 		const struct nexthop_table *routes, const struct directory_target *t);
+/* Not accepted: the reason that the relay keeps with the message (recipient.c). */
+const char *directory_refusal(const struct directory_said *s);
 /* How it was found: exact, without-tag, list, postmaster, unknown or foreign. */
 const char *directory_found(const struct directory_said *s);
 

@@ -1,7 +1,9 @@
 /* explain: a dry run for one message. Changes nothing. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "explain.h"
@@ -9,89 +11,67 @@
 #include "postern/fetch.h"
 #include "postern/file.h"
 #include "postern/log.h"
+#include "postern/num.h"
 #include "postern/origin.h"
 
-/* The header of the file, or of standard input; the body is not needed. */
-static bool
-read_header(const char *path, struct buf *out, struct err *err)
+/* A message as it is read here: the body is only counted. */
+struct letter {
+	struct buf header;
+	uint64_t octets;
+	bool pipe; /* its size is known by reading on only */
+};
+
+static int
+letter_open(const char *path, struct letter *l, struct err *err)
 {
 	bool input = strcmp(path, "-") == 0;
-	AUTO(fd_done)
 	int fd = input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
 		       : open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && input && errno == EBADF)
+		(void)err_set(err, 0, "standard input is closed; nothing can be read");
+	else if (fd < 0)
+		(void)err_errno(err, 0, errno, "cannot open %s", path);
+	l->pipe = fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode));
+	if (fd >= 0 && !l->pipe)
+		l->octets = (uint64_t)st.st_size;
+	return fd;
+}
+
+/* Its header, and how large it is, as far as `most`. */
+static bool
+letter_read(const char *path, uint64_t most, struct letter *l, struct err *err)
+{
+	AUTO(fd_done) int fd = letter_open(path, l, err);
+	AUTO(buf_done) struct buf piece = BUF_MAX(65536);
 	struct header_end end = { 0 };
+	bool whole = false;
+	uint64_t seen = 0;
 
 	if (fd < 0)
-		return err_errno(err, 0, errno, "cannot open %s", path);
-	while (!end.found && out->n < HEADER_MAX) {
-		char *room = buf_room(out, 65536);
+		return false;
+	while (!whole || (l->pipe && seen <= most)) {
+		char *room = buf_room(&piece, 65536);
 		ssize_t n = room ? read(fd, room, 65536) : 0;
 		if (n < 0)
-			return err_errno(err, 0, errno, "cannot read %s", path);
+			return err_errno(err, 0, errno, "cannot read %s%s", path,
+					errno == EISDIR ? " as a message" : "");
 		if (n == 0)
 			break;
-		buf_grown(out, header_end_feed(&end, (struct span){ room, (size_t)n }));
+		seen += (uint64_t)n;
+		struct span more = span_first((struct span){ room, (size_t)n },
+				HEADER_MAX - l->header.n);
+		if (!whole &&
+				!buf_add(&l->header,
+						span_first(more,
+								header_end_feed(&end,
+										more))))
+			return err_set(err, 0, "%s: out of memory", path);
+		whole = end.found || l->header.n == HEADER_MAX;
 	}
+	l->octets = l->pipe ? seen : l->octets;
 	return true;
-}
-
-static void
-answer_one(struct answers *all, struct span address, struct arena *a)
-{
-	struct directory_said said;
-
-	if (!directory_ask(all->directory, all->conf, address, a, &said))
-		return;
-	if (!said.accepted)
-		(void)json_array_append_new(all->refused,
-				json_pack("{s:o,s:o}", "address",
-						cli_json_span(address), "reply",
-						cli_json_span(said.reply)));
-	for (size_t i = 0; i < said.n; i++) {
-		const struct directory_target *t = &said.v[i];
-
-		if (map_put(&all->seen, t->key, all))
-			continue;
-		json_t *one = json_pack("{s:o,s:s}", "address",
-				cli_json_span(t->address), "route",
-				directory_hop(all->directory, all->routes, t)->key);
-		if (!span_eq_nocase(t->address, address))
-			(void)json_object_set_new(one, "asked", cli_json_span(address));
-		(void)json_array_append_new(all->recipients, one);
-	}
-}
-
-void
-answers_open(struct answers *all, struct cli *c, struct directory *d)
-{
-	*all = (struct answers){ .conf = c->conf,
-		.directory = d,
-		.routes = nexthop_table_new(&c->conf->delivery.routes) };
-}
-
-void
-answers_close(struct answers *all)
-{
-	json_decref(all->recipients);
-	json_decref(all->refused);
-	nexthop_table_free(all->routes);
-	directory_free(all->directory);
-	*all = (struct answers){ 0 };
-}
-
-void
-explain_answers(struct answers *all, const struct recipients *r)
-{
-	AUTO(arena_done) struct arena a = ARENA_MAX(256 * 1024 * 1024);
-
-	json_decref(all->recipients);
-	json_decref(all->refused);
-	all->recipients = json_array();
-	all->refused = json_array();
-	map_init(&all->seen, 0, 0); /* what an administrator looks at, one by one */
-	for (size_t i = 0; i < r->n; i++)
-		answer_one(all, r->v[i], &a);
-	map_done(&all->seen);
 }
 
 bool
@@ -109,23 +89,6 @@ explain_learned(struct reader *reader, const char *account, struct provider_habi
 	return true;
 }
 
-size_t
-explain_addresses(const json_t *list, struct arena *a, struct span **out)
-{
-	size_t n = json_array_size(list), done = 0, i;
-	const json_t *one;
-
-	*out = arena_alloc(a, (n + 1) * sizeof(**out));
-	json_array_foreach(list, i, one)
-	{
-		const char *address =
-				json_string_value(json_object_get(one, "address"));
-		if (*out && address)
-			(*out)[done++] = span_of(address);
-	}
-	return done;
-}
-
 /* ---- what is told ---- */
 
 /* One message, and what was decided about it. */
@@ -135,8 +98,35 @@ struct explained {
 	const struct recipients *r;
 	const struct answers *all;
 	struct arena *a;
-	struct buf sentence;
+	bool too_large; /* for max_size of the account */
+	struct buf sentence, advice;
 };
+
+/* Too large, and nobody is told. */
+static bool
+is_skipped(const struct explained *x)
+{
+	return x->too_large && x->account->oversize == CONF_OVERSIZE_SKIP;
+}
+
+/* What is not collected is no matter for the relay; a note of it is. */
+static void
+say_too_large(struct explained *x)
+{
+	char max[24];
+
+	num_size_print(x->account->max_size, max);
+	(void)!buf_addf(&x->sentence,
+			" But it has more octets than max_size of account %s (%s): it stays "
+			"at the provider, and %s.",
+			x->account->name, max,
+			is_skipped(x) ? "nobody gets it (oversize: skip)"
+				      : "only a note with its header goes this way "
+					"(oversize: notice)");
+	(void)!buf_addf(&x->advice,
+			"%sTo have it collected: raise max_size of account %s.",
+			x->advice.n > 0 ? " " : "", x->account->name);
+}
 
 static const char *
 unrouted_word(const struct conf_account *account)
@@ -164,14 +154,46 @@ rule_of(const struct recipients *r)
 	return SPAN("");
 }
 
+static size_t
+refused_words(const struct answers *all, struct arena *a, struct words_refused **out)
+{
+	size_t n = json_array_size(all->refused);
+
+	*out = arena_alloc(a, (n + 1) * sizeof(**out));
+	for (size_t i = 0; *out && i < n; i++) {
+		const json_t *one = json_array_get(all->refused, i);
+
+		(*out)[i] = (struct words_refused){
+			span_of(json_string_value(json_object_get(one, "address"))),
+			span_of(json_string_value(json_object_get(one, "reply"))),
+			span_of(json_string_value(json_array_get(all->reasons, i))),
+		};
+	}
+	return *out ? n : 0;
+}
+
+/* What comes back to us is not delivered again (E10). */
+static void
+say_stamps(struct explained *x, struct reader *reader, struct span header)
+{
+	AUTO(buf_done) struct buf who = BUF_MAX(4096);
+
+	if (explain_stamps(reader, header, x->r, x->all, &who))
+		(void)!buf_addf(&x->sentence,
+				" But " SPAN_FMT
+				" had it before: it carries loop stamps of this gateway. What "
+				"comes back is not delivered again: it is a copy (4041), or, "
+				"changed on its way, a loop (4042).",
+				SPAN_ARG(buf_span(&who)));
+}
+
 static void
 make_sentence(struct explained *x)
 {
 	enum { DOMAINS_SHOWN = 200 };
 	AUTO(buf_done) struct buf domains = BUF_MAX(4096);
-	struct span *accepted, *refused;
-	const char *reply = json_string_value(
-			json_object_get(json_array_get(x->all->refused, 0), "reply"));
+	struct span *accepted;
+	struct words_refused *refused;
 	struct words_decision d = {
 		.user = x->routing->account.user,
 		.outcome = x->r->outcome,
@@ -180,8 +202,9 @@ make_sentence(struct explained *x)
 		.rule = rule_of(x->r),
 		.account = span_of(x->account->name),
 		.n_accepted = explain_addresses(x->all->recipients, x->a, &accepted),
-		.n_refused = explain_addresses(x->all->refused, x->a, &refused),
-		.refusal = span_of(reply),
+		.n_refused = refused_words(x->all, x->a, &refused),
+		.hops = explain_hops(x->all, x->r) ? x->r->received : 0,
+		.max_hops = x->all->conf->smtp.max_hops,
 		.unrouted = span_of(unrouted_word(x->account)),
 		.candidates = x->r->candidates,
 		.n_candidates = x->r->n_candidates,
@@ -192,11 +215,14 @@ make_sentence(struct explained *x)
 	if (words_domains(x->routing->account.served, DOMAINS_SHOWN, &domains))
 		d.domains = buf_span(&domains);
 	(void)!words_sentence(&d, &x->sentence); /* past its limit the tail is lost */
-	if (x->r->received > x->all->conf->smtp.max_hops)
-		(void)!buf_addf(&x->sentence,
-				" But it has %u Received lines, more hops than "
-				"smtp.max_hops (%u): it goes to Badmail (hop-count).",
-				x->r->received, x->all->conf->smtp.max_hops);
+	(void)!words_advice(&d, &x->advice);
+	if (x->account->envelope.mode == CONF_ENVELOPE_SDPS)
+		(void)!buf_addf(&x->advice,
+				"%sThe server of %s is asked for each message's envelope (*ENV); "
+				"what it says comes before all of this, and a file does not have it.",
+				x->advice.n > 0 ? " " : "", x->account->name);
+	if (x->too_large)
+		say_too_large(x);
 }
 
 /* The facts that somebody may want to do something about; who gets it, or that nobody
@@ -210,11 +236,23 @@ is_warning(const struct recipients_fact *f)
 static bool
 fact_words(const struct recipients_fact *f, struct buf *out)
 {
+	buf_clear(out);
+	/* The event's words are about addresses, whatever there is too much of. */
+	if (f->event == 4038 && span_eq(f->name, SPAN("header octets")))
+		return buf_addf(out,
+				"The header of this message has more than %" PRIu64
+				" octets; what is behind them was not looked at.",
+				f->m);
+	if (f->event == 4038 && span_eq(f->name, SPAN("field octets")))
+		return buf_addf(out,
+				"A header field of this message has more than %" PRIu64
+				" octets; what is behind them was not looked at.",
+				f->m);
+
 	struct field fields[1 + ROUTING_FACT_FIELDS] = { f_str(
 			"uidl", "this message") };
 
 	routing_fact_fields(f, 0, fields + 1);
-	buf_clear(out);
 	(void)log_words(out, f->event, fields);
 	return out->n > 0;
 }
@@ -262,16 +300,22 @@ print_json(const struct explained *x)
 		[RECIPIENTS_BADMAIL] = "badmail",
 	};
 	const struct recipients *r = x->r;
+	bool hops = explain_hops(x->all, r);
+	const char *reason = hops ? "hop-count" : r->reason;
 	json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:O,s:O}", "account", x->account->name,
 			"sender", cli_json_span(r->sender), "source",
 			cli_json_span(r->source), "candidates", candidates_json(r),
 			"recipients", x->all->recipients, "refused", x->all->refused);
 
-	(void)json_object_set_new(j, "outcome", json_string(outcomes[r->outcome]));
+	(void)json_object_set_new(j, "outcome",
+			json_string(is_skipped(x)	       ? "skipped"
+							: hops ? "badmail"
+							       : outcomes[r->outcome]));
 	(void)json_object_set_new(j, "level", json_integer((json_int_t)r->level));
 	(void)json_object_set_new(
-			j, "reason", r->reason ? json_string(r->reason) : json_null());
+			j, "reason", reason ? json_string(reason) : json_null());
 	(void)json_object_set_new(j, "sentence", cli_json_span(buf_span(&x->sentence)));
+	(void)json_object_set_new(j, "advice", cli_json_span(buf_span(&x->advice)));
 	(void)json_object_set_new(j, "warnings", warnings_json(r));
 	return cli_print_json(j);
 }
@@ -306,7 +350,12 @@ print_text(const struct explained *x)
 	struct cli_table t;
 
 	cli_print_span(stdout, buf_span(&x->sentence), 0);
-	(void)fputs("\n\n", stdout);
+	(void)putchar('\n');
+	if (x->advice.n > 0) {
+		cli_print_span(stdout, buf_span(&x->advice), 0);
+		(void)putchar('\n');
+	}
+	(void)putchar('\n');
 	cli_table_init(&t, titles, 4);
 	for (size_t i = 0; i < r->n_candidates; i++) {
 		const struct recipients_candidate *one = &r->candidates[i];
@@ -335,7 +384,7 @@ print_text(const struct explained *x)
 }
 
 static int
-explain(struct cli *c, const struct conf_account *account, struct span header,
+explain(struct cli *c, const struct conf_account *account, const struct letter *letter,
 		struct reader *reader)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(2 * RECIPIENTS_ARENA_MAX);
@@ -358,46 +407,83 @@ explain(struct cli *c, const struct conf_account *account, struct span header,
 	if (explain_learned(reader, account->name, &learned))
 		routing.account.learned = &learned;
 	answers_open(&all, c, d);
-	recipients_decide(&routing.account, header, &a, &r);
+	recipients_decide(&routing.account, buf_span(&letter->header), &a, &r);
 	explain_answers(&all, &r);
 
-	struct explained x = { account, &routing, &r, &all, &a, BUF_MAX(65536) };
+	struct explained x = { .account = account,
+		.routing = &routing,
+		.r = &r,
+		.all = &all,
+		.a = &a,
+		.too_large = account->max_size > 0 &&
+				letter->octets > account->max_size,
+		.sentence = BUF_MAX(65536),
+		.advice = BUF_MAX(65536) };
 	make_sentence(&x);
+	say_stamps(&x, reader, buf_span(&letter->header));
+	if (is_skipped(&x)) {
+		(void)json_array_clear(all.recipients);
+		(void)json_array_clear(all.refused);
+	}
 	if (c->json)
 		status = print_json(&x);
 	else
 		print_text(&x);
 	buf_done(&x.sentence);
+	buf_done(&x.advice);
 	routing_done(&routing);
 	answers_close(&all);
 	return status;
 }
 
+/* NULL, and said why. */
+static const struct conf_account *
+account_of(struct cli *c, const char *name)
+{
+	if (!name && c->conf->accounts.n == 1)
+		return &c->conf->accounts.p[0];
+
+	const struct conf_account *account =
+			name ? conf_account_find(c->conf, name) : NULL;
+	if (name && !account)
+		(void)cli_fail(0, "there is no account %s; postern accounts lists them",
+				name);
+	else if (!account)
+		(void)cli_fail(0,
+				c->conf->accounts.n == 0
+						? "there is no account in the configuration"
+						: "--account NAME is needed: who gets a message "
+						  "depends on it; postern accounts lists them");
+	return account;
+}
+
 static int
 explain_file(struct cli *c, const char *path, const char *name)
 {
-	AUTO(buf_done) struct buf header = BUF_MAX(HEADER_MAX + 2 * 65536);
+	struct letter letter = { .header = BUF_MAX(HEADER_MAX) };
 	struct err err = { 0 };
 	bool nothing;
 
 	if (!cli_conf(c))
 		return CLI_CONFIG;
-	if (!name && c->conf->accounts.n == 1)
-		name = c->conf->accounts.p[0].name;
-	if (!name)
-		return cli_fail(CLI_USAGE,
-				"--account NAME is needed: who gets a message depends on it");
-
-	const struct conf_account *account = conf_account_find(c->conf, name);
+	const struct conf_account *account = account_of(c, name);
 	if (!account)
-		return cli_fail(CLI_USAGE, "there is no account %s", name);
-	if (!read_header(path, &header, &err))
-		return cli_fail(CLI_FAILED, "%s", err.text);
+		return CLI_USAGE;
 
 	struct reader *reader = cli_reader_open(c, &nothing);
+	int status = CLI_FAILED;
 	if (!reader && !nothing)
-		return CLI_FAILED;
-	int status = explain(c, account, buf_span(&header), reader);
+		return status;
+	if (letter_read(path, account->max_size, &letter, &err)) {
+		if (letter.octets == 0)
+			(void)cli_fail(0,
+					"%s is empty; this is what becomes of an empty message",
+					path);
+		status = explain(c, account, &letter, reader);
+	} else {
+		(void)cli_fail(0, "%s", err.text);
+	}
+	buf_done(&letter.header);
 	reader_close(reader);
 	return status;
 }

@@ -14,8 +14,11 @@ struct answers {
 	const struct conf *conf;
 	struct directory *directory;
 	struct nexthop_table *routes;
-	struct map seen; /* final addresses of this decision */
-	json_t *recipients, *refused; /* of the last explain_answers */
+	/* Of the last explain_answers: */
+	struct map seen; /* final addresses */
+	json_t *recipients, *refused;
+	json_t *reasons; /* of the refused, in their order: Badmail's words */
+	bool hops; /* more than smtp.max_hops: it goes to nobody */
 };
 
 /* What stays the same from message to message; d: freed with it. */
@@ -26,6 +29,11 @@ void explain_answers(struct answers *all, const struct recipients *r);
 bool explain_learned(struct reader *reader, const char *account,
 		struct provider_habits *out);
 
+/* Does it go to Badmail for its hops, though it had some other place to go? */
+bool explain_hops(const struct answers *all, const struct recipients *r);
+/* Adds who of the recipients had the message before, by its loop stamps; false: nobody. */
+bool explain_stamps(struct reader *reader, struct span header,
+		const struct recipients *r, const struct answers *all, struct buf *out);
 /* The addresses of such a list, in the arena; how many. */
 size_t explain_addresses(const json_t *list, struct arena *a, struct span **out);
 

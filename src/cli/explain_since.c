@@ -15,6 +15,7 @@ enum {
 	MESSAGE_MEMORY = 256 * 1024 * 1024,
 	TOLD_MAX = 10000, /* differences in one JSON answer */
 	SHOWN = 20, /* addresses of one message, in text */
+	EV_TARGET_DISABLED = 4046,
 };
 
 /* Where one message goes: the recipients' keys, sorted, or nobody's place. */
@@ -24,14 +25,20 @@ struct place {
 	struct span *keys; /* of both: '+' or '-' before the compare form */
 	size_t n_keys;
 	bool held, badmail; /* nobody was found */
+	bool hops; /* in Badmail for its hops, whoever was found */
+};
+
+/* An account of the configuration. */
+struct replayed {
+	bool known; /* the next was made, if it could be */
+	struct routing *routing;
 };
 
 struct replay {
 	struct cli *c;
 	struct answers answers;
 	struct reader *reader;
-	struct routing **
-			routings; /* one for each account of the configuration, or NULL */
+	struct replayed *routings; /* one for each account of the configuration */
 	uint64_t looked, different, unable;
 	json_t *json; /* the differences, with --json */
 };
@@ -99,21 +106,11 @@ same_place(const struct place *was, const struct place *now)
 	return was->badmail == now->badmail && same_keys(was, now);
 }
 
-/* By recipient policy; what failed for its hops or later is no matter of recipients. */
+/* Refused at RCPT, or for its hops; what failed later is no matter of recipients. */
 static bool
 by_policy(const struct queue_recipient *r)
 {
-	return record_refused(r) &&
-			(span_eq(r->reason, SPAN("relay-denied")) ||
-					span_eq(r->reason, SPAN("no-recipients")) ||
-					span_eq(r->reason, SPAN("unknown-user")));
-}
-
-/* The address that the header gave, before anything was made of it. */
-static struct span
-asked_address(const struct queue_recipient *r)
-{
-	return r->address;
+	return record_refused(r) && !span_eq(r->reason, SPAN("loop"));
 }
 
 static bool
@@ -127,15 +124,16 @@ place_then(const struct queue_message *m, struct arena *a, struct place *out)
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
 
+		p.hops = p.hops || record_hops(r);
 		if (record_nobody(r) &&
 				(r->state == QUEUE_HELD || r->state == QUEUE_REMOVED))
 			p.held = true;
 		else if (record_nobody(r))
 			p.badmail = true;
 		else if (by_policy(r))
-			p.refused[p.n_refused++] = asked_address(r);
+			p.refused[p.n_refused++] = r->address;
 		else
-			p.accepted[p.n_accepted++] = asked_address(r);
+			p.accepted[p.n_accepted++] = r->address;
 	}
 	*out = p;
 	return make_keys(out, a);
@@ -145,10 +143,13 @@ static bool
 place_now(struct replay *x, const struct recipients *r, struct arena *a,
 		struct place *out)
 {
-	struct place p = { .held = r->outcome == RECIPIENTS_HOLD,
-		.badmail = r->outcome == RECIPIENTS_BADMAIL };
-
 	explain_answers(&x->answers, r);
+
+	bool hops = explain_hops(&x->answers, r);
+	struct place p = { .held = r->outcome == RECIPIENTS_HOLD && !hops,
+		.badmail = r->outcome == RECIPIENTS_BADMAIL ||
+				(r->outcome == RECIPIENTS_HOLD && hops),
+		.hops = hops };
 	p.n_accepted = explain_addresses(x->answers.recipients, a, &p.accepted);
 	p.n_refused = explain_addresses(x->answers.refused, a, &p.refused);
 	*out = p;
@@ -196,7 +197,8 @@ print_place(const struct place *p)
 	if (p->held && p->n_accepted > 0)
 		(void)fputs(", then by hand to ", stdout);
 	if (p->badmail)
-		(void)fputs("Badmail (no-recipients)", stdout);
+		(void)fputs(p->hops ? "Badmail (hop-count)" : "Badmail (no-recipients)",
+				stdout);
 	print_addresses(p->accepted, p->n_accepted);
 	if (p->n_refused == 0)
 		return;
@@ -213,8 +215,9 @@ reason_of(const struct replay *x, const struct recipients *r, struct buf *out)
 			json_array_get(x->answers.refused, 0), "reply"));
 
 	if (r->outcome != RECIPIENTS_FOUND)
-		(void)!buf_addf(out, "nobody is found, %zu addresses were seen",
-				r->n_candidates);
+		(void)!buf_addf(out, "nobody is found, %zu address%s seen",
+				r->n_candidates,
+				r->n_candidates == 1 ? " was" : "es were");
 	else if (r->level == 0)
 		(void)!buf_add(out, SPAN("user account, E0"));
 	else
@@ -268,7 +271,39 @@ tell(struct replay *x, const struct queue_message *m, const struct place *was,
 
 /* ---- one message ---- */
 
-/* Made when its account is met first. NULL: it is not in the configuration (any more). */
+/* The target of a user account is nobody's: told once. */
+static void
+say_uncollected(const struct conf_account *a)
+{
+	(void)cli_fail(0,
+			"account %s would not be collected: there is no recipient %s; "
+			"its messages are not replayed",
+			a->name, a->recipient);
+}
+
+static bool
+routing_make(struct replay *x, struct replayed *out, const struct conf_account *a,
+		struct err *err)
+{
+	struct routing *r = malloc(sizeof(*r));
+
+	if (!r)
+		abort();
+	out->known = true;
+	if (routing_init(r, x->c->conf, a, x->answers.directory, x->reader, err)) {
+		out->routing = r;
+		return true;
+	}
+	free(r);
+	if (err->event != EV_TARGET_DISABLED)
+		return false;
+	*err = (struct err){ 0 };
+	say_uncollected(a);
+	return true;
+}
+
+/* Made when its account is met first. NULL: it is not in the configuration (any more), or
+ * it would not be collected. */
 static bool
 routing_of(struct replay *x, struct span account, struct routing **out, struct err *err)
 {
@@ -280,18 +315,9 @@ routing_of(struct replay *x, struct span account, struct routing **out, struct e
 
 		if (!span_eq(account, span_of(a->name)))
 			continue;
-		if (!x->routings[i]) {
-			struct routing *r = malloc(sizeof(*r));
-			if (!r)
-				abort();
-			if (!routing_init(r, conf, a, x->answers.directory, x->reader,
-					    err)) {
-				free(r);
-				return false;
-			}
-			x->routings[i] = r;
-		}
-		*out = x->routings[i];
+		if (!x->routings[i].known && !routing_make(x, &x->routings[i], a, err))
+			return false;
+		*out = x->routings[i].routing;
 		return true;
 	}
 	return true;
@@ -321,12 +347,14 @@ again(struct replay *x, struct reader *reader, uint64_t id, struct err *err)
 		return true;
 	}
 	/* A user account asks no header. */
-	bool told = record.told.to.n > 0;
-	if (record.header.n == 0 && !told && !routing->account.user) {
+	if (!record.has_header && !routing->account.user) {
 		x->unable++;
 	} else {
-		recipients_decide_told(&routing->account, told ? &record.told : NULL,
+		routing->account.learned = record.has_learned ? &record.learned : NULL;
+		recipients_decide_told(&routing->account,
+				record.told.to.n > 0 ? &record.told : NULL,
 				record.header, &decision, &r);
+		r.received = record.received; /* a user account's header is not kept */
 		ok = place_then(&story.message, &a, &was) && place_now(x, &r, &a, &now);
 		if (ok && !same_place(&was, &now)) {
 			x->different++;
@@ -414,15 +442,15 @@ run(struct replay *x, const struct replay_options *o, struct reader *reader,
 		return status;
 	answers_open(&x->answers, x->c, d);
 	x->reader = reader;
-	x->routings = calloc(n + 1, sizeof(struct routing *));
+	x->routings = calloc(n + 1, sizeof(*x->routings));
 	if (!x->routings)
 		abort();
 	bool ok = all_of(x, reader, o->account, since_ms, &err);
 	status = ok ? summary(x, o->since) : cli_fail(CLI_FAILED, "%s", err.text);
 	for (size_t i = 0; i < n; i++) {
-		if (x->routings[i])
-			routing_done(x->routings[i]);
-		free(x->routings[i]);
+		if (x->routings[i].routing)
+			routing_done(x->routings[i].routing);
+		free(x->routings[i].routing);
 	}
 	free(x->routings);
 	answers_close(&x->answers);
@@ -443,7 +471,9 @@ explain_since(struct cli *c, const struct replay_options *o)
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 	if (o->account && !conf_account_find(c->conf, o->account))
-		return cli_fail(CLI_USAGE, "there is no account %s", o->account);
+		return cli_fail(CLI_USAGE,
+				"there is no account %s; postern accounts lists them",
+				o->account);
 
 	struct reader *reader = cli_reader_open(c, &nothing);
 	if (!reader && !nothing)

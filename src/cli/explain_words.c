@@ -21,6 +21,17 @@ say_list(struct buf *out, const struct span *v, size_t n)
 	return n <= SHOWN || buf_addf(out, " and %zu more", n - SHOWN);
 }
 
+static bool
+kept_in(const struct words_decision *d, struct span header)
+{
+	for (size_t i = 0; i < d->n_candidates; i++) {
+		if (d->candidates[i].kept &&
+				span_eq_nocase(d->candidates[i].header, header))
+			return true;
+	}
+	return false;
+}
+
 /* Where they were found, with its rule. */
 static bool
 say_source(struct buf *out, const struct words_decision *d, bool several)
@@ -38,10 +49,18 @@ say_source(struct buf *out, const struct words_decision *d, bool several)
 	case 3:
 		return say(out, "found in the for-clause of the provider's Received line (E1.3)");
 	case 4:
-		return say(out, "found in the topmost resent block, Resent-To and Resent-Cc (E1.4)");
+		return say(out,
+				kept_in(d, SPAN("Resent-Bcc"))
+						? "found in the topmost resent block, Resent-To, "
+						  "Resent-Cc and Resent-Bcc (E1.4)"
+						: "found in the topmost resent block, Resent-To and "
+						  "Resent-Cc (E1.4)");
 	case 5:
 		return span_eq(d->source, SPAN("to-cc"))
-				? say(out, "found in To and Cc (E1.5)")
+				? say(out,
+						  kept_in(d, SPAN("Bcc"))
+								  ? "found in To, Cc and Bcc (E1.5)"
+								  : "found in To and Cc (E1.5)")
 				: say(out, "found in ") && buf_add(out, d->source) &&
 						say(out, " (E1.5)");
 	case 6:
@@ -58,46 +77,84 @@ say_source(struct buf *out, const struct words_decision *d, bool several)
 	}
 }
 
+/* ---- refused ---- */
+
+/* Is this the first one refused for its reason? */
+static bool
+is_first(const struct words_decision *d, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (span_eq(d->refused[k].reason, d->refused[i].reason))
+			return false;
+	}
+	return true;
+}
+
+static bool
+say_refused(struct buf *out, const struct words_decision *d)
+{
+	for (size_t i = 0; i < d->n_refused && i < SHOWN; i++) {
+		if ((i > 0 && !say(out, ", ")) || !buf_add(out, d->refused[i].address))
+			return false;
+	}
+	return d->n_refused <= SHOWN ||
+			buf_addf(out, " and %zu more", d->n_refused - SHOWN);
+}
+
+/* What it says to the first of each reason. */
 static bool
 say_refusal(struct buf *out, const struct words_decision *d)
 {
-	if (d->refusal.n == 0)
-		return say(out, "the relay refused");
-	return say(out, d->past ? "the relay refused: " : "the relay refuses: ") &&
-			buf_add(out, d->refusal);
+	const char *before = ": ";
+
+	if (!say(out, d->past ? "the relay refused" : "the relay refuses"))
+		return false;
+	for (size_t i = 0; i < d->n_refused; i++) {
+		if (d->refused[i].reply.n == 0 || !is_first(d, i))
+			continue;
+		if (!say(out, before) || !buf_add(out, d->refused[i].reply))
+			return false;
+		before = "; ";
+	}
+	return true;
 }
 
 static bool
 say_badmail(struct buf *out, const struct words_decision *d)
 {
-	return say(out, d->past ? "went to Badmail (" : "goes to Badmail (") &&
-			buf_add(out,
-					d->badmail.n > 0 ? d->badmail
-							 : SPAN("relay-denied")) &&
-			say(out, ").");
+	const char *before = d->past ? "went to Badmail (" : "goes to Badmail (";
+
+	for (size_t i = 0; i < d->n_refused; i++) {
+		if (!is_first(d, i))
+			continue;
+		if (!say(out, before) || !buf_add(out, d->refused[i].reason))
+			return false;
+		before = ", ";
+	}
+	return say(out, ").");
 }
 
 static bool
 say_found(struct buf *out, const struct words_decision *d)
 {
+	bool several = d->n_refused > 1;
+
 	if (d->n_accepted == 0)
 		return say(out, d->past ? "Nobody got it: " : "Nobody gets it: ") &&
-				say_list(out, d->refused, d->n_refused) &&
+				say_refused(out, d) &&
 				say(out,
-						d->n_refused == 1 ? d->past ? " was "
-									    : " is "
-								: d->past ? " were "
-									  : " are ") &&
-				say_source(out, d, d->n_refused > 1) &&
-				say(out, ", but ") && say_refusal(out, d) &&
-				say(out, ". It ") && say_badmail(out, d);
+						d->past ? several ? " were " : " was "
+								: several ? " are "
+									  : " is ") &&
+				say_source(out, d, several) && say(out, ", but ") &&
+				say_refusal(out, d) && say(out, ". It ") &&
+				say_badmail(out, d);
 	if (!say(out, d->past ? "Decided for " : "Delivered to ") ||
 			!say_list(out, d->accepted, d->n_accepted) || !say(out, ": ") ||
 			!say_source(out, d, d->n_accepted > 1) || !say(out, "."))
 		return false;
 	return d->n_refused == 0 ||
-			(say(out, " Not to ") &&
-					say_list(out, d->refused, d->n_refused) &&
+			(say(out, " Not to ") && say_refused(out, d) &&
 					say(out, ": ") && say_refusal(out, d) &&
 					say(out, ". That copy ") &&
 					say_badmail(out, d));
@@ -159,7 +216,8 @@ static bool
 say_seen(struct buf *out, const struct words_decision *d)
 {
 	struct kind kinds[KINDS] = { 0 };
-	size_t n = kinds_of(d, kinds), seen = d->n_candidates;
+	size_t n = kinds_of(d, kinds), known = d->n_candidates;
+	size_t seen = d->n_seen > known ? d->n_seen : known;
 
 	if (d->user)
 		return say(out, "the recipient of the user account ") &&
@@ -172,12 +230,15 @@ say_seen(struct buf *out, const struct words_decision *d)
 				      : "%zu addresses were seen, ",
 			    seen))
 		return false;
-	if (n == 1 && span_eq(kinds[0].why, SPAN("E11: not in the account's domains")))
+	if (n == 1 && seen == known &&
+			span_eq(kinds[0].why,
+					SPAN("E11: not in the account's domains")))
 		return say(out,
 				       seen == 1 ? "it is not in the account's domains"
 						 : "none of them is in the account's domains") &&
 				say_domains(out, d) && say(out, ".");
-	if (!say(out, seen == 1 ? "it does not count: " : "none of them counts: "))
+	if (!say(out, seen == 1 ? "it does not count: " : "none of them counts: ") ||
+			(seen > known && !buf_addf(out, "of the first %zu, ", known)))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		if ((i > 0 && !say(out, "; ")) || !say_kind(out, &kinds[i], seen == 1))
@@ -199,17 +260,28 @@ say_with(struct buf *out, const struct words_decision *d)
 static bool
 say_fallback(struct buf *out, const struct words_decision *d)
 {
-	if (d->n_accepted > 0)
-		return say_with(out, d) &&
-				say(out, d->past ? "went to " : "goes to ") &&
-				say_list(out, d->accepted, d->n_accepted) &&
-				say(out, ".");
-	return say_with(out, d) && say(out, "would go to ") &&
-			say_list(out, d->refused, d->n_refused) && say(out, ", but ") &&
-			say_refusal(out, d) &&
-			say(out,
-					d->past ? ". It went to Badmail (no-recipients)."
-						: ". It goes to Badmail (no-recipients).");
+	if (d->n_accepted == 0)
+		return say_with(out, d) && say(out, "would go to ") &&
+				say_refused(out, d) && say(out, ", but ") &&
+				say_refusal(out, d) && say(out, ". It ") &&
+				say_badmail(out, d);
+	return say_with(out, d) && say(out, d->past ? "went to " : "goes to ") &&
+			say_list(out, d->accepted, d->n_accepted) && say(out, ".");
+}
+
+static bool
+say_hold(struct buf *out, const struct words_decision *d)
+{
+	if (!say_with(out, d))
+		return false;
+	if (d->hops > 0)
+		return say(out,
+				d->past ? "would have been held, but went to Badmail (hop-count)."
+					: "would be held, but goes to Badmail (hop-count).");
+	return say(out,
+			d->past ? "was held as unrouted."
+				: "is held until somebody says who gets it "
+				  "(postern unrouted assign).");
 }
 
 static bool
@@ -221,11 +293,7 @@ say_nobody(struct buf *out, const struct words_decision *d)
 	if (d->outcome == RECIPIENTS_FALLBACK)
 		return say_fallback(out, d);
 	if (d->outcome == RECIPIENTS_HOLD)
-		return say_with(out, d) &&
-				say(out,
-						d->past ? "was held as unrouted."
-							: "is held until somebody says who gets it "
-							  "(postern unrouted assign).");
+		return say_hold(out, d);
 	if (d->unrouted.n > 0 && !span_eq(d->unrouted, SPAN("badmail")))
 		return say_with(out, d) &&
 				say(out,
@@ -236,10 +304,125 @@ say_nobody(struct buf *out, const struct words_decision *d)
 			say(out, " to Badmail (no-recipients).");
 }
 
+static bool
+say_hops(struct buf *out, const struct words_decision *d)
+{
+	if (d->hops == 0)
+		return true;
+	return buf_addf(out,
+			       d->past ? " It had %u Received lines"
+				       : " It has %u Received lines",
+			       d->hops) &&
+			(d->max_hops == 0 ? say(out, ", more hops than may be.")
+					  : buf_addf(out, ", more hops than smtp.max_hops (%u).",
+							    d->max_hops));
+}
+
 bool
 words_sentence(const struct words_decision *d, struct buf *out)
 {
-	return d->outcome == RECIPIENTS_FOUND ? say_found(out, d) : say_nobody(out, d);
+	return (d->outcome == RECIPIENTS_FOUND ? say_found(out, d)
+					       : say_nobody(out, d)) &&
+			say_hops(out, d);
+}
+
+/* ---- what to do ---- */
+
+static bool
+advise_refused(struct buf *out, const struct words_refused *r)
+{
+	struct span domain = span_skip(r->address, span_rfind(r->address, '@') + 1);
+
+	if (span_eq(r->reason, SPAN("relay-denied")))
+		return say(out, "If ") && buf_add(out, domain) &&
+				say(out, " is yours: postern policy add ") &&
+				buf_add(out, domain) && say(out, ". ");
+	if (span_eq(r->reason, SPAN("unknown-user")))
+		return say(out, "If somebody is to have ") &&
+				buf_add(out, r->address) &&
+				say(out, ": postern recipient add ALIAS --primary ") &&
+				buf_add(out, r->address) && say(out, ". ");
+	if (span_eq(r->reason, SPAN("hop-count")))
+		return say(out,
+				"Hosts that come again in its Received lines mean a loop; "
+				"where there is none, raise smtp.max_hops. ");
+	if (span_eq(r->reason, SPAN("general")))
+		return say(out, "The members of a list: postern policy test ") &&
+				buf_add(out, r->address) && say(out, ". ");
+	return true;
+}
+
+static bool
+has_why(const struct words_decision *d, struct span begin)
+{
+	for (size_t i = 0; i < d->n_candidates; i++) {
+		if (span_starts(span_of(d->candidates[i].why), begin))
+			return true;
+	}
+	return false;
+}
+
+static bool
+advise_nobody(struct buf *out, const struct words_decision *d)
+{
+	if (d->user)
+		return say(out, "Set recipient: of account ") &&
+				buf_add(out, d->account) &&
+				say(out, " to the alias or the address of a recipient. ");
+	if (has_why(d, SPAN("E1.2: strict")) &&
+			!say(out,
+					"Where the provider writes no envelope header, "
+					"envelope: auto reads To and Cc. "))
+		return false;
+	if (has_why(d, SPAN("E2: not above")) &&
+			!say(out,
+					"Where the provider adds more Received lines itself, raise "
+					"trusted_hops. "))
+		return false;
+	if (d->n_candidates == 0 &&
+			!say(out,
+					"Where the provider writes the recipient into a header of "
+					"its own, name it in envelope:. "))
+		return false;
+	if (has_why(d, SPAN("E11: not in")) &&
+			!(say(out,
+					  "If one of these domains is yours: put it into domains: of "
+					  "account ") &&
+					buf_add(out, d->account) &&
+					say(out,
+							" and into a policy. For single addresses and "
+							"mailing lists: aliases: of the account. ")))
+		return false;
+	return true;
+}
+
+bool
+words_refused_advice(const struct words_refused *r, struct buf *out)
+{
+	size_t begin = out->n;
+
+	if (!advise_refused(out, r) || out->n == begin)
+		return false;
+	out->n--; /* the last blank */
+	return true;
+}
+
+bool
+words_advice(const struct words_decision *d, struct buf *out)
+{
+	size_t begin = out->n;
+
+	if (d->outcome != RECIPIENTS_FOUND && !advise_nobody(out, d))
+		return false;
+	for (size_t i = 0; i < d->n_refused; i++) {
+		if (is_first(d, i) && !advise_refused(out, &d->refused[i]))
+			return false;
+	}
+	if (out->n > begin && d->outcome == RECIPIENTS_FOUND &&
+			!say(out, "Then postern badmail replay sends what came before. "))
+		return false;
+	out->n -= out->n > begin; /* the last blank */
+	return true;
 }
 
 bool

@@ -353,7 +353,9 @@ cli_policy_test(struct cli *c)
 	int status = CLI_DONE;
 
 	if (!directory_ask(d, c->conf, span_of(c->argv[0]), &a, &said))
-		status = cli_fail(CLI_USAGE, "%s is no address", c->argv[0]);
+		status = cli_fail(CLI_USAGE,
+				"%s is no address; USER@DOMAIN is expected",
+				c->argv[0]);
 	else if (c->json)
 		status = test_json(d, routes, &said);
 	else

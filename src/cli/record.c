@@ -56,6 +56,21 @@ read_candidates(struct record *r, struct arena *a)
 	}
 }
 
+/* provider_print's lines. */
+static void
+read_learned(struct record *r)
+{
+	struct span text = text_of(r->json, "learned");
+
+	r->has_learned = text.n > 0;
+	while (text.n > 0) {
+		struct span line = span_until(&text, '\n');
+
+		if (span_eq(span_word(&line), SPAN("provider")))
+			provider_read(&r->learned, line);
+	}
+}
+
 bool
 record_read(struct span route, struct arena *a, struct record *out)
 {
@@ -72,12 +87,19 @@ record_read(struct span route, struct arena *a, struct record *out)
 	r.user = span_eq(text_of(r.json, "type"), SPAN("user"));
 	r.cut = json_is_true(json_object_get(r.json, "cut"));
 	r.level = level > 0 && level < 100 ? (unsigned)level : 0;
+	json_int_t received = json_integer_value(json_object_get(r.json, "received"));
+	r.received = received > 0 && received < INT32_MAX ? (unsigned)received : 0;
 	r.source = text_of(r.json, "source");
 	r.rule = text_of(r.json, "rule");
 	r.reason = text_of(r.json, "reason");
 	r.account = text_of(r.json, "account");
 	r.header = text_of(r.json, "header");
 	r.told.to = text_of(r.json, "envelope_to");
+	r.has_header = json_is_string(json_object_get(r.json, "header"));
+	json_int_t seen =
+			json_integer_value(json_object_get(r.json, "candidate_count"));
+	r.n_seen = seen > 0 ? (size_t)seen : 0;
+	read_learned(&r);
 	read_candidates(&r, a);
 	*out = r;
 	return true;
@@ -97,18 +119,34 @@ record_refused(const struct queue_recipient *r)
 }
 
 bool
+record_hops(const struct queue_recipient *r)
+{
+	return r->attempts == 0 && span_eq(r->reason, SPAN("hop-count"));
+}
+
+bool
 record_nobody(const struct queue_recipient *r)
 {
 	return r->address.n == 0;
+}
+
+/* Code and words, as the relay said them. */
+static struct span
+reply_of(const struct queue_recipient *r, struct arena *a)
+{
+	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
+
+	return buf_addf(&reply, "%d ", r->code) && buf_add(&reply, r->reply)
+			? arena_dup(a, buf_span(&reply))
+			: SPAN("");
 }
 
 bool
 record_sentence(const struct record *r, const struct queue_message *m, struct arena *a,
 		struct buf *out)
 {
-	AUTO(buf_done) struct buf refusal = BUF_MAX(4096);
 	struct span *accepted = arena_alloc(a, (m->n + 1) * sizeof(*accepted));
-	struct span *refused = arena_alloc(a, (m->n + 1) * sizeof(*refused));
+	struct words_refused *refused = arena_alloc(a, (m->n + 1) * sizeof(*refused));
 	struct words_decision d = {
 		.past = true,
 		.user = r->user,
@@ -121,6 +159,7 @@ record_sentence(const struct record *r, const struct queue_message *m, struct ar
 		.refused = refused,
 		.candidates = r->candidates,
 		.n_candidates = r->n_candidates,
+		.n_seen = r->n_seen,
 	};
 
 	if (!accepted || !refused)
@@ -128,19 +167,15 @@ record_sentence(const struct record *r, const struct queue_message *m, struct ar
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *to = &m->recipients[i];
 
+		if (record_hops(to))
+			d.hops = r->received;
 		if (record_nobody(to))
 			continue;
-		if (!record_refused(to)) {
+		if (record_refused(to))
+			refused[d.n_refused++] = (struct words_refused){ to->address,
+				reply_of(to, a), to->reason };
+		else
 			accepted[d.n_accepted++] = to->address;
-			continue;
-		}
-		if (d.n_refused == 0) {
-			d.badmail = to->reason;
-			if (buf_addf(&refusal, "%d ", to->code) &&
-					buf_add(&refusal, to->reply))
-				d.refusal = buf_span(&refusal);
-		}
-		refused[d.n_refused++] = to->address;
 	}
 	return words_sentence(&d, out);
 }

@@ -375,7 +375,9 @@ cli_trace(struct cli *c)
 	reader_close(r);
 	if (!ok || n == 0) {
 		json_decref(list);
-		return ok ? cli_fail(CLI_FAILED, "nothing is known of %s", c->argv[0])
+		return ok ? cli_fail(CLI_FAILED,
+					    "nothing is known of %s: neither a queue id, a Message-ID nor ACCOUNT/UIDL that is still remembered",
+					    c->argv[0])
 			  : cli_fail(CLI_FAILED, "%s", err.text);
 	}
 	/* One message is one object; several (one Message-ID, many copies) are a list. */

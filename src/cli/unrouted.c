@@ -345,10 +345,12 @@ show(struct cli *c, struct reader *r, uint64_t id)
 	if (r && !queue_show(r, id, &a, &story, &found, &err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
 	if (!found)
-		return cli_fail(CLI_FAILED, "there is no message %s", c->argv[0]);
+		return cli_fail(CLI_FAILED,
+				"there is no message %s; postern unrouted list shows those that are held",
+				c->argv[0]);
 	if (!was_unrouted(&story.message))
 		return cli_fail(CLI_FAILED,
-				"%s is not held as unrouted; see postern queue show %s",
+				"%s was never held as unrouted; see postern queue show %s",
 				c->argv[0], c->argv[0]);
 
 	struct shown s = { .m = &story.message,
@@ -376,7 +378,9 @@ cli_unrouted_show(struct cli *c)
 	if (!cli_options(c, NULL, 1, 1))
 		return CLI_USAGE;
 	if (!qid_parse(span_of(c->argv[0]), &id))
-		return cli_fail(CLI_USAGE, "%s is no queue id", c->argv[0]);
+		return cli_fail(CLI_USAGE,
+				"%s is no queue id; postern unrouted list shows them",
+				c->argv[0]);
 	if (!cli_conf(c))
 		return CLI_CONFIG;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "directory.h"
+#include "explain_words.h"
 #include "postern/clock.h"
 #include "postern/header.h"
 #include "postern/log.h"
@@ -35,6 +36,19 @@ struct assigning {
 
 /* ---- the recipient ---- */
 
+static void
+say_refused(const struct directory_said *said, struct arena *a)
+{
+	AUTO(buf_done) struct buf advice = BUF_MAX(4096);
+	const struct words_refused r = { said->asked, said->reply,
+		span_of(directory_refusal(said)) };
+	bool advised = words_refused_advice(&r, &advice) && buf_cstr(&advice);
+
+	(void)cli_fail(0, "nothing is changed: the relay would say %s%s%s",
+			arena_str(a, said->reply), advised ? ". " : "",
+			advised ? advice.p : "");
+}
+
 /* RECIPIENT, an address or an alias, as the relay would have it at RCPT, or its words. */
 static bool
 find_target(struct assigning *x, const char *text, struct nexthop_table *routes,
@@ -48,13 +62,13 @@ find_target(struct assigning *x, const char *text, struct nexthop_table *routes,
 
 	if (!directory_ask(x->directory, x->c->conf, address, a, &said)) {
 		(void)cli_fail(0,
-				"%s is no address, nor the alias of a recipient with one",
+				"%s is no address, nor the alias of a recipient with one; "
+				"postern recipient list shows them",
 				text);
 		return false;
 	}
 	if (!said.accepted) {
-		(void)cli_fail(0, "nothing is changed: the relay would say %s",
-				arena_str(a, said.reply));
+		say_refused(&said, a);
 		return false;
 	}
 	struct queue_target *to = arena_alloc(a, said.n * sizeof(*to));
@@ -171,6 +185,16 @@ say_assigned(struct assigning *x, const char *id, const struct queue_message *m,
 					f_span("detail", buf_span(&detail))));
 }
 
+/* It never was, or somebody was named for it, maybe a moment ago. */
+static void
+say_not_held(const char *id)
+{
+	(void)cli_fail(0,
+			"%s is not held as unrouted (any more); postern trace %s tells what "
+			"became of it",
+			id, id);
+}
+
 static bool
 assign(struct assigning *x, const char *id, const struct queue_message *m,
 		struct span header)
@@ -199,7 +223,7 @@ assign(struct assigning *x, const char *id, const struct queue_message *m,
 		return false;
 	}
 	if (!was) {
-		(void)cli_fail(0, "%s is not held as unrouted", id);
+		say_not_held(id);
 		return false;
 	}
 	x->changed = true;
@@ -218,7 +242,8 @@ assign_id(struct assigning *x, const char *id)
 	uint64_t qid;
 
 	if (!qid_parse(span_of(id), &qid)) {
-		(void)cli_fail(0, "%s is no queue id", id);
+		(void)cli_fail(0, "%s is no queue id; postern unrouted list shows them",
+				id);
 		return false;
 	}
 	struct reader *r = store_reader(x->store);
@@ -226,8 +251,15 @@ assign_id(struct assigning *x, const char *id)
 		(void)cli_fail(0, "%s", err.text);
 		return false;
 	}
-	if (!found || !unrouted_held(&story.message)) {
-		(void)cli_fail(0, "%s is not held as unrouted", id);
+	if (!found) {
+		(void)cli_fail(0,
+				"there is no message %s; postern unrouted list shows those that "
+				"are held",
+				id);
+		return false;
+	}
+	if (!unrouted_held(&story.message)) {
+		say_not_held(id);
 		return false;
 	}
 	return assign(x, id, &story.message, cli_stored_header(r, qid, HEADER_MAX, &a));

@@ -17,6 +17,48 @@ trace_hops(struct span header)
 	return hops;
 }
 
+/* One octet of a header line, up to where it is known whether it is a Received field. */
+static void
+hop_octet(struct trace_hop_count *c, char byte)
+{
+	static const char name[] = "received";
+	bool blank = byte == ' ' || byte == '\t';
+
+	if (c->place == HOP_LINE) {
+		c->at = 0;
+		if (byte == '\r') {
+			c->place = HOP_CR;
+			return;
+		}
+	}
+	if (c->at < sizeof(name) - 1) {
+		bool same = c->place != HOP_CR && ascii_lower(byte) == name[c->at];
+		c->at++;
+		c->place = same ? HOP_NAME : HOP_REST;
+	} else if (blank) {
+		c->place = HOP_BLANK;
+	} else {
+		c->hops += byte == ':';
+		c->place = HOP_REST;
+	}
+}
+
+void
+trace_hops_feed(struct trace_hop_count *c, struct span piece)
+{
+	for (size_t i = 0; i < piece.n && c->place != HOP_BODY; i++) {
+		if (piece.p[i] == '\n') {
+			bool empty = c->place == HOP_LINE || c->place == HOP_CR;
+			c->place = empty ? HOP_BODY : HOP_LINE;
+		} else if (c->place ==
+				HOP_REST) { /* the only place where time is spent */
+			i += span_find(span_skip(piece, i), '\n') - 1;
+		} else {
+			hop_octet(c, piece.p[i]);
+		}
+	}
+}
+
 enum word_kind { WORD_END, WORD_TEXT, WORD_ANGLE, WORD_COMMA, WORD_SEMI };
 
 struct word {

@@ -1,4 +1,4 @@
-#include "loop_stamp.h"
+#include "postern/loop_stamp.h"
 
 #include <string.h>
 

@@ -179,7 +179,7 @@ spool_out(struct relay *r, struct mail *m, struct span bytes)
 }
 
 /* What was in memory goes to the file; of it only the header is kept, for the
- * hop count and the Message-ID. */
+ * Message-ID. */
 static struct smtp_reply
 spool_begin(struct relay *r, struct mail *m)
 {
@@ -247,6 +247,7 @@ mail_body(struct relay *r, struct mail *m, struct span piece)
 	struct smtp_reply reply = body_add(r, m, piece);
 
 	copies_body(m, piece);
+	trace_hops_feed(&m->hops, piece);
 	r->receiving += mail_weight(m) - before;
 	return reply;
 }
@@ -347,7 +348,7 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	if (reply.code != 0)
 		return reply;
 	m->job.arrived_ms = clock_wall_ms();
-	if (trace_hops(buf_span(&m->head)) > r->conf->smtp.max_hops) {
+	if (m->hops.hops > r->conf->smtp.max_hops) {
 		say_hops(m);
 		reply = smtp_refuse(SMTP_REFUSE_HOPS);
 		if (!m->collected && !m->picked)

@@ -156,6 +156,7 @@ static bool
 body_add(struct pickups *w, struct picked *p, struct span piece, struct err *err)
 {
 	smtp_scan_add(&p->scan, piece);
+	trace_hops_feed(&p->hops, piece);
 	if (p->spool_fd < 0) {
 		if (buf_add(&p->body, piece))
 			return true;

@@ -199,6 +199,7 @@ body(struct relay *r, struct mail *m, struct picked *p)
 
 	size_t before = mail_weight(m);
 	bool ok = buf_add(&m->head, buf_span(&p->body));
+	m->hops = p->hops;
 	r->receiving += mail_weight(m) - before;
 	m->job.id = p->id;
 	m->job.spool_fd = fd_take(&p->spool_fd);

@@ -7,6 +7,7 @@
 #include "postern/pickup.h"
 #include "postern/smtp_body.h"
 #include "postern/thread.h"
+#include "postern/trace.h"
 #include "room.h"
 
 enum {
@@ -32,6 +33,7 @@ struct picked {
 	struct buf head; /* the file's own head, for as long as it is read */
 	struct pickup file;
 	struct buf body; /* the message, or its beginning when it is spooled */
+	struct trace_hop_count hops;
 	struct buf gather; /* on its way to the spool */
 	struct smtp_scan scan;
 	uint64_t id; /* of the spool file */

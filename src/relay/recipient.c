@@ -7,6 +7,7 @@
 
 #include "postern/address.h"
 #include "postern/clock.h"
+#include "postern/must.h"
 
 enum {
 	RECIPIENTS_LINEAR = 8, /* duplicates are looked for one by one up to here */
@@ -27,6 +28,7 @@ recipient_room(struct mail *m)
 
 		if (!more)
 			abort();
+		MUST(m->recipients != NULL);
 		memcpy(more, m->recipients, m->job.n * sizeof(*more));
 		if (m->recipients != &m->one)
 			free(m->recipients);
@@ -43,17 +45,24 @@ same_recipient(struct span a, struct span b)
 	return span_eq_nocase(a, b);
 }
 
-/* True when this recipient is there already; else it is remembered under key,
- * which lives in the arena. */
-static bool
-seen_before(struct relay *r, struct mail *m, struct span key)
+/* What the map keeps of row i; never NULL. */
+static void *
+mark_of(size_t i)
+{
+	return (void *)(uintptr_t)(i + 1);
+}
+
+/* The row of this recipient when it is there already; NULL: it is remembered for the
+ * next row under key, which lives in the arena. */
+static struct submission_recipient *
+seen_before(struct mail *m, struct span key)
 {
 	if (m->job.n < RECIPIENTS_LINEAR) {
 		for (size_t i = 0; i < m->job.n; i++)
 			if (same_recipient(m->keys[i], key))
-				return true;
+				return &m->recipients[i];
 		m->keys[m->job.n] = key;
-		return false;
+		return NULL;
 	}
 	if (!m->seen_map) {
 		uint64_t seed[2];
@@ -62,12 +71,13 @@ seen_before(struct relay *r, struct mail *m, struct span key)
 		map_init(&m->seen, seed[0], seed[1]);
 		m->seen_map = true;
 		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
-			(void)map_put(&m->seen, m->keys[i], r);
+			(void)map_put(&m->seen, m->keys[i], mark_of(i));
 	}
-	if (map_get(&m->seen, key))
-		return true;
-	(void)map_put(&m->seen, key, r);
-	return false;
+	const void *mark = map_get(&m->seen, key);
+	if (mark)
+		return &m->recipients[(uintptr_t)mark - 1];
+	(void)map_put(&m->seen, key, mark_of(m->job.n));
+	return NULL;
 }
 
 /* Without the code, as the store keeps it. */
@@ -100,16 +110,20 @@ key_of(struct mail *m, const struct address *a)
 	return (struct span){ p, a->local.n + 1 + a->domain.n };
 }
 
-/* Remembers the recipient with what was decided about it. */
+/* Remembers the recipient with what was decided about it. One that was refused, and that
+ * a list leads to, gets it all the same, whichever was named first. */
 static bool
-remember(struct relay *r, struct mail *m, struct submission_recipient what,
-		struct span key)
+remember(struct mail *m, struct submission_recipient what, struct span key)
 {
 	if (!key.p || (what.address.n > 0 && !what.address.p) ||
 			m->job.n >= STORE_RECIPIENTS_MAX)
 		return false;
-	if (seen_before(r, m, key))
+	struct submission_recipient *before = seen_before(m, key);
+	if (before) {
+		if (before->state == QUEUE_REFUSED && what.state == QUEUE_QUEUED)
+			*before = what;
 		return true;
+	}
 	*recipient_room(m) = what;
 	m->job.n++;
 	return true;
@@ -155,8 +169,7 @@ hop_to(const struct relay *r, struct span domain)
 }
 
 static struct smtp_reply
-refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusal why,
-		char *text)
+refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text)
 {
 	static const char *const reasons[SMTP_REFUSALS] = {
 		[SMTP_REFUSE_RELAY] = "relay-denied",
@@ -169,7 +182,7 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 	 * that may not be used leaves it without a recipient (E13). From a Pickup file there is
 	 * nobody to refuse it to. */
 	if (m->collected || m->picked)
-		(void)remember(r, m,
+		(void)remember(m,
 				(struct submission_recipient){
 						.address = mail_keep(m,
 								smtp_is_utf8(rc->said)
@@ -218,7 +231,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
-		if (!remember(r, m, what, mail_keep(m, t->key)))
+		if (!remember(m, what, mail_keep(m, t->key)))
 			return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	}
 	struct span alias = list ? mail_keep(m, list->alias) : (struct span){ "", 0 };
@@ -245,14 +258,14 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 		return smtp_refuse(SMTP_REFUSE_BUSY);
 	switch (d.outcome) {
 	case DIRECTORY_UNKNOWN:
-		return refused(r, m, rc, SMTP_REFUSE_UNKNOWN, text);
+		return refused(m, rc, SMTP_REFUSE_UNKNOWN, text);
 	case DIRECTORY_NOBODY:
-		return refused(r, m, rc, SMTP_REFUSE_LIST, text);
+		return refused(m, rc, SMTP_REFUSE_LIST, text);
 	case DIRECTORY_RESOLVED:
 		return resolved(r, m, rc, &d.to);
 	case DIRECTORY_FOREIGN:
 		if (!m->relay_client && !bare_postmaster(r, &rc->to))
-			return refused(r, m, rc, SMTP_REFUSE_RELAY, text);
+			return refused(m, rc, SMTP_REFUSE_RELAY, text);
 		break;
 	case DIRECTORY_AS_IS:
 		break;
@@ -261,8 +274,8 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 		.address = mail_keep(m, rc->mailbox),
 		.hop = hop_to(r, rc->to.domain),
 	};
-	return remember(r, m, what, rc->key) ? SMTP_YES
-					     : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	return remember(m, what, rc->key) ? SMTP_YES
+					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 }
 
 /* Nobody gets it: it is held until somebody says who (E13), or goes to Badmail. */
@@ -290,11 +303,11 @@ mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *t
 		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (m->badmail.n == 0 && m->hold.n == 0)
 		return rc.valid ? decided(r, m, &rc, &a, text)
-				: refused(r, m, &rc, SMTP_REFUSE_RELAY, text);
+				: refused(m, &rc, SMTP_REFUSE_RELAY, text);
 
 	/* The collector has decided: nobody gets it. */
 	struct submission_recipient what = { .address = mail_keep(m, rc.mailbox) };
 	recipient_nobody(m, &what);
-	return remember(r, m, what, rc.key) ? SMTP_YES
-					    : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+	return remember(m, what, rc.key) ? SMTP_YES
+					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 }

@@ -3,8 +3,6 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
-#include "loop_stamp.h"
-
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -12,6 +10,7 @@
 #include "postern/dns.h"
 #include "postern/list.h"
 #include "postern/loop.h"
+#include "postern/loop_stamp.h"
 #include "postern/map.h"
 #include "postern/nexthop.h"
 #include "postern/origin.h"
@@ -21,6 +20,7 @@
 #include "postern/retry.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
+#include "postern/trace.h"
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL "badmail"
@@ -123,6 +123,7 @@ struct mail {
 	struct span provider, ip;
 	struct span badmail, hold, fallback; /* reasons, or empty: smtp_collect */
 	int64_t began_ms; /* monotonic */
+	struct trace_hop_count hops;
 	struct fingerprint *print; /* collected ones: copies.h */
 };
 

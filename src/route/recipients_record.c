@@ -75,18 +75,37 @@ add_rule(struct buf *out, const struct recipients *r)
 	return true;
 }
 
+static bool
+add_told(struct buf *out, const struct recipients *r)
+{
+	return r->told.n == 0 ||
+			(buf_addc(out, ',') && add_text(out, "envelope_to", r->told));
+}
+
+/* What is known of the provider, where it counts already. */
+static bool
+add_learned(struct buf *out, const struct recipients_account *account)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(16 * 1024);
+
+	if (!account->learned || account->user ||
+			account->learned->seen < PROVIDER_LEARN_HOPS)
+		return true;
+	return provider_print(account->learned, &text) &&
+			buf_add(out, SPAN(",\"learned\":")) &&
+			enc_json(out, buf_span(&text));
+}
+
 /* For replays; left out where it does not fit, which says that there can be none. */
 static bool
-add_fields(struct buf *out, const struct recipients *r, size_t begin)
+add_fields(struct buf *out, const struct recipients_account *account,
+		const struct recipients *r, size_t begin)
 {
 	size_t before = out->n;
 
-	if (r->fields_cut || r->told.n > VALUE_MAX ||
-			(r->fields.n == 0 && r->told.n == 0))
+	if (r->fields_cut || account->user || r->told.n > VALUE_MAX)
 		return true;
-	if ((r->told.n > 0 &&
-			    !(buf_addc(out, ',') &&
-					    add_text(out, "envelope_to", r->told))) ||
+	if (!add_told(out, r) || !add_learned(out, account) ||
 			!buf_add(out, SPAN(",\"header\":")) ||
 			!enc_json(out, r->fields) ||
 			out->n - begin >= RECIPIENTS_RECORD_MAX)
@@ -124,7 +143,7 @@ recipients_record(const struct recipients_account *account, const struct recipie
 			buf_addf(out, ",\"recipient_count\":%zu,\"candidate_count\":%zu,\"cut\":%s",
 					r->n, r->n_candidates,
 					cut ? "true" : "false") &&
-			add_rule(out, r) && add_fields(out, r, begin) &&
+			add_rule(out, r) && add_fields(out, account, r, begin) &&
 			buf_addc(out, '}');
 	if (!ok)
 		out->n = begin;

@@ -7,7 +7,7 @@ from harness.message import message
 from harness.postern import BAD_CONFIG, DONE, FAILED, USAGE, yaml
 
 KEYS = {"account", "sender", "source", "candidates", "recipients", "refused", "outcome", "level", "reason",
-        "sentence", "warnings"}
+        "sentence", "advice", "warnings"}
 PROVIDER = "Received: from x (x [192.0.2.9]) by pop.isp.test with ESMTP; Mon, 05 Jan 2026 10:00:00 +0000"
 
 
@@ -46,7 +46,8 @@ def test_a_sentence_says_who_and_why(one, mail, account, sentence):
     said = one.run("explain", "-", "--account", "contoso", "--json", input=mail).expect(DONE).json()
     assert set(said) == KEYS and said["sentence"] == sentence
     text = one.run("explain", "-", "--account", "contoso", input=mail).expect(DONE).out
-    assert text.splitlines()[0] == sentence
+    assert text.splitlines()[:2] == [sentence, said["advice"]]
+    assert (said["advice"] != "") == (not sentence.startswith("Delivered") or said["refused"] != [])
     for c in said["candidates"]:
         assert c["address"] in text and c["why"] in text
     for r in said["recipients"]:

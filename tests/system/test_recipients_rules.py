@@ -347,6 +347,8 @@ def test_the_server_tells_the_envelope(pt, pop3, caps, settings, asked):
         assert "*ENV" not in server.last.verbs()
     assert arrived(pt) == want
     assert server.left() == (server.left() if "keep" in settings else [])
+    foretold = pt.run("explain", "-", "--account", "contoso", input=message(to="zoe@contoso.test")).expect(DONE).out
+    assert ("(*ENV)" in foretold) == (settings.get("envelope") == "sdps"), foretold
     trace = pt.run("trace", "contoso/uid-00001").expect(DONE).out
     assert ("told by the provider's POP3 server itself" in trace) == asked, trace
 

@@ -8,7 +8,31 @@
 #define OUTSIDE "E11: not in the account's domains"
 
 static const struct span ann[] = { { SPAN_INIT("ann@contoso.test") } };
-static const struct span bob[] = { { SPAN_INIT("bob@fabrikam.test") } };
+#define WORDS(reason) \
+	{ \
+		{ SPAN_INIT("bob@fabrikam.test") }, \
+				{ SPAN_INIT("550 5.7.1 Unable to relay for bob@fabrikam.test") }, \
+		{ \
+			SPAN_INIT(reason) \
+		} \
+	}
+
+static const struct words_refused bob[] = { WORDS("relay-denied") };
+static const struct words_refused bob_fallback[] = { WORDS("no-recipients") };
+static const struct words_refused two_reasons[] = {
+	{ { SPAN_INIT("x@contoso.test") },
+			{ SPAN_INIT("550 5.1.1 User unknown x@contoso.test") },
+			{ SPAN_INIT("unknown-user") } },
+	WORDS("relay-denied"),
+	{ { SPAN_INIT("y@contoso.test") },
+			{ SPAN_INIT("550 5.1.1 User unknown y@contoso.test") },
+			{ SPAN_INIT("unknown-user") } },
+};
+static const struct words_refused hopped[] = {
+	{ { SPAN_INIT("ann@contoso.test") },
+			{ SPAN_INIT("554 5.4.6 Hop count exceeded - possible mail loop") },
+			{ SPAN_INIT("hop-count") } },
+};
 static const struct span seven[] = {
 	{ SPAN_INIT("a@x") },
 	{ SPAN_INIT("b@x") },
@@ -31,12 +55,17 @@ static const struct recipients_candidate mixed[] = {
 	{ { SPAN_INIT("c@contoso.test") }, { SPAN_INIT("To") }, false, "odd" },
 };
 
+static const struct recipients_candidate hidden[] = {
+	{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("BCC") }, true, "E1.5: ..." },
+	{ { SPAN_INIT("ann@contoso.test") }, { SPAN_INIT("Resent-Bcc") }, true,
+			"E1.4" },
+	{ { SPAN_INIT("b@else.test") }, { SPAN_INIT("To") }, false, OUTSIDE },
+};
+
 #define SOURCE(text) .source = { SPAN_INIT(text) }
 #define ACCEPTED(list) \
 	.accepted = (list), .n_accepted = sizeof(list) / sizeof((list)[0])
-#define REFUSED(list) \
-	.refused = (list), .n_refused = sizeof(list) / sizeof((list)[0]), \
-	.refusal = { SPAN_INIT("550 5.7.1 Unable to relay for bob@fabrikam.test") }
+#define REFUSED(list) .refused = (list), .n_refused = sizeof(list) / sizeof((list)[0])
 #define SEEN(list) \
 	.candidates = (list), .n_candidates = sizeof(list) / sizeof((list)[0])
 #define DOMAINS .domains = { SPAN_INIT("contoso.test") }
@@ -57,6 +86,11 @@ static const struct {
 			"Resent-To and Resent-Cc (E1.4)." },
 	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(seven) },
 			"Delivered to a@x, b@x, c@x, d@x, e@x and 2 more: found in To and Cc (E1.5)." },
+	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(ann), SEEN(hidden) },
+			"Delivered to ann@contoso.test: found in To, Cc and Bcc (E1.5)." },
+	{ { SOURCE("resent-to"), .level = 4, ACCEPTED(ann), SEEN(hidden) },
+			"Delivered to ann@contoso.test: found in the topmost resent block, "
+			"Resent-To, Resent-Cc and Resent-Bcc (E1.4)." },
 	{ { SOURCE("apparently-to"), .level = 5, ACCEPTED(ann) },
 			"Delivered to ann@contoso.test: found in apparently-to (E1.5)." },
 	{ { SOURCE("alias"), .level = 6, ACCEPTED(ann) },
@@ -81,14 +115,43 @@ static const struct {
 			"Nobody gets it: bob@fabrikam.test is found in To and Cc (E1.5), but the "
 			"relay refuses: 550 5.7.1 Unable to relay for bob@fabrikam.test. It goes to "
 			"Badmail (relay-denied)." },
+	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(ann), REFUSED(two_reasons) },
+			"Delivered to ann@contoso.test: found in To and Cc (E1.5). Not to "
+			"x@contoso.test, bob@fabrikam.test, y@contoso.test: the relay refuses: 550 "
+			"5.1.1 User unknown x@contoso.test; 550 5.7.1 Unable to relay for "
+			"bob@fabrikam.test. That copy goes to Badmail (unknown-user, relay-denied)." },
+	{ { .past = true, SOURCE("to-cc"), .level = 5, REFUSED(two_reasons) },
+			"Nobody got it: x@contoso.test, bob@fabrikam.test, y@contoso.test were found "
+			"in To and Cc (E1.5), but the relay refused: 550 5.1.1 User unknown "
+			"x@contoso.test; 550 5.7.1 Unable to relay for bob@fabrikam.test. It went to "
+			"Badmail (unknown-user, relay-denied)." },
+	/* too many hops: whoever was found, or nobody */
+	{ { SOURCE("to-cc"), .level = 5, REFUSED(hopped), .hops = 51, .max_hops = 50 },
+			"Nobody gets it: ann@contoso.test is found in To and Cc (E1.5), but the "
+			"relay refuses: 554 5.4.6 Hop count exceeded - possible mail loop. It goes "
+			"to Badmail (hop-count). It has 51 Received lines, more hops than "
+			"smtp.max_hops (50)." },
+	{ { .past = true, SOURCE("to-cc"), .level = 5, REFUSED(hopped), .hops = 51 },
+			"Nobody got it: ann@contoso.test was found in To and Cc (E1.5), but the "
+			"relay refused: 554 5.4.6 Hop count exceeded - possible mail loop. It went "
+			"to Badmail (hop-count). It had 51 Received lines, more hops than may be." },
+	{ { .outcome = RECIPIENTS_HOLD,
+			  .level = 7,
+			  UNROUTED("hold"),
+			  .hops = 51,
+			  .max_hops = 50 },
+			"Nobody is found: no recipient field of the header names an address. With "
+			"unrouted: hold it would be held, but goes to Badmail (hop-count). It has 51 "
+			"Received lines, more hops than smtp.max_hops (50)." },
 	{ { .past = true,
-			  SOURCE("to-cc"),
-			  .level = 5,
-			  REFUSED(bob),
-			  .badmail = { SPAN_INIT("hop-count") } },
-			"Nobody got it: bob@fabrikam.test was found in To and Cc (E1.5), but the "
-			"relay refused: 550 5.7.1 Unable to relay for bob@fabrikam.test. It went to "
-			"Badmail (hop-count)." },
+			  .outcome = RECIPIENTS_FALLBACK,
+			  .level = 7,
+			  REFUSED(hopped),
+			  .hops = 51 },
+			"Nobody was found: no recipient field of the header names an address. It "
+			"would go to ann@contoso.test, but the relay refused: 554 5.4.6 Hop count "
+			"exceeded - possible mail loop. It went to Badmail (hop-count). It had 51 "
+			"Received lines, more hops than may be." },
 	/* nobody */
 	{ { .outcome = RECIPIENTS_FALLBACK,
 			  .level = 7,
@@ -102,11 +165,18 @@ static const struct {
 	{ { .outcome = RECIPIENTS_FALLBACK,
 			  .level = 7,
 			  UNROUTED("help@fabrikam.test"),
-			  REFUSED(bob) },
+			  REFUSED(bob_fallback) },
 			"Nobody is found: no recipient field of the header names an address. With "
 			"unrouted: help@fabrikam.test it would go to bob@fabrikam.test, but the relay "
 			"refuses: 550 5.7.1 Unable to relay for bob@fabrikam.test. It goes to Badmail "
 			"(no-recipients)." },
+	{ { .past = true,
+			  .outcome = RECIPIENTS_HOLD,
+			  .level = 7,
+			  SEEN(outside),
+			  .n_seen = 9000 },
+			"Nobody was found: 9000 addresses were seen, none of them counts: of the "
+			"first 3, 3 not in the account's domains (E11). It was held as unrouted." },
 	{ { .outcome = RECIPIENTS_HOLD,
 			  .level = 7,
 			  .candidates = outside,
@@ -156,6 +226,52 @@ every_decision_has_its_sentence(void **state)
 
 		assert_true(words_sentence(&cases[i].d, &out));
 		if (!span_eq(buf_span(&out), span_of(cases[i].says)))
+			fail_msg("case %zu: \"" SPAN_FMT "\"", i,
+					SPAN_ARG(buf_span(&out)));
+	}
+}
+
+/* What to do, where there is something to do. */
+static const struct {
+	struct words_decision d;
+	const char *says;
+} advices[] = {
+	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(ann) }, "" },
+	{ { .outcome = RECIPIENTS_FALLBACK,
+			  .level = 7,
+			  SEEN(outside),
+			  .account = { SPAN_INIT("box") },
+			  ACCEPTED(ann) },
+			"If one of these domains is yours: put it into domains: of account box and "
+			"into a policy. For single addresses and mailing lists: aliases: of the "
+			"account." },
+	{ { SOURCE("to-cc"), .level = 5, ACCEPTED(ann), REFUSED(two_reasons) },
+			"If somebody is to have x@contoso.test: postern recipient add ALIAS --primary "
+			"x@contoso.test. If fabrikam.test is yours: postern policy add fabrikam.test. "
+			"Then postern badmail replay sends what came before." },
+	{ { SOURCE("to-cc"), .level = 5, REFUSED(hopped), .hops = 51, .max_hops = 50 },
+			"Hosts that come again in its Received lines mean a loop; where there is "
+			"none, raise smtp.max_hops. Then postern badmail replay sends what came "
+			"before." },
+	{ { .outcome = RECIPIENTS_HOLD, .level = 7 },
+			"Where the provider writes the recipient into a header of its own, name it "
+			"in envelope:." },
+	{ { .user = true,
+			  .outcome = RECIPIENTS_BADMAIL,
+			  .level = 7,
+			  .account = { SPAN_INIT("jane") } },
+			"Set recipient: of account jane to the alias or the address of a recipient." },
+};
+
+static void
+what_to_do_is_said_where_there_is_something_to_do(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
+		AUTO(buf_done) struct buf out = BUF_MAX(4096);
+
+		assert_true(words_advice(&advices[i].d, &out));
+		if (!span_eq(buf_span(&out), span_of(advices[i].says)))
 			fail_msg("case %zu: \"" SPAN_FMT "\"", i,
 					SPAN_ARG(buf_span(&out)));
 	}
@@ -226,6 +342,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_decision_has_its_sentence),
+		cmocka_unit_test(what_to_do_is_said_where_there_is_something_to_do),
 		cmocka_unit_test(a_limit_is_a_limit),
 		cmocka_unit_test(many_reasons_are_counted),
 		cmocka_unit_test(domains_are_listed_and_cut),

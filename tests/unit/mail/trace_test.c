@@ -182,6 +182,41 @@ hops_are_counted_in_the_header_only(void **state)
 			3);
 }
 
+/* All at once and octet by octet, the count is that of the header as it is scanned. */
+static void
+hops_are_counted_while_they_pass(void **state)
+{
+	static const struct {
+		struct span text;
+		unsigned hops;
+	} rows[] = {
+		{ { SPAN_INIT("Received: a\r\nRECEIVED:b\r\n\r\nReceived: c\r\n") },
+				2 },
+		{ { SPAN_INIT("Received \t : a\nReceived\n: b\nReceivedX: c\nReceive: d\n") },
+				1 },
+		{ { SPAN_INIT(" Received: a\nX: b\n Received: c\n\tReceived: d\n") },
+				0 },
+		{ { SPAN_INIT("Received: a\n\r:\n\rReceived: b\nReceived: c") }, 2 },
+		{ { SPAN_INIT("\r\nReceived: a\n") }, 0 },
+		{ { SPAN_INIT("From x\nReceived: a\r\n") }, 1 },
+		{ { SPAN_INIT("Received: a\0\nRec\0eived: b\nReceived:") }, 2 },
+		{ { SPAN_INIT("") }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct trace_hop_count whole = { .hops = 0 }, bytes = { .hops = 0 };
+
+		trace_hops_feed(&whole, rows[i].text);
+		for (size_t k = 0; k < rows[i].text.n; k++)
+			trace_hops_feed(&bytes, (struct span){ rows[i].text.p + k, 1 });
+		if (whole.hops != rows[i].hops || bytes.hops != rows[i].hops ||
+				trace_hops(rows[i].text) != rows[i].hops)
+			fail_msg("row %zu: %u, %u, %u", i, whole.hops, bytes.hops,
+					trace_hops(rows[i].text));
+	}
+}
+
 int
 main(void)
 {
@@ -192,6 +227,7 @@ main(void)
 		cmocka_unit_test(return_paths_are_null_addresses_or_bad),
 		cmocka_unit_test(message_ids_are_opaque),
 		cmocka_unit_test(hops_are_counted_in_the_header_only),
+		cmocka_unit_test(hops_are_counted_while_they_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

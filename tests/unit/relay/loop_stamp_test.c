@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "loop_stamp.h"
+#include "postern/loop_stamp.h"
 
 static struct loop_key
 key_of(char c)

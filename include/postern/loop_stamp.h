@@ -5,8 +5,8 @@
  * gw names this gateway, mb the account, both as a few digits of an HMAC, so that a
  * stamp tells strangers nothing. mac is of the Message-ID and one recipient: nobody
  * else can make one, and a stamp says nothing about other recipients. */
-#ifndef RELAY_LOOP_STAMP_H
-#define RELAY_LOOP_STAMP_H
+#ifndef POSTERN_LOOP_STAMP_H
+#define POSTERN_LOOP_STAMP_H
 
 #include <stdint.h>
 
