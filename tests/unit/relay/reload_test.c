@@ -1,0 +1,231 @@
+/* The directory may be replaced between any two turns of the loop. What was taken from it
+ * into a message on its way in, or into a notice, outlives it: the old one is freed, and
+ * the sanitizer sees who still reads there. */
+#include "gate.h"
+
+#include "dispatch.h"
+
+static const struct policy_domain domains[] = {
+	{ .domain = { SPAN_INIT("contoso.test") },
+			.authoritative = true,
+			.policy = { SPAN_INIT("p") },
+			.reject_unknown = true,
+			.subaddress = { SPAN_INIT("+") } },
+	{ .domain = { SPAN_INIT("open.test") },
+			.authoritative = true,
+			.policy = { SPAN_INIT("p") } },
+};
+static const struct directory_template templates[] = {
+	{ { SPAN_INIT("%m@contoso.test") }, true },
+	{ { SPAN_INIT("%m@open.test") }, false },
+};
+static const struct directory_policy policy = {
+	.name = { SPAN_INIT("p") }, .addresses = templates, .n_addresses = 2
+};
+static const struct span members[] = { { SPAN_INIT("ann") }, { SPAN_INIT("bob") },
+	{ SPAN_INIT("far@away.test") } };
+static const struct directory_row people[] = {
+	{ .alias = { SPAN_INIT("admin") } },
+	{ .alias = { SPAN_INIT("ann") } },
+	{ .alias = { SPAN_INIT("bob") } },
+	{ .alias = { SPAN_INIT("sales") }, .members = { members, 3 } },
+};
+static const struct directory_rows full = { people, 4, &policy, 1, domains, 2 };
+static const struct directory_rows other = { .domains = domains, .n_domains = 1 };
+
+static int
+set_up(void **state)
+{
+	struct gate *g = gate_new(&full);
+
+	gate_fresh(g);
+	g->r.reader = store_reader(g->r.store);
+	*state = g;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	gate_free(*state);
+	return 0;
+}
+
+static bool
+same(struct span got, const char *want)
+{
+	if (span_eq(got, span_of(want)))
+		return true;
+	print_message("got \"" SPAN_FMT "\", want \"%s\"\n", SPAN_ARG(got), want);
+	return false;
+}
+
+static void
+commit(struct gate *g, struct mail *m)
+{
+	struct list jobs;
+
+	list_init(&jobs);
+	list_add(&jobs, &m->job.job.link);
+	store_run(g->r.store, &jobs);
+	assert_int_equal(m->job.job.result, STORE_DONE);
+}
+
+/* Each kind of answer to RCPT; then the rest of the message under another directory. */
+static void
+a_message_under_way_keeps_its_recipients(void **state)
+{
+	struct gate *g = *state;
+	static const char *const said[] = { "ann@open.test", "Bob+x@contoso.test",
+		"sales@contoso.test", "Some@open.test", "postmaster@contoso.test",
+		"nobody@contoso.test" };
+	static const struct {
+		const char *address, *asked, *reason;
+		bool list;
+	} want[] = {
+		{ "ann@contoso.test", "ann@open.test", "", false },
+		{ "bob+x@contoso.test", "", "", false },
+		{ "bob@contoso.test", "sales@contoso.test", "", true },
+		{ "far@away.test", "sales@contoso.test", "", true },
+		{ "Some@open.test", "", "", false },
+		{ "admin@contoso.test", "postmaster@contoso.test", "", false },
+		{ "nobody@contoso.test", "", "unknown-user", false },
+	};
+	const struct mail_client client = { .internal = true, .esmtp = true };
+	const struct smtp_mail begin = { .collected = true,
+		.collect = { .account = SPAN("isp"), .uidl = SPAN("1") } };
+	struct mail *m = mail_new(&g->r, &begin, &client);
+	struct smtp_path path;
+	char text[SMTP_TEXT_SIZE];
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		assert_true(smtp_mailbox_parse(span_of(said[i]), &path));
+		(void)mail_rcpt(&g->r, m, &path, text);
+		gate_directory(g, &full);
+	}
+	/* The list again, by the new directory: nobody a second time. */
+	assert_true(smtp_mailbox_parse(span_of("Sales@contoso.test"), &path));
+	assert_int_equal(mail_rcpt(&g->r, m, &path, text).code, SMTP_YES.code);
+	gate_directory(g, &other);
+	assert_int_equal(mail_body(&g->r, m, SPAN("Date: x\r\n\r\ny\r\n")).code, 0);
+	assert_int_equal(mail_whole(&g->r, m, &(struct smtp_commit){ .size = 8 },
+					 &client)
+					 .code,
+			0);
+	commit(g, m);
+	assert_int_equal(m->job.n, sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < m->job.n; i++) {
+		const struct submission_recipient *to = &m->job.recipients[i];
+
+		assert_true(same(to->address, want[i].address));
+		assert_true(same(to->asked, want[i].asked));
+		assert_true(same(to->reason, want[i].reason));
+		assert_int_equal(to->asked_list, want[i].list);
+		assert_true(to->hop.n > 0);
+	}
+	mail_free(&g->r, m);
+}
+
+/* One that bounced, leased by hand. */
+struct failed {
+	struct hop hop;
+	struct lease lease;
+	struct queue_message m;
+	struct queue_recipient to;
+	struct settle_recipient result;
+	bool open;
+};
+
+static void
+failed_make(struct failed *f, uint64_t id, const char *address)
+{
+	*f = (struct failed){
+		.m = { .id = id,
+				.account = SPAN("isp"),
+				.uidl = SPAN("1"),
+				.recipients = &f->to,
+				.n = 1 },
+		.to = { .address = span_of(address), .state = QUEUE_QUEUED },
+		.result = { .state = QUEUE_BOUNCED,
+				.attempted = true,
+				.code = 550,
+				.reply = SPAN("5.1.1 nobody"),
+				.hop = SPAN("badmail") },
+	};
+	f->lease = (struct lease){
+		.hop = &f->hop, .m = &f->m, .results = &f->result, .open = &f->open
+	};
+}
+
+/* postmaster@ is a person of the directory, by way of the server's; a list; one that
+ * goes as it is; and there are several under way at once. */
+static void
+a_notice_under_way_keeps_its_targets(void **state)
+{
+	struct gate *g = *state;
+	static const struct directory_row with_list[] = {
+		{ .alias = { SPAN_INIT("ann") } },
+		{ .alias = { SPAN_INIT("bob") } },
+		{ .alias = { SPAN_INIT("postmaster") }, .members = { members, 3 } },
+	};
+	static const struct directory_rows list = { with_list, 3, &policy, 1, domains,
+		2 };
+	static const struct {
+		const struct directory_rows *rows;
+		const char *failed, *told[3];
+	} cases[] = {
+		{ &full, "x@contoso.test", { "admin@contoso.test" } },
+		{ &list, "x@contoso.test",
+				{ "ann@contoso.test", "bob@contoso.test",
+						"far@away.test" } },
+		{ &full, "x@open.test", { "postmaster@open.test" } },
+	};
+	enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+	static struct failed f[CASES];
+
+	for (size_t i = 0; i < CASES; i++) {
+		gate_directory(g, cases[i].rows);
+		failed_make(&f[i], store_new_id(g->r.store, clock_wall_ms()),
+				cases[i].failed);
+		notices_make(&g->r, &f[i].lease);
+		assert_non_null(f[i].lease.job.notices);
+	}
+	gate_directory(g, &other);
+	for (size_t i = 0; i < CASES; i++) {
+		struct list jobs;
+		struct lease *l = &f[i].lease;
+		const struct submission *mail = &l->job.notices->mail;
+
+		l->job.job.work = STORE_SETTLE;
+		l->job.id = f[i].m.id;
+		l->job.at_ms = clock_wall_ms();
+		list_init(&jobs);
+		list_add(&jobs, &l->job.job.link);
+		store_run(g->r.store, &jobs);
+		assert_int_equal(l->job.job.result, STORE_DONE);
+		assert_true(l->job.notices->queued);
+		for (size_t k = 0; k < mail->n; k++) {
+			assert_true(same(
+					mail->recipients[k].address, cases[i].told[k]));
+			/* It is no copy of anything, and leads back to nobody. */
+			assert_int_equal(mail->recipients[k].key.n, 0);
+		}
+		assert_int_equal(mail->n, cases[i].told[1] ? 3 : 1);
+		assert_int_equal(mail->sender.n + mail->account.n, 0);
+		assert_null(mail->copy_of);
+		notices_free(l->notices);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+				a_message_under_way_keeps_its_recipients, set_up,
+				tear_down),
+		cmocka_unit_test_setup_teardown(a_notice_under_way_keeps_its_targets,
+				set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
