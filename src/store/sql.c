@@ -65,10 +65,12 @@ static const char schema_2[] =
 		" ok INTEGER NOT NULL, text TEXT NOT NULL,"
 		" PRIMARY KEY (account, started_ms)) WITHOUT ROWID;";
 
-/* Which recipient had which mail (E7), found by digests alone; keys are random, so ages
- * have an index for the sake of STORE_PRUNE, which only grows at its end. */
+/* Which recipient had which mail (E7), found by digests alone, and where he stands in the
+ * message that brought it; keys are random, so ages have an index for the sake of
+ * STORE_PRUNE, which only grows at its end. */
 #define SCHEMA_LEDGER \
-	"CREATE TABLE ledger (key BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;" \
+	"CREATE TABLE ledger (key BLOB PRIMARY KEY, id INTEGER NOT NULL," \
+	" seq INTEGER NOT NULL) WITHOUT ROWID;" \
 	"CREATE INDEX ledger_age ON ledger (id);" \
 	"CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
 
@@ -110,6 +112,12 @@ const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 
 #define RECIPIENT_COLUMNS \
 	"r.seq, r.state, r.attempts, r.code, r.next_ms, r.last_ms, r.address, h.key, r.host," \
 	" r.reply, r.reason, r.asked, r.asked_list"
+#define BODY_LOST "5.3.0 Body lost"
+/* It came to nothing, so whoever comes next is no copy: it bounced, stands in Badmail, was
+ * removed, or its body is gone. */
+#define LEDGER_LOST \
+	"EXISTS (SELECT 1 FROM recipient r WHERE r.message = ledger.id AND r.seq = ledger.seq" \
+	" AND (r.state IN (2, 5, 6) OR r.state = 3 AND r.reply = '" BODY_LOST "'))"
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
@@ -141,11 +149,12 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
 			" last_ms, code, reply, reason, asked, asked_list)"
 			" VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
-	/* Changes nothing when it is there and not older than ?3. */
+	/* Changes nothing when it is there, not older than ?4, and not lost. */
 	[SQL_LEDGER_ADD] =
-			"INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
-			" id = excluded.id WHERE id < ?3",
-	[SQL_LEDGER_FIND] = "SELECT id FROM ledger WHERE key = ?1 AND id >= ?2",
+			"INSERT INTO ledger VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET"
+			" id = excluded.id, seq = excluded.seq WHERE id < ?4 OR " LEDGER_LOST,
+	[SQL_LEDGER_FIND] =
+			"SELECT id FROM ledger WHERE key = ?1 AND id >= ?2 AND NOT " LEDGER_LOST,
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -245,7 +254,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
-	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '5.3.0 Body lost'"
+	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '" BODY_LOST "'"
 			     " WHERE message = ? AND state < 3",
 	[SQL_OPEN_COUNT] = "SELECT count(DISTINCT message), count(*) FROM"
 			   " (SELECT message FROM recipient WHERE state < 3"
