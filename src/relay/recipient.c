@@ -195,16 +195,16 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 			to->entry && to->entry->list ? to->entry : NULL;
 	struct span asked = { "", 0 };
 
+	if (list && map_get(&m->lists, list->alias))
+		return SMTP_YES;
+	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (list) {
-		if (map_get(&m->lists, list->alias))
-			return SMTP_YES;
 		if (r->expanded + to->n > EXPANDED_MAX)
 			return smtp_refuse(SMTP_REFUSE_BUSY);
 		m->expanded += to->n;
 		r->expanded += to->n;
 	}
-	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
-		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	for (size_t i = 0; i < to->n; i++) {
 		const struct directory_target *t = &to->v[i];
 		bool other = !span_eq(t->key, rc->key);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "copies.h"
+#include "postern/body.h"
 
 enum {
 	ORDERS = 1000,
@@ -273,6 +274,78 @@ each_recipient_has_each_mail_once(void **state)
 			deaths);
 }
 
+/* ---- what is never a copy ---- */
+
+static struct queue_message
+only_message(struct gate *g, struct arena *a, size_t want)
+{
+	struct queue_message *m;
+	struct err err = { 0 };
+	size_t n;
+
+	assert_true(queue_list(store_reader(g->r.store),
+			&(struct queue_filter){ .limit = 100 }, a, &m, &n, &err));
+	assert_int_equal(n, want);
+	return m[n - 1];
+}
+
+static bool
+stored_has(struct gate *g, uint64_t id, const char *text)
+{
+	struct err err = { 0 };
+	struct body *b = body_open(store_reader(g->r.store), id, &err);
+	struct span piece = { "", 1 };
+	bool has = false;
+
+	assert_non_null(b);
+	while (piece.n > 0 && body_next(b, &piece, &err))
+		has = has || memmem(piece.p, piece.n, text, strlen(text));
+	body_close(b);
+	return has;
+}
+
+/* The collector's own notes (" notice UIDL"), and accounts with `dedup: false`: they enter
+ * nothing, and nothing is suppressed. Notes have no stamps either. */
+static void
+what_is_no_copy_is_delivered_each_time(void **state)
+{
+	struct gate *g = *state;
+	static const struct {
+		const char *uidl; /* a number is put behind it */
+		bool copies, stamped, suppressed;
+	} cases[] = {
+		{ " notice a", false, false, false },
+		{ " notice b", false, false, false },
+		{ "c", true, true, false },
+		{ "d", true, true, false },
+		{ "e", false, true, false }, /* the first that the ledger knows */
+		{ "f", false, true, true },
+		{ " notice g", false, false, false },
+		{ "h", true, true, false },
+	};
+	static struct gate_letter l = {
+		.account = "isp", .to = { "person1@contoso.test" }, .n = 1
+	};
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+
+	l.text = SPAN("Date: Mon\r\nMessage-ID: <same@x>\r\n\r\nsame\r\n");
+	gate_fresh(g);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct gate_letter *one = &l;
+
+		(void)snprintf(l.uidl, sizeof(l.uidl), "%s", cases[i].uidl);
+		l.copies = cases[i].copies;
+		assert_true(letters_commit(g, &one, 1));
+		struct queue_message m = only_message(g, &a, i + 1);
+		assert_int_equal(m.recipients[0].state,
+				cases[i].suppressed ? QUEUE_DUPLICATE : QUEUE_QUEUED);
+		if (!cases[i].suppressed)
+			assert_int_equal(stored_has(g, m.id, "X-Postern-Loop:"),
+					cases[i].stamped);
+	}
+	arena_done(&a);
+}
+
 /* ---- (1) ---- */
 
 enum { MESSAGES = 400 };
@@ -418,6 +491,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_recipient_has_each_mail_once),
+		cmocka_unit_test(what_is_no_copy_is_delivered_each_time),
 		cmocka_unit_test(as_many_are_settled_as_were_determined),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

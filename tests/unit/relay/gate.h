@@ -104,7 +104,8 @@ gate_new(const struct directory_rows *rows)
 {
 	static const char text[] = "server:\n  hostname: gw.contoso.test\n"
 				   "  state: /var/lib/postern\n"
-				   "  postmaster: admin@contoso.test\n";
+				   "  postmaster: admin@contoso.test\n"
+				   "smtp: { limits: { recipients: 100 } }\n";
 	struct gate *g = calloc(1, sizeof(*g));
 	struct conf_faults faults;
 	struct err err = { 0 };

@@ -1,6 +1,6 @@
-/* The directory may be replaced between any two turns of the loop. What was taken from it
- * into a message on its way in, or into a notice, outlives it: the old one is freed, and
- * the sanitizer sees who still reads there. */
+/* What messages take from the directory. It may be replaced between any two turns of the
+ * loop: what was taken into a message on its way in, or into a notice, outlives it; the old
+ * one is freed, and the sanitizer sees who still reads there. */
 #include "gate.h"
 
 #include "dispatch.h"
@@ -217,6 +217,74 @@ a_notice_under_way_keeps_its_targets(void **state)
 	}
 }
 
+/* Lists of long addresses: together more than one message takes. */
+enum { LONG_LISTS = 3, LONG_MOST = 49000, LONG_BOTH = LONG_MOST + 16000 };
+static const size_t long_sizes[LONG_LISTS] = { LONG_MOST, LONG_BOTH - LONG_MOST, 1000 };
+
+static void
+long_lists(struct gate *g)
+{
+	static char names[LONG_LISTS][LONG_MOST][ADDRESS_SIZE];
+	static struct span list_members[LONG_LISTS][LONG_MOST];
+	struct directory_row rows[LONG_LISTS] = { { .alias = SPAN("one") },
+		{ .alias = SPAN("two") }, { .alias = SPAN("three") } };
+	char label[61], domain[ADDRESS_DOMAIN_MAX];
+
+	memset(label, 'd', 60);
+	label[60] = '\0';
+	(void)snprintf(domain, sizeof(domain), "%s.%s.%s.test", label, label, label);
+	for (size_t k = 0; k < LONG_LISTS; k++) {
+		for (size_t i = 0; i < long_sizes[k]; i++) {
+			(void)snprintf(names[k][i], ADDRESS_SIZE, "%zu.%060zu@%s", k, i,
+					domain);
+			list_members[k][i] = span_of(names[k][i]);
+		}
+		rows[k].members = (struct directory_texts){ list_members[k],
+			long_sizes[k] };
+	}
+	gate_directory(g,
+			&(struct directory_rows){
+					rows, LONG_LISTS, &policy, 1, domains, 2 });
+}
+
+static int
+ask(struct gate *g, struct mail *m, const char *address)
+{
+	struct smtp_path path;
+	char text[SMTP_TEXT_SIZE];
+
+	assert_true(smtp_mailbox_parse(span_of(address), &path));
+	return mail_rcpt(&g->r, m, &path, text).code;
+}
+
+/* What does not fit into the message is refused whole, however often it is asked for, and
+ * nothing of it is kept, nor counted where others would have to wait for it. */
+static void
+a_list_is_taken_whole_or_not_at_all(void **state)
+{
+	struct gate *g = *state;
+	const struct mail_client client = { .ip = SPAN("192.0.2.1"), .esmtp = true };
+	const struct smtp_mail begin = { .utf8 = false };
+
+	long_lists(g);
+	struct mail *m = mail_new(&g->r, &begin, &client);
+	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
+	assert_int_equal(ask(g, m, "two@contoso.test"), SMTP_YES.code);
+	assert_int_equal(m->job.n, LONG_BOTH);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(ask(g, m, "three@contoso.test"), 452);
+		assert_int_equal(m->job.n, LONG_BOTH);
+	}
+	assert_int_equal(g->r.expanded, LONG_BOTH);
+	/* Another one has room for it meanwhile. */
+	struct mail *next = mail_new(&g->r, &begin, &client);
+	assert_int_equal(ask(g, next, "three@contoso.test"), SMTP_YES.code);
+	assert_int_equal(next->job.n, 1000);
+	mail_free(&g->r, m);
+	mail_free(&g->r, next);
+	assert_int_equal(g->r.expanded, 0);
+}
+
 int
 main(void)
 {
@@ -226,6 +294,8 @@ main(void)
 				tear_down),
 		cmocka_unit_test_setup_teardown(a_notice_under_way_keeps_its_targets,
 				set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_list_is_taken_whole_or_not_at_all, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
