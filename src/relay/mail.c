@@ -28,6 +28,8 @@ enum {
 struct span
 mail_keep(struct mail *m, struct span s)
 {
+	if (s.n > 0 && !s.p) /* of what did not fit either */
+		return (struct span){ NULL, 0 };
 	return s.n > 0 ? arena_dup(&m->arena, s) : (struct span){ "", 0 };
 }
 

@@ -105,8 +105,7 @@ static bool
 remember(struct relay *r, struct mail *m, struct submission_recipient what,
 		struct span key)
 {
-	if (!key.p || (what.address.n > 0 && !what.address.p) ||
-			m->job.n >= STORE_RECIPIENTS_MAX)
+	if (!key.p || !what.address.p || m->job.n >= STORE_RECIPIENTS_MAX)
 		return false;
 	if (seen_before(r, m, key))
 		return true;
@@ -168,21 +167,19 @@ refused(struct relay *r, struct mail *m, const struct rcpt *rc, enum smtp_refusa
 	/* A collected message is kept all the same: Badmail, replayable (E11). A fallback
 	 * that may not be used leaves it without a recipient (E13). From a Pickup file there is
 	 * nobody to refuse it to. */
-	if (m->collected || m->picked)
-		(void)remember(r, m,
-				(struct submission_recipient){
-						.address = mail_keep(m,
-								smtp_is_utf8(rc->said)
-										? rc->mailbox
-										: rc->said),
-						.hop = SPAN(HOP_BADMAIL),
-						.state = QUEUE_REFUSED,
-						.code = reply.code,
-						.reply = recipient_reply(m, &reply),
-						.reason = m->fallback.n > 0
-								? m->fallback
-								: span_of(reasons[why]) },
-				rc->key);
+	if (!m->collected && !m->picked)
+		return reply;
+	const struct submission_recipient what = {
+		.address = mail_keep(
+				m, smtp_is_utf8(rc->said) ? rc->mailbox : rc->said),
+		.hop = SPAN(HOP_BADMAIL),
+		.state = QUEUE_REFUSED,
+		.code = reply.code,
+		.reply = recipient_reply(m, &reply),
+		.reason = m->fallback.n > 0 ? m->fallback : span_of(reasons[why]),
+	};
+	if (!remember(r, m, what, rc->key)) /* it must not be left out */
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	return reply;
 }
 

@@ -60,6 +60,16 @@ same(struct span got, const char *want)
 	return false;
 }
 
+static int
+ask(struct gate *g, struct mail *m, const char *address)
+{
+	struct smtp_path path;
+	char text[SMTP_TEXT_SIZE];
+
+	assert_true(smtp_mailbox_parse(span_of(address), &path));
+	return mail_rcpt(&g->r, m, &path, text).code;
+}
+
 static void
 commit(struct gate *g, struct mail *m)
 {
@@ -217,6 +227,60 @@ a_notice_under_way_keeps_its_targets(void **state)
 	}
 }
 
+/* However little memory is left to the message: a recipient is in it whole, or was put off
+ * to another transaction. */
+static void
+no_recipient_is_half_taken(void **state)
+{
+	struct gate *g = *state;
+	static const struct {
+		const char *said, *address;
+		int code;
+	} cases[] = {
+		{ "Some.body@open.test", "Some.body@open.test", 250 },
+		{ "ann@open.test", "ann@contoso.test", 250 },
+		{ "ann+longer@contoso.test", "ann+longer@contoso.test", 250 },
+		{ "nobody@contoso.test", "nobody@contoso.test", 550 },
+		{ "x@else.test", "x@else.test", 550 },
+		{ "a@b\xc3\xbc"
+		  "cher.test",
+				"a@xn--bcher-kva.test", 550 },
+		{ "\"\\a\\b\\c\\d\"@b\xc3\xbc"
+		  "cher.test",
+				"\"\\a\\b\\c\\d\"@xn--bcher-kva.test", 550 },
+	};
+	const struct mail_client client = { .internal = true, .esmtp = true };
+	const struct smtp_mail begin = { .utf8 = true,
+		.collected = true,
+		.collect = { .account = SPAN("isp"), .uidl = SPAN("1") } };
+	size_t put_off = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t left = 0; left < 400; left++) {
+			struct mail *m = mail_new(&g->r, &begin, &client);
+			int want = cases[i].code == 250 ? SMTP_YES.code : 550;
+
+			m->arena.max = m->arena.used + left;
+			int code = ask(g, m, cases[i].said);
+			if (code == 452)
+				assert_int_equal(m->job.n, 0);
+			else
+				assert_int_equal(code, want);
+			put_off += code == 452;
+			if (m->job.n > 0) {
+				assert_int_equal(m->job.n, 1);
+				assert_true(same(m->recipients[0].address,
+						cases[i].address));
+				assert_int_equal(m->keys[0].n > 0, true);
+			} else {
+				assert_int_equal(code, 452);
+			}
+			mail_free(&g->r, m);
+		}
+	}
+	assert_true(put_off > 0);
+}
+
 /* Lists of long addresses: together more than one message takes. */
 enum { LONG_LISTS = 3, LONG_MOST = 49000, LONG_BOTH = LONG_MOST + 16000 };
 static const size_t long_sizes[LONG_LISTS] = { LONG_MOST, LONG_BOTH - LONG_MOST, 1000 };
@@ -245,16 +309,6 @@ long_lists(struct gate *g)
 	gate_directory(g,
 			&(struct directory_rows){
 					rows, LONG_LISTS, &policy, 1, domains, 2 });
-}
-
-static int
-ask(struct gate *g, struct mail *m, const char *address)
-{
-	struct smtp_path path;
-	char text[SMTP_TEXT_SIZE];
-
-	assert_true(smtp_mailbox_parse(span_of(address), &path));
-	return mail_rcpt(&g->r, m, &path, text).code;
 }
 
 /* What does not fit into the message is refused whole, however often it is asked for, and
@@ -296,6 +350,8 @@ main(void)
 				set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 				a_list_is_taken_whole_or_not_at_all, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+				no_recipient_is_half_taken, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
