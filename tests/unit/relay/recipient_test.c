@@ -325,7 +325,7 @@ a_list_is_taken_whole_or_not_at_all(void **state)
 	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
 	assert_int_equal(ask(g, m, "two@contoso.test"), SMTP_YES.code);
 	assert_int_equal(m->job.n, LONG_BOTH);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 30; i++) {
 		assert_int_equal(ask(g, m, "three@contoso.test"), 452);
 		assert_int_equal(m->job.n, LONG_BOTH);
 	}
