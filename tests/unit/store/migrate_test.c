@@ -85,7 +85,7 @@ raw_open(struct state *t)
 	char path[128];
 	sqlite3 *h;
 
-	snprintf(path, sizeof path, "%s/postern.db", t->dir);
+	(void)snprintf(path, sizeof path, "%s/postern.db", t->dir);
 	assert_int_equal(sqlite3_open_v2(path, &h,
 					 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 					 NULL),
@@ -126,7 +126,7 @@ old_state(struct state *t)
 	store_close(t->store);
 	t->store = NULL;
 	for (size_t i = 0; i < 3; i++) {
-		snprintf(path, sizeof path, "%s/%s", t->dir, files[i]);
+		(void)snprintf(path, sizeof path, "%s/%s", t->dir, files[i]);
 		(void)unlink(path);
 	}
 	sqlite3 *h = raw_open(t);
@@ -135,14 +135,14 @@ old_state(struct state *t)
 		raw_do(h, schema_steps[v]);
 	raw_do(h, content);
 	raw_do(h, more);
-	snprintf(stamp, sizeof stamp,
+	(void)snprintf(stamp, sizeof stamp,
 			"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 			SCHEMA_APPLICATION, OLD);
 	raw_do(h, stamp);
 	sqlite3_close(h);
 
 	qid_print(ID_OF(2), name);
-	snprintf(path, sizeof path, "%s/spool/%s", t->dir, name);
+	(void)snprintf(path, sizeof path, "%s/spool/%s", t->dir, name);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_int_equal(write(fd, spooled, sizeof spooled - 1), sizeof spooled - 1);
 	close(fd);
@@ -391,9 +391,9 @@ open_and_die(struct state *t, const char *point, long after_us)
 	if (pid == 0) {
 		char fd[16];
 
-		snprintf(fd, sizeof fd, "%d", fds[1]);
+		(void)snprintf(fd, sizeof fd, "%d", fds[1]);
 		if (point)
-			setenv("POSTERN_CRASH", point, 1);
+			(void)setenv("POSTERN_CRASH", point, 1);
 		execl("/proc/self/exe", myself, t->dir, fd, (char *)NULL);
 		_exit(127);
 	}
@@ -401,8 +401,8 @@ open_and_die(struct state *t, const char *point, long after_us)
 	assert_int_equal(read(fds[0], &byte, 1), 1);
 	close(fds[0]);
 	if (!point) {
-		nanosleep(&(struct timespec){ 0, after_us * 1000 }, NULL);
-		kill(pid, SIGKILL);
+		(void)nanosleep(&(struct timespec){ 0, after_us * 1000 }, NULL);
+		(void)kill(pid, SIGKILL);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
@@ -471,7 +471,7 @@ worker(const char *dir, int fd)
 {
 	struct state t = { 0 };
 
-	snprintf(t.dir, sizeof t.dir, "%s", dir);
+	(void)snprintf(t.dir, sizeof t.dir, "%s", dir);
 	if (write(fd, "", 1) != 1 || !fixture_open(&t, true))
 		return 1;
 	for (;;)
