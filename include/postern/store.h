@@ -44,6 +44,10 @@
  * of the message: two copies in one group, or in one message, meet there like any
  * others, and a crash leaves a key exactly when it leaves its message. A key older than
  * STORE_LEDGER_MS counts as none and is renewed by the next copy; STORE_PRUNE removes it.
+ * So does one whose recipient did not get the mail after all (bounced, in Badmail,
+ * removed by somebody, its body lost): the next copy is an attempt of its own, since a
+ * mail twice is better than a mail that is nowhere. One that is still on its way, or held
+ * by somebody's word, counts: it is here, and what becomes of it is told.
  *
  * Threads. A struct store belongs to the thread that opened it, until
  * store_start gives it to the store thread; from then on only the functions

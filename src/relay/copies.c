@@ -18,10 +18,11 @@ enum {
 void
 copies_begin(struct mail *m, bool dedup)
 {
-	/* A notice of ours is no mail that could come twice: its origin sees to that. */
-	bool notice = m->job.uidl.n > 0 && m->job.uidl.p[0] == ' ';
-
-	m->print = fingerprint_new(dedup && !notice && m->badmail.n == 0);
+	/* A notice of ours is no mail that could come twice: its origin sees to that. Nor did
+	 * it come from anywhere that it could go round by. */
+	if (m->job.uidl.n > 0 && m->job.uidl.p[0] == ' ')
+		return;
+	m->print = fingerprint_new(dedup && m->badmail.n == 0);
 }
 
 void
@@ -200,13 +201,19 @@ copies_whole(struct relay *r, struct mail *m)
 
 /* ---- what became of it ---- */
 
+bool
+copies_is(const struct mail *m, size_t i)
+{
+	return m->job.copy_of && m->job.copy_of[i] != 0;
+}
+
 size_t
 copies_left(const struct mail *m)
 {
-	size_t n = m->job.n;
+	size_t n = 0;
 
-	for (size_t i = 0; m->job.copy_of && i < m->job.n; i++)
-		n -= m->job.copy_of[i] != 0;
+	for (size_t i = 0; i < m->job.n; i++)
+		n += !copies_is(m, i);
 	return n;
 }
 

@@ -11,7 +11,9 @@ void copies_body(struct mail *m, struct span piece);
 /* It is whole: recipients with a valid stamp are refused, the others get their keys of
  * the ledger, and the stamps go on top. After recipients and Message-ID are known. */
 void copies_whole(struct relay *r, struct mail *m);
-/* It is durable: how many of its recipients are to get it or stand in Badmail... */
+/* It is durable: has this recipient had it before, how many are to get it or stand in
+ * Badmail... */
+bool copies_is(const struct mail *m, size_t i);
 size_t copies_left(const struct mail *m);
 /* ... and 4041 and 4042 for the others. */
 void copies_say(struct relay *r, const struct mail *m);

@@ -20,13 +20,16 @@ enum {
 			900, /* longer ones are not worth keeping: RFC 5322 has 998 a line */
 	MAIL_MEMORY = 256 * 1024, /* beside what each recipient may take */
 	RECIPIENT_MEMORY = 2048,
-	LIST_MEMORY = DIRECTORY_MEMBERS_MAX *
-			640, /* what the members of lists may take */
+	/* What the members of lists may take: enough for the longest addresses, so that a
+	 * list is never taken in part. */
+	LIST_MEMORY = STORE_RECIPIENTS_MAX * 640,
 };
 
 struct span
 mail_keep(struct mail *m, struct span s)
 {
+	if (s.n > 0 && !s.p) /* of what did not fit either */
+		return (struct span){ NULL, 0 };
 	return s.n > 0 ? arena_dup(&m->arena, s) : (struct span){ "", 0 };
 }
 
@@ -416,6 +419,8 @@ say_queued(struct mail *m)
 struct smtp_reply
 mail_answer(struct relay *r, struct mail *m, char *text)
 {
+	struct span nudged = { NULL, 0 };
+
 	if (m->job.job.result != STORE_DONE && m->job.spool_fd >= 0)
 		spool_remove(r->store, m->job.id);
 	switch (m->job.job.result) {
@@ -433,11 +438,14 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 	for (size_t i = 0; i < m->job.n; i++) {
 		const struct submission_recipient *to = &m->recipients[i];
 
+		if (copies_is(m, i)) /* settled: nothing is due for it */
+			continue;
 		if (to->state == QUEUE_REFUSED && to->code != 0)
 			r->sum.refused++;
-		if (to->state != QUEUE_HELD &&
-				(i == 0 || !span_eq(to->hop, m->recipients[i - 1].hop)))
-			dispatch_nudge(r->dispatch, to->hop);
+		if (to->state == QUEUE_HELD || span_eq(to->hop, nudged))
+			continue;
+		nudged = to->hop;
+		dispatch_nudge(r->dispatch, nudged);
 	}
 	return smtp_queued(m->job.message_id, m->job.id, text);
 }

@@ -112,7 +112,8 @@ has_failed(const struct lease *l, struct span address)
 	return false;
 }
 
-/* Whom mail for the address would reach, as at RCPT; 0: nobody. In the letter's arena. */
+/* Whom mail for the address would reach, as at RCPT; 0: nobody. All of it in the letter's
+ * arena: the store reads it later, and the directory may be another one by then. */
 static size_t
 targets_of(struct relay *r, struct letter *l, const struct address *to)
 {
@@ -132,13 +133,14 @@ targets_of(struct relay *r, struct letter *l, const struct address *to)
 		bool ours = policy_find(r->policies, domain) != NULL;
 
 		l->to[i] = (struct submission_recipient){
-			.address = as_is ? l->address : d.to.v[i].address,
+			.address = as_is ? l->address
+					 : arena_dup(&l->arena, d.to.v[i].address),
 			.hop = arena_dup(&l->arena,
 					span_of(nexthop_find(r->hops, domain, ours)
 									->key)),
 			.state = QUEUE_QUEUED,
 		};
-		if (!l->to[i].hop.p)
+		if (!l->to[i].hop.p || !l->to[i].address.p)
 			return 0;
 	}
 	return l->to ? n : 0;

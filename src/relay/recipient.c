@@ -115,8 +115,7 @@ key_of(struct mail *m, const struct address *a)
 static bool
 remember(struct mail *m, struct submission_recipient what, struct span key)
 {
-	if (!key.p || (what.address.n > 0 && !what.address.p) ||
-			m->job.n >= STORE_RECIPIENTS_MAX)
+	if (!key.p || !what.address.p || m->job.n >= STORE_RECIPIENTS_MAX)
 		return false;
 	struct submission_recipient *before = seen_before(m, key);
 	if (before) {
@@ -181,21 +180,19 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 	/* A collected message is kept all the same: Badmail, replayable (E11). A fallback
 	 * that may not be used leaves it without a recipient (E13). From a Pickup file there is
 	 * nobody to refuse it to. */
-	if (m->collected || m->picked)
-		(void)remember(m,
-				(struct submission_recipient){
-						.address = mail_keep(m,
-								smtp_is_utf8(rc->said)
-										? rc->mailbox
-										: rc->said),
-						.hop = SPAN(HOP_BADMAIL),
-						.state = QUEUE_REFUSED,
-						.code = reply.code,
-						.reply = recipient_reply(m, &reply),
-						.reason = m->fallback.n > 0
-								? m->fallback
-								: span_of(reasons[why]) },
-				rc->key);
+	if (!m->collected && !m->picked)
+		return reply;
+	const struct submission_recipient what = {
+		.address = mail_keep(
+				m, smtp_is_utf8(rc->said) ? rc->mailbox : rc->said),
+		.hop = SPAN(HOP_BADMAIL),
+		.state = QUEUE_REFUSED,
+		.code = reply.code,
+		.reply = recipient_reply(m, &reply),
+		.reason = m->fallback.n > 0 ? m->fallback : span_of(reasons[why]),
+	};
+	if (!remember(m, what, rc->key)) /* it must not be left out */
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	return reply;
 }
 
@@ -208,16 +205,16 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 			to->entry && to->entry->list ? to->entry : NULL;
 	struct span asked = { "", 0 };
 
+	if (list && map_get(&m->lists, list->alias))
+		return SMTP_YES;
+	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
+		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (list) {
-		if (map_get(&m->lists, list->alias))
-			return SMTP_YES;
 		if (r->expanded + to->n > EXPANDED_MAX)
 			return smtp_refuse(SMTP_REFUSE_BUSY);
 		m->expanded += to->n;
 		r->expanded += to->n;
 	}
-	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
-		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	for (size_t i = 0; i < to->n; i++) {
 		const struct directory_target *t = &to->v[i];
 		bool other = !span_eq(t->key, rc->key);

@@ -102,7 +102,12 @@ static const char schema_3[] =
 		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;" SCHEMA_NOTICES
 				SCHEMA_LEDGER;
 
-const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 };
+/* Where the recipient stands in the message that brought the mail. */
+static const char schema_4[] =
+		"ALTER TABLE ledger ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;";
+
+const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
+	schema_4 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
@@ -110,6 +115,12 @@ const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3 
 #define RECIPIENT_COLUMNS \
 	"r.seq, r.state, r.attempts, r.code, r.next_ms, r.last_ms, r.address, h.key, r.host," \
 	" r.reply, r.reason, r.asked, r.asked_list"
+#define BODY_LOST "5.3.0 Body lost"
+/* It came to nothing, so whoever comes next is no copy: it bounced, stands in Badmail, was
+ * removed, or its body is gone. */
+#define LEDGER_LOST \
+	"EXISTS (SELECT 1 FROM recipient r WHERE r.message = ledger.id AND r.seq = ledger.seq" \
+	" AND (r.state IN (2, 5, 6) OR r.state = 3 AND r.reply = '" BODY_LOST "'))"
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
@@ -141,11 +152,12 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
 			" last_ms, code, reply, reason, asked, asked_list)"
 			" VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
-	/* Changes nothing when it is there and not older than ?3. */
+	/* Changes nothing when it is there, not older than ?4, and not lost. */
 	[SQL_LEDGER_ADD] =
-			"INSERT INTO ledger VALUES (?1, ?2) ON CONFLICT DO UPDATE SET"
-			" id = excluded.id WHERE id < ?3",
-	[SQL_LEDGER_FIND] = "SELECT id FROM ledger WHERE key = ?1 AND id >= ?2",
+			"INSERT INTO ledger VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET"
+			" id = excluded.id, seq = excluded.seq WHERE id < ?4 OR " LEDGER_LOST,
+	[SQL_LEDGER_FIND] =
+			"SELECT id FROM ledger WHERE key = ?1 AND id >= ?2 AND NOT " LEDGER_LOST,
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -245,7 +257,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
-	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '5.3.0 Body lost'"
+	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '" BODY_LOST "'"
 			     " WHERE message = ? AND state < 3",
 	[SQL_OPEN_COUNT] = "SELECT count(DISTINCT message), count(*) FROM"
 			   " (SELECT message FROM recipient WHERE state < 3"

@@ -126,7 +126,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 4, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "postern/clock.h"
+#include "postern/crash.h"
 #include "postern/file.h"
 #include "postern/must.h"
 #include "postern/thread.h"
@@ -164,12 +165,15 @@ schema_migrate(struct db *db, struct err *e)
 		return false;
 	/* Again, now that nobody else can: two may have started at once. */
 	bool good = schema_known(db, &version, e);
-	for (; good && version < SCHEMA_VERSION; version++)
+	for (; good && version < SCHEMA_VERSION; version++) {
 		good = db_exec(db, schema_steps[version], e);
+		crash_point("store: schema step");
+	}
 	(void)snprintf(stamp, sizeof stamp,
 			"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 			SCHEMA_APPLICATION, SCHEMA_VERSION);
 	good = good && db_exec(db, stamp, e);
+	crash_point("store: migrated");
 	if (!good) {
 		if (e)
 			e->event = EVENT_MIGRATION;

@@ -88,8 +88,8 @@ add_body(struct store *s, const struct submission *sub, struct err *e)
 	return query_run(&q, "cannot write the body", e);
 }
 
-/* Has this recipient had the mail? *first is the message it came with, 0: no. The id
- * holds the time, so a window of time is one of ids. */
+/* Has this recipient had the mail, or is it on its way to him? *first is the message it
+ * came with, 0: no. The id holds the time, so a window of time is one of ids. */
 static bool
 look_up(struct store *s, const struct submission *sub, struct span key, uint64_t *first,
 		struct err *e)
@@ -104,12 +104,14 @@ look_up(struct store *s, const struct submission *sub, struct span key, uint64_t
 
 /* The same, and if not: it has from now on. Mostly it has not, so that comes first. */
 static bool
-enter(struct store *s, const struct submission *sub, struct span key, uint64_t *first,
+enter(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
 		struct err *e)
 {
+	struct span key = sub->recipients[i].key;
 	struct query q = query_of(&s->self.db, SQL_LEDGER_ADD);
 	query_blob(&q, key);
 	query_int(&q, (int64_t)sub->id);
+	query_int(&q, (int64_t)i);
 	query_int(&q, (int64_t)sub->id - (STORE_LEDGER_MS << 16));
 	if (!query_run(&q, "cannot write to the ledger", e))
 		return false;
@@ -121,14 +123,15 @@ enter(struct store *s, const struct submission *sub, struct span key, uint64_t *
 }
 
 static bool
-in_ledger(struct store *s, const struct submission *sub,
-		const struct submission_recipient *r, uint64_t *first, struct err *e)
+in_ledger(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
+		struct err *e)
 {
+	const struct submission_recipient *r = &sub->recipients[i];
 	*first = 0;
 	if (r->key.n == 0)
 		return true;
 	if (r->state == QUEUE_QUEUED)
-		return enter(s, sub, r->key, first, e);
+		return enter(s, sub, i, first, e);
 	return r->state != QUEUE_REFUSED || look_up(s, sub, r->key, first, e);
 }
 
@@ -141,7 +144,7 @@ add_recipient(struct store *s, struct submission *sub, size_t i, bool *open,
 	uint64_t first;
 	int64_t hop;
 	if (!names_id(s, &s->hops, r->hop.n ? r->hop : SPAN("-"), &hop, e) ||
-			!in_ledger(s, sub, r, &first, e))
+			!in_ledger(s, sub, i, &first, e))
 		return false;
 	if (sub->copy_of)
 		sub->copy_of[i] = first;

@@ -265,3 +265,42 @@ def test_each_step_of_e13(pt, pop3, unrouted, status, drops, bad):
     for got in [*pt.drop(), *pt.badmail()]:
         check_same(sent, got.data)
         assert b"\r\nX-Postern-Route: none; reason=no-recipients\r\n" in got.data
+
+
+def test_a_list_gets_it_once_each_whatever_was_delivered_before(pt, pop3):
+    """Assigned to a list: each member once, also one that two lists name. Somebody's word
+    is never a copy of anything, and nothing that comes later is a copy of it."""
+    server = pop3()
+    (pt.dir / "staff.csv").write_text("alias,given,surname,display,primary,groups,members\n"
+                                      "ann,,,,,,\nbob,,,,,,\nteam,,,,,,ann bob\nsales,,,,,,team ann\n")
+    pt.policy("contoso", "contoso.test", addresses=[{"primary": "%m@contoso.test"}])
+    pt.run("recipient", "import", "staff.csv").expect(DONE)
+    everybody = ["ann@contoso.test", "bob@contoso.test"]
+    for uidl in ("first", "second"):
+        server.put(nobody(), uidl=uidl)
+    pt.account("contoso", server.port, domains=["contoso.test"], unrouted="hold")
+    pt.once(status=DONE)
+    one, two = [r["id"] for r in pt.ask("unrouted", "list")]  # no copy: nobody has it yet
+    pt.run("unrouted", "assign", one, "sales").expect(DONE)
+    pt.once(status=DONE)
+    assert [sorted(d.recipients) for d in pt.drop()] == [everybody]
+    assert b"X-Postern-Loop" not in pt.drop()[0].data
+    pt.run("unrouted", "assign", two, "Sales@contoso.test", "--rule").expect(DONE)
+    pt.once(status=DONE)
+    assert [sorted(d.recipients) for d in pt.drop()] == [everybody] * 2 and pt.events(4041) == []
+    # By the rule it goes like other mail: once, then it is a copy, and it has its stamps.
+    for uidl in ("third", "fourth"):
+        server.put(nobody(), uidl=uidl)
+    pt.once(status=DONE)
+    assert [sorted(d.recipients) for d in pt.drop()] == [everybody] * 3
+    [stamped] = [d.data for d in pt.drop() if b"X-Postern-Loop" in d.data]
+    assert stamped.count(b"X-Postern-Loop: ") == 2
+    server.put(stamped + b"-- \r\nfooter\r\n", uidl="back")
+    pt.once(status=FAILED)
+    assert sorted(r["address"] for b in pt.badmail() for r in b.record["recipients"]) == everybody
+    assert len(pt.drop()) == 3 and pt.ask("unrouted", "list") == []
+    # Its replay is no copy either, and looks at no stamp.
+    [bad] = pt.badmail()
+    pt.run("badmail", "replay", bad.id).expect(DONE)
+    pt.once(status=DONE)
+    assert sorted(r for d in pt.drop() for r in d.recipients) == sorted(everybody * 4)

@@ -2,22 +2,15 @@
  * MAIL to the commit. (3) Copies in any order, over any accounts, with restarts and
  * kills between: each recipient has each mail exactly once. (1) As many recipients are
  * settled as were determined. POSTERN_SEED repeats a run, POSTERN_ORDERS says how many. */
-#include "check.h"
+#include "gate.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "copies.h"
-#include "postern/clock.h"
-#include "postern/conf_load.h"
+#include "postern/body.h"
 
 enum {
 	ORDERS = 1000,
@@ -32,177 +25,38 @@ enum {
 	LARGE = 100 * 1024, /* bodies that go through the spool */
 };
 
-struct gate {
-	char dir[64];
-	struct relay r;
-	struct conf *conf;
-	uint64_t chance;
-	unsigned long order;
-	uint64_t before; /* the last queue id of the order before */
-};
-
-static uint64_t
-draw(struct gate *g, uint64_t below)
-{
-	g->chance = g->chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
-	return (g->chance >> 33) % below;
-}
-
-/* ---- a relay without sockets and threads ---- */
-
-static void
-gate_open(struct gate *g)
-{
-	struct err err = { 0 };
-
-	g->r.store = store_open(g->dir,
-			&(struct store_options){
-					.service = true, .now_ms = clock_wall_ms() },
-			NULL, &err);
-	if (!g->r.store ||
-			!store_secret(store_reader(g->r.store), "loop",
-					g->r.loop_key.secret, &err))
-		fail_msg("%s", err.text);
-	loop_key_init(&g->r.loop_key);
-}
-
-static void
-gate_close(struct gate *g)
-{
-	store_close(g->r.store);
-	g->r.store = NULL;
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st, (void)kind, (void)ftw;
-	return remove(path);
-}
-
-static void
-gate_empty(struct gate *g)
-{
-	if (g->dir[0])
-		(void)nftw(g->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	g->dir[0] = '\0';
-}
-
-/* A new state, in memory where there is a place for that: a thousand are made. */
-static void
-gate_fresh(struct gate *g)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	gate_close(g);
-	gate_empty(g);
-	g->before = 0;
-	if (access("/dev/shm", W_OK) == 0)
-		tmp = "/dev/shm";
-	(void)snprintf(g->dir, sizeof(g->dir), "%.40s/postern-XXXXXX",
-			tmp ? tmp : "/tmp");
-	assert_non_null(mkdtemp(g->dir));
-	gate_open(g);
-}
+static unsigned long order;
+static uint64_t before; /* the last queue id of the order before */
 
 static int
 set_up(void **state)
 {
-	static const char text[] = "server:\n  hostname: gw.contoso.test\n"
-				   "  state: /var/lib/postern\n";
 	static const struct policy_domain ours = {
 		.domain = { SPAN_INIT("contoso.test") },
 		.authoritative = true,
 		.policy = { SPAN_INIT("test") },
 	};
-	struct gate *g = calloc(1, sizeof(*g));
-	struct conf_faults faults;
-	struct err err = { 0 };
-	const char *seed = getenv("POSTERN_SEED");
 
-	assert_non_null(g);
-	conf_faults_init(&faults);
-	g->conf = conf_parse(&(struct conf_source){ .text = span_of(text),
-					     .path = "postern.yaml" },
-			&faults);
-	conf_faults_done(&faults);
-	assert_non_null(g->conf);
-	g->r.conf = g->conf;
-	g->r.loop = loop_new(&err);
-	g->r.hops = nexthop_table_new(&g->conf->delivery.routes);
-	g->r.directory = directory_new(
-			&(struct directory_rows){ .domains = &ours, .n_domains = 1 });
-	g->r.policies = directory_policies(g->r.directory);
-	g->chance = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_mono_us();
-	print_message("POSTERN_SEED=%llu\n", (unsigned long long)g->chance);
-	*state = g;
+	*state = gate_new(&(struct directory_rows){ .domains = &ours, .n_domains = 1 });
 	return 0;
 }
 
 static int
 tear_down(void **state)
 {
-	struct gate *g = *state;
-
-	gate_close(g);
-	gate_empty(g);
-	directory_free(g->r.directory);
-	nexthop_table_free(g->r.hops);
-	loop_free(g->r.loop);
-	conf_free(g->conf);
-	free(g);
+	gate_free(*state);
 	return 0;
 }
 
-/* ---- one message, as the collector hands it over ---- */
-
-struct letter {
-	char account[16], uidl[48];
-	struct span text;
-	char to[PEOPLE * 2][40];
-	size_t n;
-	bool nobody;
-};
-
-static struct mail *
-letter_mail(struct gate *g, const struct letter *l)
+static uint64_t
+draw(struct gate *g, uint64_t below)
 {
-	const struct mail_client client = { .internal = true, .esmtp = true };
-	const struct smtp_mail said = { .collected = true,
-		.collect = { .account = span_of(l->account),
-				.uidl = span_of(l->uidl),
-				.provider = SPAN("pop.isp.test"),
-				.ip = SPAN("192.0.2.1"),
-				.badmail = l->nobody ? SPAN("no-recipients")
-						     : SPAN("") } };
-	struct mail *m = mail_new(&g->r, &said, &client);
-	struct span rest = l->text;
-
-	for (size_t i = 0; i < l->n; i++) {
-		char text[SMTP_TEXT_SIZE];
-		struct smtp_path path;
-
-		assert_true(smtp_mailbox_parse(span_of(l->to[i]), &path));
-		(void)mail_rcpt(&g->r, m, &path, text);
-	}
-	while (rest.n > 0) {
-		struct span piece = span_first(
-				rest, 1 + draw(g, rest.n > TEXT ? LARGE : 400));
-
-		assert_int_equal(mail_body(&g->r, m, piece).code, 0);
-		rest = span_skip(rest, piece.n);
-	}
-	assert_int_equal(
-			mail_whole(&g->r, m, &(struct smtp_commit){ .size = l->text.n },
-					&client)
-					.code,
-			0);
-	return m;
+	return gate_draw(g, below);
 }
 
 /* Some in one commit. False: one of them is not durable. */
 static bool
-letters_commit(struct gate *g, const struct letter *const *l, size_t n)
+letters_commit(struct gate *g, const struct gate_letter *const *l, size_t n)
 {
 	struct mail *m[GROUP];
 	struct list jobs;
@@ -210,7 +64,7 @@ letters_commit(struct gate *g, const struct letter *const *l, size_t n)
 
 	list_init(&jobs);
 	for (size_t i = 0; i < n; i++) {
-		m[i] = letter_mail(g, l[i]);
+		m[i] = gate_mail(g, l[i]);
 		list_add(&jobs, &m[i]->job.job.link);
 	}
 	store_run(g->r.store, &jobs);
@@ -225,7 +79,7 @@ letters_commit(struct gate *g, const struct letter *const *l, size_t n)
 /* ---- (3) ---- */
 
 struct copy {
-	struct letter letter;
+	struct gate_letter letter;
 	size_t content;
 	bool for_person[PEOPLE];
 	char text[TEXT];
@@ -247,10 +101,10 @@ copy_write(struct gate *g, struct copy *c)
 	if (mail != 2)
 		(void)snprintf(id, sizeof(id),
 				"Message-ID: <%zu.%lu@nwtraders.test>\r\n",
-				mail > 0 ? mail - 1 : 0, g->order);
+				mail > 0 ? mail - 1 : 0, order);
 	if (mail != 3)
 		(void)snprintf(date, sizeof(date), "Date: Mon, 05 Jan 2026 %lu\r\n",
-				g->order);
+				order);
 	bool below = draw(g, 2);
 	int n = snprintf(c->text, TEXT,
 			"%s%sFrom: max@nwtraders.test\r\n%sSubject:%slist\r\n%s\r\nText %zu.\r\n%s",
@@ -274,7 +128,7 @@ copy_make(struct gate *g, struct copy *c, size_t number)
 	(void)snprintf(c->letter.account, sizeof(c->letter.account), "isp%d",
 			(int)draw(g, ACCOUNTS));
 	(void)snprintf(c->letter.uidl, sizeof(c->letter.uidl), "%zu.%lu", number,
-			g->order);
+			order);
 	copy_write(g, c);
 	for (size_t i = 0; i < PEOPLE; i++) {
 		bool named = (i + mail) % 3 != 0; /* in the header of that mail */
@@ -297,7 +151,7 @@ some_groups(struct gate *g, size_t at, size_t groups)
 	size_t begin = at;
 
 	for (; groups > 0 && at < COPIES; groups--) {
-		const struct letter *l[GROUP];
+		const struct gate_letter *l[GROUP];
 		size_t n = 0, want = 1 + draw(g, GROUP - 1);
 
 		for (; n < want && at < COPIES; n++)
@@ -350,7 +204,7 @@ check_order(struct gate *g, uint64_t seed)
 	size_t n, has[CONTENTS][PEOPLE] = { { 0 } };
 
 	if (!queue_list(store_reader(g->r.store),
-			    &(struct queue_filter){ .after = g->before, .limit = 1000 },
+			    &(struct queue_filter){ .after = before, .limit = 1000 },
 			    &a, &m, &n, &err))
 		fail_msg("%s", err.text);
 	if (n != COPIES)
@@ -372,7 +226,7 @@ check_order(struct gate *g, uint64_t seed)
 					to->state == QUEUE_DUPLICATE);
 		}
 		assert_int_equal(m[i].body, open);
-		g->before = m[i].id;
+		before = m[i].id;
 	}
 	for (size_t c = 0; c < CONTENTS; c++)
 		for (size_t p = 0; p < PEOPLE; p++)
@@ -391,12 +245,14 @@ each_recipient_has_each_mail_once(void **state)
 	unsigned long orders = says ? strtoul(says, NULL, 10) : ORDERS;
 	size_t restarts = 0, deaths = 0;
 
-	for (g->order = 0; g->order < orders; g->order++) {
+	for (order = 0; order < orders; order++) {
 		uint64_t seed = g->chance;
 
 		memset(wanted, 0, sizeof(wanted));
-		if (g->order % ORDERS_EACH == 0)
+		if (order % ORDERS_EACH == 0) {
 			gate_fresh(g);
+			before = 0;
+		}
 		for (size_t i = 0; i < COPIES; i++)
 			copy_make(g, &copies[i], i);
 		for (size_t at = 0; at < COPIES;) {
@@ -418,13 +274,85 @@ each_recipient_has_each_mail_once(void **state)
 			deaths);
 }
 
+/* ---- what is never a copy ---- */
+
+static struct queue_message
+only_message(struct gate *g, struct arena *a, size_t want)
+{
+	struct queue_message *m;
+	struct err err = { 0 };
+	size_t n;
+
+	assert_true(queue_list(store_reader(g->r.store),
+			&(struct queue_filter){ .limit = 100 }, a, &m, &n, &err));
+	assert_int_equal(n, want);
+	return m[n - 1];
+}
+
+static bool
+stored_has(struct gate *g, uint64_t id, const char *text)
+{
+	struct err err = { 0 };
+	struct body *b = body_open(store_reader(g->r.store), id, &err);
+	struct span piece = { "", 1 };
+	bool has = false;
+
+	assert_non_null(b);
+	while (piece.n > 0 && body_next(b, &piece, &err))
+		has = has || memmem(piece.p, piece.n, text, strlen(text));
+	body_close(b);
+	return has;
+}
+
+/* The collector's own notes (" notice UIDL"), and accounts with `dedup: false`: they enter
+ * nothing, and nothing is suppressed. Notes have no stamps either. */
+static void
+what_is_no_copy_is_delivered_each_time(void **state)
+{
+	struct gate *g = *state;
+	static const struct {
+		const char *uidl; /* a number is put behind it */
+		bool copies, stamped, suppressed;
+	} cases[] = {
+		{ " notice a", false, false, false },
+		{ " notice b", false, false, false },
+		{ "c", true, true, false },
+		{ "d", true, true, false },
+		{ "e", false, true, false }, /* the first that the ledger knows */
+		{ "f", false, true, true },
+		{ " notice g", false, false, false },
+		{ "h", true, true, false },
+	};
+	static struct gate_letter l = {
+		.account = "isp", .to = { "person1@contoso.test" }, .n = 1
+	};
+	struct arena a = ARENA_MAX(16 * 1024 * 1024);
+
+	l.text = SPAN("Date: Mon\r\nMessage-ID: <same@x>\r\n\r\nsame\r\n");
+	gate_fresh(g);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct gate_letter *one = &l;
+
+		(void)snprintf(l.uidl, sizeof(l.uidl), "%s", cases[i].uidl);
+		l.copies = cases[i].copies;
+		assert_true(letters_commit(g, &one, 1));
+		struct queue_message m = only_message(g, &a, i + 1);
+		assert_int_equal(m.recipients[0].state,
+				cases[i].suppressed ? QUEUE_DUPLICATE : QUEUE_QUEUED);
+		if (!cases[i].suppressed)
+			assert_int_equal(stored_has(g, m.id, "X-Postern-Loop:"),
+					cases[i].stamped);
+	}
+	arena_done(&a);
+}
+
 /* ---- (1) ---- */
 
 enum { MESSAGES = 400 };
 
 /* What the relay is told is what has to be settled; the same address twice is one. */
 static size_t
-letter_random(struct gate *g, struct letter *l, char *text, size_t number)
+letter_random(struct gate *g, struct gate_letter *l, char *text, size_t number)
 {
 	bool seen[2][PEOPLE] = { { false } };
 	size_t determined = 0, n = 0;
@@ -507,13 +435,13 @@ as_many_are_settled_as_were_determined(void **state)
 {
 	struct gate *g = *state;
 	static char texts[GROUP][LARGE];
-	static struct letter letters[GROUP];
+	static struct gate_letter letters[GROUP];
 	static size_t determined[MESSAGES];
 	size_t at = 0;
 
 	gate_fresh(g);
 	while (at < MESSAGES) {
-		const struct letter *l[GROUP];
+		const struct gate_letter *l[GROUP];
 		size_t n = 0, want = 1 + draw(g, GROUP - 1);
 
 		for (; n < want && at < MESSAGES; n++, at++) {
@@ -563,6 +491,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_recipient_has_each_mail_once),
+		cmocka_unit_test(what_is_no_copy_is_delivered_each_time),
 		cmocka_unit_test(as_many_are_settled_as_were_determined),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

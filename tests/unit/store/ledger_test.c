@@ -213,6 +213,81 @@ refused_recipients_are_only_looked_up(void **state)
 	assert_span(s.message.recipients[1].reason, "loop");
 }
 
+/* What became of the first copy, and is the next one a copy then? */
+static void
+a_copy_of_what_came_to_nothing_is_none(void **state)
+{
+	struct state *t = *state;
+	static const struct {
+		enum queue_state became;
+		const char *want; /* of the next copy */
+	} cases[] = {
+		{ QUEUE_QUEUED, "d" }, /* deferred: it is on its way */
+		{ QUEUE_DELIVERED, "d" },
+		{ QUEUE_HELD, "d" }, /* by somebody's word: it is here */
+		{ QUEUE_BOUNCED, "q" },
+		{ QUEUE_BADMAIL, "q" },
+		{ QUEUE_REMOVED, "q" },
+	};
+	struct copy a, b, c;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char uidl[3][16], key[2] = { (char)('A' + i), '\0' }, two[3];
+
+		for (size_t k = 0; k < 3; k++)
+			snprintf(uidl[k], sizeof uidl[k], "u%zu.%zu", i, k);
+		/* Who stands beside him has no say in it. */
+		snprintf(two, sizeof two, "z%s", key);
+		two[0] = (char)('a' + i);
+		copy_do(t, &a, uidl[0], two);
+		(void)fixture_settle(t, a.sub.id,
+				(struct settle_recipient){
+						.seq = 0, .state = QUEUE_BADMAIL });
+		(void)fixture_settle(t, a.sub.id,
+				(struct settle_recipient){ .seq = 1,
+						.state = cases[i].became,
+						.attempted = true });
+		/* Only looked up: what came back of it is a copy, or stays refused. */
+		char refused[3] = { '!', key[0], '\0' };
+		copy_do(t, &c, uidl[2], refused);
+		check_states(t, &c, cases[i].want[0] == 'd' ? "d" : "r");
+		copy_do(t, &b, uidl[1], key);
+		check_states(t, &b, cases[i].want);
+		/* The one that goes its way instead is what others are copies of. */
+		snprintf(uidl[2], sizeof uidl[2], "u%zu.3", i);
+		copy_do(t, &c, uidl[2], key);
+		check_states(t, &c, "d");
+		assert_int_equal(c.copy_of[0],
+				cases[i].want[0] == 'd' ? a.sub.id : b.sub.id);
+	}
+}
+
+/* The first copy's file in the spool is gone: the next one has what it had. */
+static void
+a_copy_of_a_lost_body_is_delivered(void **state)
+{
+	struct state *t = *state;
+	static char piece[BODY_BLOB_MAX + 1];
+	char name[QID_SIZE], path[160];
+	struct copy a, b;
+
+	copy_make(t, &a, "u1", "A");
+	a.sub.spool_fd = spool_create(t->store, a.sub.id, &t->err);
+	assert_true(spool_write(a.sub.spool_fd, (struct span){ piece, sizeof piece },
+			&a.sub.spool_size, &t->err));
+	assert_int_equal(fixture_do(t, &a.sub.job), STORE_DONE);
+	close(a.sub.spool_fd);
+	copy_do(t, &b, "u2", "A");
+	check_states(t, &b, "d");
+	qid_print(a.sub.id, name);
+	snprintf(path, sizeof path, "%s/spool/%s", t->dir, name);
+	assert_int_equal(unlink(path), 0);
+	fixture_reopen(t);
+	assert_int_equal(t->found.damaged, 1);
+	copy_do(t, &b, "u3", "A");
+	check_states(t, &b, "q");
+}
+
 /* Later by so many milliseconds. */
 static void
 copy_later(struct state *t, struct copy *c, const char *uidl, const char *keys,
@@ -329,6 +404,8 @@ main(void)
 		TEST(what_fails_in_its_group_enters_nothing),
 		TEST(mail_without_keys_is_none_of_its_business),
 		TEST(refused_recipients_are_only_looked_up),
+		TEST(a_copy_of_what_came_to_nothing_is_none),
+		TEST(a_copy_of_a_lost_body_is_delivered),
 		TEST(the_window_ends_after_fourteen_days),
 		TEST(pruning_takes_a_bounded_number_at_a_time),
 		TEST(the_secret_is_made_once),

@@ -1,6 +1,7 @@
 /* Messages held for nobody, their assignment, and the alias rules made with it. */
 #include "fixture.h"
 #include "postern/aliasstore.h"
+#include "postern/clock.h"
 #include "postern/policystore.h"
 
 static const struct submission_recipient nobody = {
@@ -296,12 +297,58 @@ collected_ones_are_found_by_time(void **state)
 	}
 }
 
+/* The longest list there can be: each member once, behind what is there, in one go that
+ * does not keep the database from the service for long. */
+static void
+a_long_list_is_assigned_in_one_go(void **state)
+{
+	enum { MEMBERS = 50000, PATIENCE_MS = 20000 };
+	struct state *t = *state;
+	static struct queue_target to[MEMBERS];
+	static char names[MEMBERS][32];
+	uint64_t id = hold(t, "u1");
+	bool was = false, added;
+	size_t n = 0;
+
+	for (size_t i = 0; i < MEMBERS; i++) {
+		snprintf(names[i], sizeof names[i], "m%zu@contoso.test", i);
+		to[i] = (struct queue_target){ span_of(names[i]), SPAN("drop") };
+	}
+	struct queue_assignment x = { .id = id,
+		.address = SPAN("all@contoso.test"),
+		.to = to,
+		.n = MEMBERS,
+		.list = true,
+		.now_ms = NOW + 1000 };
+	int64_t began = clock_mono_ms();
+	assert_true(queue_assign(t->store, &x, &was, &added, &t->err));
+	assert_true(was);
+	assert_in_range(clock_mono_ms() - began, 0, PATIENCE_MS);
+	struct queue_story s = fixture_show(t, id);
+	assert_int_equal(s.message.n, MEMBERS + 1);
+	assert_int_equal(s.message.recipients[0].state, QUEUE_REMOVED);
+	for (; n < MEMBERS; n++) {
+		const struct queue_recipient *r = &s.message.recipients[n + 1];
+
+		assert_int_equal(r->seq, n + 1);
+		assert_int_equal(r->state, QUEUE_QUEUED);
+		assert_span(r->address, names[n]);
+		assert_span(r->asked, "all@contoso.test");
+		assert_true(r->asked_list);
+	}
+	/* Once. */
+	assert_true(queue_assign(t->store, &x, &was, &added, &t->err));
+	assert_false(was);
+	assert_int_equal(fixture_show(t, id).message.n, MEMBERS + 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(held_stays_held),
 		TEST(held_ones_are_listed_in_pages),
+		TEST(a_long_list_is_assigned_in_one_go),
 		TEST(assigned_is_queued_and_delivered),
 		TEST(only_held_ones_are_assigned),
 		TEST(a_rule_comes_with_the_assignment),
