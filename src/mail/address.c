@@ -68,7 +68,8 @@ list_add(struct address_list *list)
 	return &list->v[list->n++];
 }
 
-/* Appends the value of a quoted string: quoted pairs resolved, folds gone. */
+/* Appends the value of a quoted string: quoted pairs resolved, folds gone. A control
+ * byte is no part of an address, a CR that ends no line among them. */
 static bool
 unquote(char **out, struct span quoted)
 {
@@ -77,7 +78,7 @@ unquote(char **out, struct span quoted)
 	for (; p < end; p++) {
 		if (*p == '\\' && end - p > 1)
 			p++;
-		if (*p == '\r' || *p == '\n')
+		if (*p == '\n' || (*p == '\r' && end - p > 1 && p[1] == '\n'))
 			continue;
 		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
 			return false;

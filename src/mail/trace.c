@@ -101,9 +101,23 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 	}
 }
 
+/* What stood before "by" is what the sender said of itself, in HELO, and no clause. */
+static void
+by_clause(struct span host, struct address_list *to, size_t first,
+		struct trace_received *out)
+{
+	out->by = host;
+	out->recipients = 0;
+	if (to && to->n > first) {
+		to->total -= to->n - first;
+		to->n = first;
+	}
+}
+
 void
 trace_read(struct span body, struct address_list *to, struct trace_received *out)
 {
+	size_t first = to ? to->n : 0;
 	struct lexer lx;
 
 	*out = (struct trace_received){ .recipients = 0 };
@@ -125,8 +139,8 @@ trace_read(struct span body, struct address_list *to, struct trace_received *out
 		lx = ahead;
 		if (clause == CLAUSE_FROM && out->from.n == 0)
 			out->from = w.s;
-		if (clause == CLAUSE_BY && out->by.n == 0)
-			out->by = w.s;
+		if (clause == CLAUSE_BY)
+			by_clause(w.s, to, first, out);
 	}
 }
 
