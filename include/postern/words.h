@@ -14,6 +14,8 @@ enum { WORDS_MAX = 1024 }; /* octets of raw text that are read */
  * case (Latin, Greek, Cyrillic), what is not UTF-8 becomes U+FFFD. At most
  * WORDS_MAX octets are read and three times as many written. */
 bool words_fold(struct buf *out, struct span raw) __attribute__((warn_unused_result));
+/* May a word begin or end at byte `at` of text, or does it lie within one? */
+bool words_bound(struct span text, size_t at);
 /* Does `wanted` stand in `text`, not as part of longer words? Both folded. */
 bool words_have(struct span text, struct span wanted);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "postern/directory.h"
+#include "postern/must.h"
 #include "postern/policy.h"
 #include "postern/words.h"
 
@@ -37,18 +38,14 @@ delimiters(const struct scan *s, struct span domain)
 	return row ? row->subaddress : SPAN("+");
 }
 
-/* The key with what stands from `end` on cut out of its local part. */
+/* The key with what stands from `end` to `at`, its @, cut out. */
 static struct span
-cut_local(struct scan *s, struct span key, size_t end)
+cut_local(char out[ADDRESS_SIZE], struct span key, size_t end, size_t at)
 {
-	size_t at = span_rfind(key, '@');
-	char *p = arena_alloc(s->arena, key.n);
-
-	if (!p)
-		return SPAN("");
-	memcpy(p, key.p, end);
-	memcpy(p + end, key.p + at, key.n - at);
-	return (struct span){ p, end + key.n - at };
+	MUST(key.n <= ADDRESS_SIZE && end <= at && at < key.n);
+	memcpy(out, key.p, end);
+	memcpy(out + end, key.p + at, key.n - at);
+	return (struct span){ out, end + key.n - at };
 }
 
 /* The last delimiter in the local part before `end`, or 0: there is none behind a user. */
@@ -121,13 +118,15 @@ list_rule(struct scan *s)
 
 /* The rule of an address without its tag: of the longest user that has one. */
 static const struct rule *
-bare_rule(struct scan *s, const struct asked *a, struct span delims)
+bare_rule(const struct recipients_rules *rules, const struct asked *a,
+		struct span delims)
 {
 	size_t end = a->at > 0 ? tag_before(a->key, delims, a->at - 1) : 0;
 	const struct rule *rule = NULL;
+	char bare[ADDRESS_SIZE];
 
 	for (; end > 0 && !rule; end = tag_before(a->key, delims, end - 1))
-		rule = rules_address(s->account->rules, cut_local(s, a->key, end));
+		rule = rules_address(rules, cut_local(bare, a->key, end, a->at));
 	return rule;
 }
 
@@ -165,7 +164,7 @@ rule_for(struct scan *s, size_t i)
 	rule = rules_address(rules, a.key);
 	if (rule || a.known)
 		return rule;
-	rule = bare_rule(s, &a, delims);
+	rule = bare_rule(rules, &a, delims);
 	if (rule || a.known_bare)
 		return rule;
 	rule = rules_domain(rules, a.domain, true);
