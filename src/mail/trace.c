@@ -52,7 +52,7 @@ word_next(struct lexer *lx)
 		*lx = ahead;
 		t = next;
 	}
-	w.s.n = (size_t)(t.s.p + t.s.n - w.s.p);
+	w.s.n = (size_t)(t.s.p - w.s.p) + t.s.n;
 	return w;
 }
 
