@@ -91,9 +91,14 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 		if (w.kind != WORD_TEXT && w.kind != WORD_ANGLE)
 			return;
 		*lx = ahead;
-		out->recipients++;
-		if (to)
+		/* An angle that holds several, or never closes, counts as what it holds. */
+		size_t before = to ? to->total : 0, members = 1;
+		if (to) {
 			address_read(to, w.s);
+			if (to->total > before + 1)
+				members = to->total - before;
+		}
+		out->recipients += members;
 		w = word_next(&ahead);
 		if (w.kind != WORD_COMMA)
 			return;
