@@ -106,23 +106,35 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 	}
 }
 
-/* What stood before "by" is what the sender said of itself, in HELO, and no clause. */
+/* What stood before "by" is what the sender said of itself, in HELO, and no clause: the
+ * list becomes what it was. */
 static void
-by_clause(struct span host, struct address_list *to, size_t first,
+by_clause(struct span host, struct address_list *to, const struct address_list *before,
 		struct trace_received *out)
 {
 	out->by = host;
 	out->recipients = 0;
-	if (to && to->n > first) {
-		to->total -= to->n - first;
-		to->n = first;
+	if (to) {
+		to->n = before->n;
+		to->total = before->total;
 	}
+}
+
+/* "from (192.0.2.1) by host": HELO was not said, and "by" is no host but the next clause. */
+static bool
+from_nobody(struct span value, struct lexer ahead)
+{
+	if (clause_of(value) != CLAUSE_BY)
+		return false;
+	struct word host = word_next(&ahead);
+
+	return host.kind == WORD_TEXT && clause_of(host.s) == CLAUSE_NONE;
 }
 
 void
 trace_read(struct span body, struct address_list *to, struct trace_received *out)
 {
-	size_t first = to ? to->n : 0;
+	const struct address_list before = to ? *to : (struct address_list){ .n = 0 };
 	struct lexer lx;
 
 	*out = (struct trace_received){ .recipients = 0 };
@@ -141,11 +153,13 @@ trace_read(struct span body, struct address_list *to, struct trace_received *out
 		w = word_next(&ahead);
 		if (w.kind != WORD_TEXT && w.kind != WORD_ANGLE)
 			continue;
+		if (clause == CLAUSE_FROM && from_nobody(w.s, ahead))
+			continue;
 		lx = ahead;
 		if (clause == CLAUSE_FROM && out->from.n == 0)
 			out->from = w.s;
 		if (clause == CLAUSE_BY)
-			by_clause(w.s, to, first, out);
+			by_clause(w.s, to, &before, out);
 	}
 }
 

@@ -144,6 +144,7 @@ static const struct growth {
 			" for <u#@contoso.test>", "\r\n\r\n", 10000 },
 	{ "by-clauses in a Received", "Received:", " by b for <u#@else.test>",
 			"\r\n\r\n", 8000 },
+	{ "from, by and an open angle", "Received:", " from by <", "\r\n\r\n", 25000 },
 	{ "the word for", "Received: by mx.isp.test", " for", "\r\n\r\n", 60000 },
 	{ "open angles behind for", "Received: by mx.isp.test", " for <", "\r\n\r\n",
 			40000 },

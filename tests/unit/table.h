@@ -114,7 +114,7 @@ table_expand(struct buf *out, const char *column, bool bytes, table_word *word)
 
 		table_bytes(out, (struct span){ column, (size_t)(open - column) },
 				bytes);
-		if (in.p[0] > '9')
+		if (word && in.p[0] > '9')
 			word(out, name, rest);
 		for (unsigned long n = strtoul(in.p, NULL, 10); n > 0; n--)
 			table_bytes(out, rest, bytes);
