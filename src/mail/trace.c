@@ -91,12 +91,15 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 		if (w.kind != WORD_TEXT && w.kind != WORD_ANGLE)
 			return;
 		*lx = ahead;
-		/* An angle that holds several, or never closes, counts as what it holds. */
+		/* An angle that holds several, or words beside one, or never closes, counts as
+		 * what it holds. */
 		size_t before = to ? to->total : 0, members = 1;
 		if (to) {
 			address_read(to, w.s);
 			if (to->total > before + 1)
 				members = to->total - before;
+			else if (to->n > 0 && to->v[to->n - 1].loose)
+				members = 2;
 		}
 		out->recipients += members;
 		w = word_next(&ahead);
