@@ -27,7 +27,8 @@ struct trace_received {
 	size_t recipients; /* members of the for-clause, addresses or not */
 };
 
-/* Reads a Received body. The addresses of the for-clause are appended to `to`
+/* Reads a Received body. The last "by" is the host's own, and a "for" before it is the
+ * sender's word (HELO). The addresses of the for-clause are appended to `to`
  * (NULL: nobody wants them); "<multiple recipients>" and names without a domain
  * give none. */
 void trace_read(struct span body, struct address_list *to, struct trace_received *out);

@@ -15,6 +15,8 @@ enum { WORDS_MAX = 1024 }; /* octets of raw text that are read */
  * becomes U+FFFD. At most WORDS_MAX octets are read. False: out cannot hold it, which
  * three times as many can unless it is full of ligatures. */
 bool words_fold(struct buf *out, struct span raw) __attribute__((warn_unused_result));
+/* May a word begin or end at byte `at` of text, or does it lie within one? */
+bool words_bound(struct span text, size_t at);
 /* Does `wanted` stand in `text`, not as part of longer words? Both folded. */
 bool words_have(struct span text, struct span wanted);
 

@@ -68,7 +68,8 @@ list_add(struct address_list *list)
 	return &list->v[list->n++];
 }
 
-/* Appends the value of a quoted string: quoted pairs resolved, folds gone. */
+/* Appends the value of a quoted string: quoted pairs resolved, folds gone. A control
+ * byte is no part of an address, a CR that ends no line among them. */
 static bool
 unquote(char **out, struct span quoted)
 {
@@ -77,7 +78,7 @@ unquote(char **out, struct span quoted)
 	for (; p < end; p++) {
 		if (*p == '\\' && end - p > 1)
 			p++;
-		if (*p == '\r' || *p == '\n')
+		if (*p == '\n' || (*p == '\r' && end - p > 1 && p[1] == '\n'))
 			continue;
 		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
 			return false;
@@ -252,6 +253,20 @@ spec_take(struct spec *s, const struct token *t)
 	return true;
 }
 
+/* A quote, bracket or colon too many behind a whole address: <ann@contoso.test">. It is
+ * passed over where nothing but blanks follows. */
+static bool
+spec_stray(struct spec *s, const struct token *t)
+{
+	bool stray = t->kind == TOKEN_STRAY || t->kind == TOKEN_COLON ||
+			(t->kind == TOKEN_BAD && *t->s.p == '"');
+
+	if (!stray || !spec_whole(s))
+		return false;
+	s->at = AT_LITERAL;
+	return true;
+}
+
 /* A token outside angles that is part of words or of an addr-spec. */
 static void
 bare_token(struct reader *r, const struct token *t)
@@ -259,7 +274,7 @@ bare_token(struct reader *r, const struct token *t)
 	struct spec *s = &r->spec;
 	bool word = t->kind == TOKEN_ATOM || t->kind == TOKEN_QUOTED;
 
-	if (spec_take(s, t))
+	if (spec_take(s, t) || spec_stray(s, t))
 		return;
 	if (word && (s->at == AT_NONE || s->at == AT_LOCAL || t->blank) &&
 			s->at != AT_SIGN) {
@@ -296,7 +311,7 @@ angle_token(struct spec *s, const struct token *t)
 		spec_begin(s, t);
 	} else if (t->kind == TOKEN_COLON && s->at == AT_LOCAL) {
 		*s = (struct spec){ .exact = true }; /* <mailto:ann@contoso.test> */
-	} else if (!spec_take(s, t)) {
+	} else if (!spec_take(s, t) && !spec_stray(s, t)) {
 		/* Words behind a whole address are ignored, another @ is not. */
 		if (!spec_whole(s) || !t->blank || t->kind == TOKEN_AT)
 			spec_break(s, t);

@@ -104,18 +104,20 @@ quoted(struct lexer *lx, bool blank)
 static struct token
 literal(struct lexer *lx, bool blank)
 {
-	const char *q = lx->p + 1;
+	const char *bad = NULL; /* where it would end if it never closed */
 
-	for (; q < lx->end; q++) {
+	for (const char *q = lx->p + 1; q < lx->end; q++) {
 		unsigned char u = (unsigned char)*q;
 
 		if (u == ']')
 			return token_to(lx, TOKEN_LITERAL, blank, q + 1);
+		if (!bad && strchr(",;\"()", *q))
+			bad = q;
 		if ((u < 0x20 && !byte_is_blank(*q)) || u >= 0x7f ||
-				strchr("[\\<>,;\"()", *q))
-			break;
+				strchr("[\\<>", *q))
+			return token_to(lx, TOKEN_BAD, blank, bad ? bad : q);
 	}
-	return token_to(lx, TOKEN_BAD, blank, q);
+	return token_to(lx, TOKEN_BAD, blank, bad ? bad : lx->end);
 }
 
 static enum token_kind

@@ -94,7 +94,7 @@ word_next(struct lexer *lx)
 		*lx = ahead;
 		t = next;
 	}
-	w.s.n = (size_t)(t.s.p + t.s.n - w.s.p);
+	w.s.n = (size_t)(t.s.p - w.s.p) + t.s.n;
 	return w;
 }
 
@@ -133,9 +133,17 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 		if (w.kind != WORD_TEXT && w.kind != WORD_ANGLE)
 			return;
 		*lx = ahead;
-		out->recipients++;
-		if (to)
+		/* An angle that holds several, or words beside one, or never closes, counts as
+		 * what it holds. */
+		size_t before = to ? to->total : 0, members = 1;
+		if (to) {
 			address_read(to, w.s);
+			if (to->total > before + 1)
+				members = to->total - before;
+			else if (to->n > 0 && to->v[to->n - 1].loose)
+				members = 2;
+		}
+		out->recipients += members;
 		w = word_next(&ahead);
 		if (w.kind != WORD_COMMA)
 			return;
@@ -143,9 +151,35 @@ for_clause(struct lexer *lx, struct address_list *to, struct trace_received *out
 	}
 }
 
+/* What stood before "by" is what the sender said of itself, in HELO, and no clause: the
+ * list becomes what it was. */
+static void
+by_clause(struct span host, struct address_list *to, const struct address_list *before,
+		struct trace_received *out)
+{
+	out->by = host;
+	out->recipients = 0;
+	if (to) {
+		to->n = before->n;
+		to->total = before->total;
+	}
+}
+
+/* "from (192.0.2.1) by host": HELO was not said, and "by" is no host but the next clause. */
+static bool
+from_nobody(struct span value, struct lexer ahead)
+{
+	if (clause_of(value) != CLAUSE_BY)
+		return false;
+	struct word host = word_next(&ahead);
+
+	return host.kind == WORD_TEXT && clause_of(host.s) == CLAUSE_NONE;
+}
+
 void
 trace_read(struct span body, struct address_list *to, struct trace_received *out)
 {
+	const struct address_list before = to ? *to : (struct address_list){ .n = 0 };
 	struct lexer lx;
 
 	*out = (struct trace_received){ .recipients = 0 };
@@ -164,11 +198,13 @@ trace_read(struct span body, struct address_list *to, struct trace_received *out
 		w = word_next(&ahead);
 		if (w.kind != WORD_TEXT && w.kind != WORD_ANGLE)
 			continue;
+		if (clause == CLAUSE_FROM && from_nobody(w.s, ahead))
+			continue;
 		lx = ahead;
 		if (clause == CLAUSE_FROM && out->from.n == 0)
 			out->from = w.s;
-		if (clause == CLAUSE_BY && out->by.n == 0)
-			out->by = w.s;
+		if (clause == CLAUSE_BY)
+			by_clause(w.s, to, &before, out);
 	}
 }
 

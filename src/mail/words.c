@@ -220,6 +220,13 @@ is_word(char c)
 }
 
 bool
+words_bound(struct span text, size_t at)
+{
+	return at == 0 || at >= text.n || !is_word(text.p[at - 1]) ||
+			!is_word(text.p[at]);
+}
+
+bool
 words_have(struct span text, struct span wanted)
 {
 	if (wanted.n == 0)
@@ -230,10 +237,8 @@ words_have(struct span text, struct span wanted)
 		if (!at)
 			return false;
 		s = span_skip(s, (size_t)(at - s.p));
-		bool begins = at == text.p || !is_word(at[-1]) || !is_word(wanted.p[0]);
-		bool ends = s.n == wanted.n || !is_word(at[wanted.n]) ||
-				!is_word(wanted.p[wanted.n - 1]);
-		if (begins && ends)
+		size_t begin = (size_t)(at - text.p);
+		if (words_bound(text, begin) && words_bound(text, begin + wanted.n))
 			return true;
 	}
 	return false;

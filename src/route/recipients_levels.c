@@ -383,42 +383,38 @@ apply_members(struct scan *s)
 	return scan_settle(s);
 }
 
-/* What stands between < and >, or all of it. */
-static struct span
-in_angles(struct span body)
+/* The first address that List-Post names (RFC 2369: several URLs, the preferred one
+ * first). */
+static const struct rule *
+post_rule(struct scan *s)
 {
-	size_t open = span_rfind(body, '<');
+	AUTO(buf_done) struct buf key = BUF_MAX(ADDRESS_SIZE);
+	struct span rest = s->list_post, url;
+	struct address a;
 
-	if (open == body.n)
-		return span_trim(body);
-	body = span_skip(body, open + 1);
-	return span_trim(span_first(body, span_find(body, '>')));
+	while (scan_angle(&rest, &url)) {
+		if (!span_starts_nocase(url, SPAN("mailto:")))
+			continue;
+		url = span_skip(url, 7);
+		url = span_first(url, span_find(url, '?'));
+		return address_parse(s->arena, url, &a) && address_key(&key, &a)
+				? rules_address(s->account->rules, buf_span(&key))
+				: NULL;
+	}
+	return NULL;
 }
 
 static bool
 apply_list(struct scan *s)
 {
-	AUTO(buf_done) struct buf id = BUF_MAX(3 * WORDS_MAX);
-	AUTO(buf_done) struct buf key = BUF_MAX(ADDRESS_SIZE);
-	const struct recipients_rules *rules = s->account->rules;
-	struct span post = in_angles(s->list_post);
-	const struct rule *rule = NULL;
-	struct address a;
+	const struct rule *rule = scan_list_rule(s);
 
-	if (s->list_id.p && words_fold(&id, in_angles(s->list_id)))
-		rule = rules_exact_text(rules, buf_span(&id));
-	if (!rule && span_starts_nocase(post, SPAN("mailto:"))) {
-		post = span_skip(post, 7);
-		post = span_first(post, span_find(post, '?'));
-		if (address_parse(s->arena, post, &a) && address_key(&key, &a))
-			rule = rules_address(rules, buf_span(&key));
-	}
+	if (!rule)
+		rule = post_rule(s);
 	if (!rule)
 		return false;
-	scan_apply(s, rule,
-			span_first(in_angles(s->list_id.p ? s->list_id : s->list_post),
-					256),
-			(size_t)NOBODY);
+	struct span text = s->list_id.p ? scan_list_id(s) : span_trim(s->list_post);
+	scan_apply(s, rule, span_first(text, 256), (size_t)NOBODY);
 	return scan_settle(s);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "postern/directory.h"
+#include "postern/must.h"
 #include "postern/policy.h"
 #include "postern/words.h"
 
@@ -37,18 +38,14 @@ delimiters(const struct scan *s, struct span domain)
 	return row ? row->subaddress : SPAN("+");
 }
 
-/* The key with what stands from `end` on cut out of its local part. */
+/* The key with what stands from `end` to `at`, its @, cut out. */
 static struct span
-cut_local(struct scan *s, struct span key, size_t end)
+cut_local(char out[ADDRESS_SIZE], struct span key, size_t end, size_t at)
 {
-	size_t at = span_rfind(key, '@');
-	char *p = arena_alloc(s->arena, key.n);
-
-	if (!p)
-		return SPAN("");
-	memcpy(p, key.p, end);
-	memcpy(p + end, key.p + at, key.n - at);
-	return (struct span){ p, end + key.n - at };
+	MUST(key.n <= ADDRESS_SIZE && end <= at && at < key.n);
+	memcpy(out, key.p, end);
+	memcpy(out + end, key.p + at, key.n - at);
+	return (struct span){ out, end + key.n - at };
 }
 
 /* The last delimiter in the local part before `end`, or 0: there is none behind a user. */
@@ -101,33 +98,76 @@ text_rule(struct scan *s, size_t i, const struct asked *a)
 	return rule;
 }
 
-static const struct rule *
-list_rule(struct scan *s)
+/* Past a comment or a quoted string that begins at s; 0: it does not end. */
+static size_t
+enclosed(struct span s)
+{
+	bool quoted = s.p[0] == '"';
+	size_t depth = 1;
+
+	for (size_t i = 1; i < s.n; i++) {
+		if (s.p[i] == '\\')
+			i++;
+		else if (s.p[i] == '(' && !quoted)
+			depth++;
+		else if (s.p[i] == (quoted ? '"' : ')') && --depth == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+bool
+scan_angle(struct span *rest, struct span *out)
+{
+	bool plain = false; /* one does not end: none is searched for behind it */
+
+	while (rest->n > 0) {
+		char c = rest->p[0];
+		size_t past = (c == '(' || c == '"') && !plain ? enclosed(*rest) : 1;
+
+		plain = plain || past == 0;
+		if (c == '<') {
+			*rest = span_skip(*rest, 1);
+			*out = span_trim(span_until(rest, '>'));
+			return true;
+		}
+		*rest = span_skip(*rest, past > 0 ? past : 1);
+	}
+	return false;
+}
+
+struct span
+scan_list_id(const struct scan *s)
+{
+	struct span rest = s->list_id, id = span_trim(rest);
+
+	while (scan_angle(&rest, &id))
+		;
+	return id;
+}
+
+const struct rule *
+scan_list_rule(struct scan *s)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(3 * WORDS_MAX);
-	struct span id = s->list_id;
-	size_t open = span_rfind(id, '<');
 
-	if (!s->list_id.p)
-		return NULL;
-	if (open < id.n) {
-		id = span_skip(id, open + 1);
-		id = span_first(id, span_find(id, '>'));
-	}
-	return words_fold(&text, id)
-			? rules_exact_text(s->account->rules, buf_span(&text))
-			: NULL;
+	if (!s->list_asked && s->list_id.p && words_fold(&text, scan_list_id(s)))
+		s->list_rule = rules_exact_text(s->account->rules, buf_span(&text));
+	s->list_asked = true;
+	return s->list_rule;
 }
 
 /* The rule of an address without its tag: of the longest user that has one. */
 static const struct rule *
-bare_rule(struct scan *s, const struct asked *a, struct span delims)
+bare_rule(const struct recipients_rules *rules, const struct asked *a,
+		struct span delims)
 {
 	size_t end = a->at > 0 ? tag_before(a->key, delims, a->at - 1) : 0;
 	const struct rule *rule = NULL;
+	char bare[ADDRESS_SIZE];
 
 	for (; end > 0 && !rule; end = tag_before(a->key, delims, end - 1))
-		rule = rules_address(s->account->rules, cut_local(s, a->key, end));
+		rule = rules_address(rules, cut_local(bare, a->key, end, a->at));
 	return rule;
 }
 
@@ -165,14 +205,14 @@ rule_for(struct scan *s, size_t i)
 	rule = rules_address(rules, a.key);
 	if (rule || a.known)
 		return rule;
-	rule = bare_rule(s, &a, delims);
+	rule = bare_rule(rules, &a, delims);
 	if (rule || a.known_bare)
 		return rule;
 	rule = rules_domain(rules, a.domain, true);
 	if (!rule)
 		rule = text_rule(s, i, &a);
 	if (!rule && a.strange && may_be_listed(s, i))
-		rule = list_rule(s);
+		rule = scan_list_rule(s);
 	return rule ? rule : rules_domain(rules, a.domain, false);
 }
 

@@ -98,6 +98,20 @@ text_rule(struct arena *arena, const struct recipients_rule *from, struct rule *
 	return out->key.p && targets_of(arena, from, out);
 }
 
+/* What a text begins with is its neighbour before, or what that begins with. */
+static void
+link_texts(struct recipients_rules *r)
+{
+	for (size_t i = 0; i < r->n_texts; i++) {
+		size_t within = i > 0 ? i - 1 : NO_TEXT;
+
+		while (within != NO_TEXT &&
+				!span_starts(r->texts[i].key, r->texts[within].key))
+			within = r->text_within[within];
+		r->text_within[i] = within;
+	}
+}
+
 const struct recipients_rules *
 recipients_rules_new(struct arena *arena, const struct recipients_rule *v, size_t n,
 		size_t *left_out)
@@ -110,7 +124,8 @@ recipients_rules_new(struct arena *arena, const struct recipients_rule *v, size_
 	r->addresses = arena_alloc(arena, (n + 1) * sizeof(*r->addresses));
 	r->domains = arena_alloc(arena, (n + 1) * sizeof(*r->domains));
 	r->texts = arena_alloc(arena, (n + 1) * sizeof(*r->texts));
-	if (!r->addresses || !r->domains || !r->texts)
+	r->text_within = arena_alloc(arena, (n + 1) * sizeof(*r->text_within));
+	if (!r->addresses || !r->domains || !r->texts || !r->text_within)
 		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		struct span match = span_trim(v[i].match);
@@ -130,6 +145,8 @@ recipients_rules_new(struct arena *arena, const struct recipients_rule *v, size_
 	}
 	r->n_addresses = settle(r->addresses, r->n_addresses);
 	r->n_domains = settle(r->domains, r->n_domains);
+	r->n_texts = settle(r->texts, r->n_texts);
+	link_texts(r);
 	return r;
 }
 
@@ -162,22 +179,49 @@ rules_domain(const struct recipients_rules *rules, struct span domain, bool rewr
 	return rules ? find(rules->domains, rules->n_domains, domain, rewrite) : NULL;
 }
 
+/* The last text that does not sort behind s, or NO_TEXT. */
+static size_t
+text_before(const struct recipients_rules *rules, struct span s)
+{
+	size_t low = 0, high = rules->n_texts;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (span_cmp(rules->texts[mid].key, s) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low > 0 ? low - 1 : NO_TEXT;
+}
+
 const struct rule *
 rules_text(const struct recipients_rules *rules, struct span text)
 {
-	for (size_t i = 0; rules && text.n > 0 && i < rules->n_texts; i++) {
-		if (words_have(text, rules->texts[i].key))
-			return &rules->texts[i];
+	const struct rule *first = NULL;
+
+	for (size_t at = 0; rules && rules->n_texts > 0 && at < text.n; at++) {
+		struct span rest = span_skip(text, at);
+
+		if (!words_bound(text, at))
+			continue;
+		for (size_t i = text_before(rules, rest); i != NO_TEXT;
+				i = rules->text_within[i]) {
+			const struct rule *rule = &rules->texts[i];
+
+			if (span_starts(rest, rule->key) &&
+					words_bound(text, at + rule->key.n) &&
+					(!first || rule->index < first->index))
+				first = rule;
+		}
 	}
-	return NULL;
+	return first;
 }
 
 const struct rule *
 rules_exact_text(const struct recipients_rules *rules, struct span text)
 {
-	for (size_t i = 0; rules && text.n > 0 && i < rules->n_texts; i++) {
-		if (span_eq(text, rules->texts[i].key))
-			return &rules->texts[i];
-	}
-	return NULL;
+	return rules && text.n > 0 ? find(rules->texts, rules->n_texts, text, false)
+				   : NULL;
 }

@@ -19,11 +19,16 @@ struct rule {
 	size_t n;
 };
 
+#define NO_TEXT SIZE_MAX
+
 struct recipients_rules {
 	size_t n; /* all of them */
 	struct rule *addresses, *domains; /* sorted by key, each key once */
 	size_t n_addresses, n_domains;
-	struct rule *texts; /* in the order given */
+	struct rule *texts; /* sorted by key, each key once */
+	/* For each text the longest other that it begins with, or NO_TEXT. So all texts that
+	 * something begins with are found from the last one that sorts before it. */
+	size_t *text_within;
 	size_t n_texts;
 };
 

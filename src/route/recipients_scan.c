@@ -94,11 +94,19 @@ envelope_name(const struct scan *s, struct span name, size_t *out)
 	return false;
 }
 
+/* The word a field says, without parameters and comments behind it (RFC 3834 5). */
+static struct span
+word_of(struct span body)
+{
+	body = span_first(body, span_find(body, ';'));
+	return span_trim(span_first(body, span_find(body, '(')));
+}
+
 /* What else the decision wants to know of the header. */
 static void
 note_field(struct scan *s, const struct header_field *f)
 {
-	struct span value;
+	struct span value = word_of(f->body);
 
 	if (header_is(f, SPAN("Return-Path"))) {
 		if (!s->return_path.p) {
@@ -118,13 +126,11 @@ note_field(struct scan *s, const struct header_field *f)
 		if (!s->list_post.p && header_is(f, SPAN("List-Post")))
 			s->list_post = f->body;
 	} else if (header_is(f, SPAN("Precedence"))) {
-		value = span_trim(f->body);
 		if (span_eq_nocase(value, SPAN("bulk")) ||
 				span_eq_nocase(value, SPAN("list")) ||
 				span_eq_nocase(value, SPAN("junk")))
 			s->automatic = true;
 	} else if (header_is(f, SPAN("Auto-Submitted"))) {
-		value = span_trim(span_first(f->body, span_find(f->body, ';')));
 		if (!span_eq_nocase(value, SPAN("no")))
 			s->automatic = true;
 	}
@@ -174,6 +180,21 @@ strip(const struct scan *s, struct address *a)
 	}
 }
 
+/* May the default domain stand behind this bare name (E4)? Not behind the account's
+ * login where the provider tells a recipient (E1.2), nor behind an encoded word, which
+ * is a display text that nobody may decode into an address. */
+static bool
+completes(const struct scan *s, const struct source *src, struct span name)
+{
+	bool encoded = span_starts(name, SPAN("=?")) &&
+			span_ends_nocase(name, SPAN("?="));
+	bool login = src->role == ROLE_ENVELOPE &&
+			span_eq_nocase(name, s->account->login);
+
+	return s->account->default_domain.n > 0 && src->role != ROLE_RECEIVED &&
+			!encoded && !login;
+}
+
 /* Members without an address: completed when they are bare names (E4), told
  * when they cannot be read. */
 static void
@@ -182,8 +203,7 @@ settle_members(struct scan *s, const struct source *src)
 	for (size_t i = src->first; i < src->end; i++) {
 		struct address *a = &s->list.v[i];
 
-		if (a->kind == ADDRESS_NAME && s->account->default_domain.n > 0 &&
-				src->role != ROLE_RECEIVED) {
+		if (a->kind == ADDRESS_NAME && completes(s, src, a->local)) {
 			a->kind = ADDRESS_FULL;
 			a->domain = s->account->default_domain;
 		}

@@ -71,6 +71,8 @@ struct scan {
 	struct span return_path, from; /* bodies; p is NULL when there is none */
 	unsigned return_above; /* Received fields above the Return-Path */
 	struct span list_id, list_post; /* bodies */
+	bool list_asked; /* list_rule is known */
+	const struct rule *list_rule; /* of List-Id; NULL: none */
 	bool automatic; /* a list or a machine sent it (E8) */
 	bool open; /* the header went on: where it ends is not known */
 	struct span own[2]; /* keys of login and mailbox, once they were asked for */
@@ -109,6 +111,12 @@ bool scan_take(struct scan *s, const struct picks *p, const char *why);
 void scan_apply(struct scan *s, const struct rule *rule, struct span text, size_t from);
 /* The results become recipients. */
 bool scan_settle(struct scan *s);
+/* The next <...> of *rest that no comment or quoted string hides, without its angles. */
+bool scan_angle(struct span *rest, struct span *out);
+/* What List-Id says: what its last angle holds, else all of it (RFC 2919). */
+struct span scan_list_id(const struct scan *s);
+/* The rule whose text List-Id is; looked for once. */
+const struct rule *scan_list_rule(struct scan *s);
 
 /* ---- recipients_levels.c ---- */
 

@@ -11,7 +11,7 @@
 #include "postern/must.h"
 #include "postern/recipients.h"
 
-static struct arena setup_arena = { .max = 1 << 20 };
+static struct arena setup_arena = { .max = 1 << 27 };
 static struct domains served;
 
 static const char common[] =
@@ -132,7 +132,73 @@ static const struct growth {
 	{ "quoted pairs", "To: \"", "\\\"", "\" <ann@contoso.test>\r\n\r\n", 100000 },
 	{ "folds", "To:", "\r\n ", "ann@contoso.test\r\n\r\n", 80000 },
 	{ "at signs", "To: ", "a@", "contoso.test\r\n\r\n", 100000 },
+	{ "opening angles", "To: ", "<", "ann@contoso.test\r\n\r\n", 100000 },
+	{ "semicolons", "To: ", ";", "ann@contoso.test\r\n\r\n", 100000 },
+	{ "commas", "To: ", ",", "ann@contoso.test\r\n\r\n", 100000 },
+	{ "quotes that never close", "To: ", "\"a,", "ann@contoso.test\r\n\r\n",
+			10001 },
+	{ "literals that never close", "To: ", "a@[", "ann@contoso.test\r\n\r\n",
+			50000 },
+	{ "words for an angle", "To: ", "a@b ", "<ann@contoso.test>\r\n\r\n", 50000 },
+	{ "for-clauses in a Received", "Received: by mx.isp.test",
+			" for <u#@contoso.test>", "\r\n\r\n", 10000 },
+	{ "by-clauses in a Received", "Received:", " by b for <u#@else.test>",
+			"\r\n\r\n", 8000 },
+	{ "from, by and an open angle", "Received:", " from by <", "\r\n\r\n", 25000 },
+	{ "the word for", "Received: by mx.isp.test", " for", "\r\n\r\n", 60000 },
+	{ "open angles behind for", "Received: by mx.isp.test", " for <", "\r\n\r\n",
+			40000 },
+	{ "resent blocks", "", "Resent-To: u#@contoso.test\r\nX: x\r\n",
+			"To: ann@contoso.test\r\n\r\n", 20000 },
+	{ "encoded words", "To: ", "=?utf-8?Q?a?= ", "<ann@contoso.test>\r\n\r\n",
+			18000 },
 };
+
+/* With RULES alias rules of each kind. */
+static const struct growth ruled[] = {
+	{ "addresses, and rules", "To: ", "u#@contoso.test,\r\n ", "\r\n\r\n", 10000 },
+	{ "names and foreign addresses, and rules", "To: ",
+			"A word # and another <u#@else.test>,\r\n ", "\r\n\r\n", 5000 },
+	{ "encoded names, and rules", "To: ",
+			"=?utf-8?Q?a_word_#?= <x@else.test>,\r\n ", "\r\n\r\n", 5000 },
+	{ "angles in List-Id, and rules", "List-Id: ", "<(\"",
+			"\r\nTo: x@else.test\r\n\r\n", 80000 },
+	{ "comments in List-Post, and rules", "List-Post: ", "(<\\",
+			"\r\nTo: x@else.test\r\n\r\n", 80000 },
+	{ "List-Id fields, and rules", "", "List-Id: <l#.else.test>\r\n",
+			"To: x@else.test\r\n\r\n", 10000 },
+	{ "addresses that are several words, and rules",
+			"To: ", "a b c d e f g h i j k l m n o p <x@else.test>,\r\n ",
+			"\r\n\r\n", 5000 },
+};
+
+enum { RULES = 10000 };
+
+/* Addresses, texts of one and of three words. */
+static const struct recipients_rules *
+rules_many(struct arena *arena)
+{
+	static struct recipients_rule v[3 * RULES];
+	static const struct span to = { SPAN_INIT("boss@contoso.test") };
+	size_t left_out;
+
+	for (unsigned i = 0; i < 3 * RULES; i++) {
+		char text[64];
+
+		const char *before = i % 3 == 0 ? "rule"
+				: i % 3 == 1	? "text"
+						: "a word ";
+
+		(void)snprintf(text, sizeof(text), "%s%u%s", before, 100000 + i,
+				i % 3 == 0 ? "@contoso.test" : "");
+		v[i] = (struct recipients_rule){ arena_dup(arena, span_of(text)), &to,
+			1 };
+	}
+	const struct recipients_rules *rules =
+			recipients_rules_new(arena, v, 3 * RULES, &left_out);
+	MUST(rules && left_out == 0);
+	return rules;
+}
 
 static void
 grow(const struct recipients_account *account, const struct growth *g)
@@ -180,6 +246,9 @@ main(void)
 		   "|---|---|---|---|---|---|");
 	for (size_t i = 0; i < sizeof(growths) / sizeof(growths[0]); i++)
 		grow(&account, &growths[i]);
+	account.rules = rules_many(&setup_arena);
+	for (size_t i = 0; i < sizeof(ruled) / sizeof(ruled[0]); i++)
+		grow(&account, &ruled[i]);
 	arena_done(&setup_arena);
 	return 0;
 }

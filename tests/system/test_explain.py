@@ -1,8 +1,11 @@
 """Knowing why: explain, its replay, and trace in the same words."""
 import json
+import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness.fixtures import ROOT
 from harness.message import message
 from harness.postern import BAD_CONFIG, DONE, FAILED, USAGE, yaml
 
@@ -200,3 +203,39 @@ def test_a_damaged_record_harms_nobody(history, route):
                   ["unrouted", "show", history.ask("unrouted", "list")[0]["id"]]):
         history.run(*words).expect(DONE)
         history.run(*words, "--json").expect(DONE).json()
+
+
+# --- the table of tests/unit/route, by the program ---
+
+def expand(text):
+    """The header of a line of nasty.tsv, as bytes; its words are those of nasty_test.c."""
+    def word(m):
+        name, _, argument = m[1].partition(" ")
+        return {"isp": r"Received: from a.test by mx.isp.test; Mon\n",
+                "sender": r"Received: from z by a.test for <eve@contoso.test>; Mon\n",
+                "isp-for": rf"Received: from a.test by mx.isp.test id 1\n\tfor <{argument}>; Mon\n"}[name]
+
+    text = re.sub(r"\\\{([a-z].*?)\}", word, text)
+    text = re.sub(r"\\\{(\d+):(.*?)\}", lambda m: m[2] * int(m[1]), text)
+    return re.sub(rb"\\([0-3][0-7]{2}|[rnt\\])", lambda m: {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}.get(m[1]) or
+                  bytes([int(m[1], 8)]), text.encode())
+
+
+def test_the_program_decides_as_the_table_says(pt):
+    """Every second line that needs no setting; the provider is only named, nothing is dialled."""
+    pt.policy("all", "contoso.test", "fabrikam.test")
+    pt.account("contoso", 110, server="pop.isp.test", tls="implicit", user="contoso", domains=["contoso.test", "fabrikam.test"])
+    pt.write()
+    rows = [r.split("\t") for r in (ROOT / "tests/unit/route/nasty.tsv").read_text().splitlines()[1:]]
+    rows = [r for r in rows if r[1] == "." and "catchall@" not in r[2].lower()][::2]
+    assert len(rows) > 50
+
+    def one(row):
+        said = pt.run("explain", "-", "--account", "contoso", "--json", input=expand(row[2]), write=False).expect(DONE).json()
+        who = "".join(f" {r['address']}" for r in said["recipients"] + said["refused"])
+        outcome = "" if said["outcome"] == "found" else said["outcome"] + " "
+        wanted = re.sub(r"\\\{(\d+):(.*?)\}", lambda m: m[2] * int(m[1]), row[3])
+        return f"{outcome}{said['source']}:{who}" == wanted or (row, said)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert not [answer for answer in pool.map(one, rows) if answer is not True]

@@ -3,7 +3,9 @@
 
 #include "postern/directory.h"
 #include "postern/recipients.h"
+#include "postern/words.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct arena setup_arena = { .max = 1 << 20 };
@@ -301,12 +303,71 @@ envelope_fields_are_read_as_configured(void **state)
 	}
 }
 
+/* Letters, blanks and a hyphen, so that short texts stand in long ones, as words or not. */
+static void
+random_text(struct buf *out, unsigned *seed, int max)
+{
+	buf_clear(out);
+	for (int n = 1 + rand_r(seed) % max; n > 0; n--)
+		assert_true(buf_addc(out, "aab -"[rand_r(seed) % 5]));
+}
+
+/* Texts are searched for all at once; the same comes out as one after the other. */
+static void
+the_first_text_that_stands_there_is_taken(void **state)
+{
+	unsigned seed = 9, found = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 3000; round++) {
+		AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+		AUTO(buf_done) struct buf raw = BUF_MAX(256), text = BUF_MAX(1024);
+		AUTO(buf_done) struct buf header = BUF_MAX(512);
+		struct recipients_rule v[20];
+		struct span to[20], want = { NULL, 0 };
+		struct recipients r;
+		size_t left_out;
+
+		random_text(&raw, &seed, 24);
+		assert_true(words_fold(&text, buf_span(&raw)));
+		assert_true(buf_addf(&header, "To: \"" SPAN_FMT "\" <x@else.test>\n",
+				SPAN_ARG(buf_span(&raw))));
+		for (size_t i = 0; i < 20; i++) {
+			AUTO(buf_done) struct buf key = BUF_MAX(256);
+			AUTO(buf_done) struct buf folded = BUF_MAX(1024);
+
+			random_text(&key, &seed, 6);
+			assert_true(words_fold(&folded, buf_span(&key)));
+			buf_clear(&raw);
+			assert_true(buf_addf(&raw, "u%zu@contoso.test", i));
+			to[i] = arena_dup(&arena, buf_span(&raw));
+			v[i] = (struct recipients_rule){
+				arena_dup(&arena, buf_span(&key)), &to[i], 1
+			};
+			if (want.n == 0 &&
+					words_have(buf_span(&text), buf_span(&folded)))
+				want = to[i];
+		}
+		struct recipients_account a = account(
+				recipients_rules_new(&arena, v, 20, &left_out), false);
+		recipients_decide(&a, buf_span(&header), &arena, &r);
+		if (r.outcome == RECIPIENTS_FOUND) {
+			found++;
+			assert_true(r.n == 1 && span_eq(r.v[0], want));
+		} else {
+			assert_int_equal(want.n, 0);
+		}
+	}
+	assert_true(found > 1000 && found < 2900);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_mapped_in_order),
 		cmocka_unit_test(rules_are_told),
+		cmocka_unit_test(the_first_text_that_stands_there_is_taken),
 		cmocka_unit_test(envelope_fields_are_read_as_configured),
 	};
 
