@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE_COLUMNS = 6 };
+enum { TABLE_COLUMNS = 16 };
 
 struct table {
 	char *text, *at;
-	char *column[TABLE_COLUMNS];
+	char *column[TABLE_COLUMNS]; /* NULL: the line has none there */
 	size_t line;
 };
 
@@ -46,22 +46,32 @@ table_next(struct table *t)
 	return true;
 }
 
-static inline void
-table_open(struct table *t, const char *path)
+/* All of a file, with a NUL behind it; the caller frees it. */
+static inline char *
+table_slurp(const char *path, size_t *n)
 {
 	FILE *f = fopen(path, "rb");
 
 	if (!f)
 		fail_msg("cannot read %s", path);
 	(void)fseek(f, 0, SEEK_END);
-	size_t n = (size_t)ftell(f);
+	*n = (size_t)ftell(f);
 	rewind(f);
-	*t = (struct table){ .text = malloc(n + 1) };
-	assert_non_null(t->text);
-	assert_int_equal(fread(t->text, 1, n, f), n);
-	t->text[n] = '\0';
-	t->at = t->text;
+	char *text = malloc(*n + 1);
+	assert_non_null(text);
+	assert_int_equal(fread(text, 1, *n, f), *n);
+	text[*n] = '\0';
 	(void)fclose(f);
+	return text;
+}
+
+static inline void
+table_open(struct table *t, const char *path)
+{
+	size_t n;
+
+	*t = (struct table){ .text = table_slurp(path, &n) };
+	t->at = t->text;
 	assert_true(table_next(t));
 }
 

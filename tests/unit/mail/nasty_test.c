@@ -5,118 +5,35 @@
  * Received whose by is HOST; `return-path`, `message-id` the body of that field.
  * Addresses: bytes outside ! to ~ and \ as \ooo, "-" for none; no word of must_not
  * may be among them. */
+#include "answers.h"
 #include "table.h"
 
-#include "postern/header.h"
-#include "postern/trace.h"
-
 static const char *path;
-
-/* One address as the table writes it. */
-static void
-add_escaped(struct buf *out, struct span s)
-{
-	if (out->n > 0)
-		assert_true(buf_addc(out, ' '));
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < '!' || c > '~' || c == '\\')
-			assert_true(buf_addf(out, "\\%03o", c));
-		else
-			assert_true(buf_addc(out, (char)c));
-	}
-}
-
-static void
-add_list(struct buf *out, const struct address_list *list)
-{
-	AUTO(buf_done) struct buf one = BUF_MAX(1 << 20);
-
-	for (size_t i = 0; i < list->n; i++) {
-		if (list->v[i].kind != ADDRESS_FULL)
-			continue;
-		buf_clear(&one);
-		assert_true(address_print(&one, &list->v[i]));
-		add_escaped(out, buf_span(&one));
-	}
-}
 
 static void
 answer_addrs(struct buf *out, struct span block)
 {
-	static const char *const names[] = { "To", "Cc", "Bcc", "Resent-To",
-		"Resent-Cc", "Resent-Bcc", "Delivered-To", "X-Original-To",
-		"X-Envelope-To", "Envelope-To", "Apparently-To", "X-Apparently-To" };
-	AUTO(arena_done) struct arena arena = ARENA_MAX(1 << 25);
-	struct address_list list;
 	struct header_scan scan;
 	struct header_field f;
 
-	address_list_init(&list, &arena, ADDRESS_LIST_MAX);
 	header_scan_init(&scan, block);
 	while (header_next(&scan, &f)) {
-		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-			if (header_is(&f, span_of(names[i])))
-				address_read(&list, f.body);
-		}
-	}
-	add_list(out, &list);
-}
-
-static void
-answer_by(struct buf *out, struct span block, struct span host)
-{
-	AUTO(arena_done) struct arena arena = ARENA_MAX(1 << 20);
-	char want[ADDRESS_DOMAIN_MAX + 1], by[ADDRESS_DOMAIN_MAX + 1];
-	struct header_scan scan;
-	struct header_field f;
-
-	assert_true(domain_canon(host, want));
-	header_scan_init(&scan, block);
-	while (header_next(&scan, &f)) {
-		struct address_list list;
-		struct trace_received received;
-
-		address_list_init(&list, &arena, ADDRESS_LIST_MAX);
-		if (!header_is(&f, SPAN("Received")))
-			continue;
-		trace_read(f.body, &list, &received);
-		if (domain_canon(received.by, by) && strcmp(want, by) == 0) {
-			add_list(out, &list);
-			return;
-		}
+		if (answers_recipients(&f))
+			answer_field(out, SPAN("to"), f.body);
 	}
 }
 
 static void
 answer(struct buf *out, const char *kind, struct span text)
 {
-	AUTO(arena_done) struct arena arena = ARENA_MAX(1 << 25);
-	struct address_list list;
-	struct trace_received received;
-	struct address a;
-
-	address_list_init(&list, &arena, ADDRESS_LIST_MAX);
-	if (strncmp(kind, "by ", 3) == 0) {
+	if (strncmp(kind, "by ", 3) == 0)
 		answer_by(out, text, span_of(kind + 3));
-	} else if (strcmp(kind, "addrs") == 0) {
+	else if (strcmp(kind, "addrs") == 0 || strcmp(kind, "to") == 0)
 		answer_addrs(out, text);
-	} else if (strcmp(kind, "message-id") == 0) {
-		struct span id = trace_message_id(&arena, text);
-
-		if (id.n > 0)
-			add_escaped(out, id);
-	} else if (strcmp(kind, "return-path") == 0) {
-		if (trace_return_path(&arena, text, &a) == TRACE_PATH_ADDRESS)
-			add_list(out, &(struct address_list){ .v = &a, .n = 1 });
-	} else if (strcmp(kind, "for") == 0) {
-		trace_read(text, &list, &received);
-		add_list(out, &list);
-	} else {
-		assert_string_equal(kind, "to");
-		answer_addrs(out, text);
-	}
+	else if (strcmp(kind, "for") == 0)
+		answer_field(out, SPAN("received-for"), text);
+	else
+		answer_field(out, span_of(kind), text);
 	if (out->n == 0)
 		assert_true(buf_addc(out, '-'));
 }
