@@ -153,11 +153,12 @@ plain(struct buf *out, struct span raw)
 		if (blank && out->n > 0 && !buf_addc(out, ' '))
 			return false;
 		struct span at = raw;
+		size_t begin = out->n;
 		if (take_encoded(&raw, out)) {
 			/* Blanks between two of them are not part of the text. */
-			if (blank && after_encoded && out->n > before + 1) {
-				memmove(out->p + before, out->p + before + 1,
-						out->n - before - 1);
+			if (after_encoded && begin > before) {
+				memmove(out->p + before, out->p + begin,
+						out->n - begin);
 				out->n--;
 			}
 			after_encoded = true;

@@ -15,6 +15,10 @@ static const struct {
 	{ "a language, RFC 2231", "=?us-ascii*en?q?Sales?=", "sales" },
 	{ "the blank between two is not text", "=?utf-8?q?Sa?= \r\n =?utf-8?q?les?= x",
 			"sales x" },
+	{ "the blank behind one that is empty is not there",
+			"=?utf-8?q?"
+			"?= =?utf-8?q?Sales?=",
+			"sales" },
 	{ "the blank to other words is", "a =?utf-8?q?b?= c", "a b c" },
 	{ "a character split over two", "=?utf-8?q?=C3?= =?utf-8?q?=BC?=", "\303\274" },
 	{ "KOI8-R", "=?koi8-r?B?8NLPxMHWyQ==?=",
