@@ -311,11 +311,12 @@ reading_decide(struct reading *r, bool open)
 		if (to.facts[i].event != 4034) /* once it is held: say_held */
 			log_fact(s, r->i, &to.facts[i], aliases);
 	}
+	/* With what was known when it was decided: before it is learned from. */
+	if (!recipients_record(&s->poll->routing.account, &to, &route))
+		buf_clear(&route);
 	/* A notice about a message that is too large is decided by a part of it. */
 	if (r->key.n == 0 && !s->poll->routing.account.user)
 		provider_learn(&s->poll->memo->provider, &to.seen);
-	if (!recipients_record(&s->poll->routing.account, &to, &route))
-		buf_clear(&route);
 	make_flight(r, &to, buf_span(&route));
 
 	bool ok = add_header(r, &to, open);
