@@ -389,10 +389,11 @@ static const struct rule *
 post_rule(struct scan *s)
 {
 	AUTO(buf_done) struct buf key = BUF_MAX(ADDRESS_SIZE);
-	struct span rest = s->list_post, url;
+	struct angles all = { .rest = s->list_post };
+	struct span url;
 	struct address a;
 
-	while (scan_angle(&rest, &url)) {
+	while (scan_angle(&all, &url)) {
 		if (!span_starts_nocase(url, SPAN("mailto:")))
 			continue;
 		url = span_skip(url, 7);

@@ -117,21 +117,20 @@ enclosed(struct span s)
 }
 
 bool
-scan_angle(struct span *rest, struct span *out)
+scan_angle(struct angles *a, struct span *out)
 {
-	bool plain = false; /* one does not end: none is searched for behind it */
+	while (a->rest.n > 0) {
+		char c = a->rest.p[0];
+		size_t past = (c == '(' || c == '"') && !a->plain ? enclosed(a->rest)
+								  : 1;
 
-	while (rest->n > 0) {
-		char c = rest->p[0];
-		size_t past = (c == '(' || c == '"') && !plain ? enclosed(*rest) : 1;
-
-		plain = plain || past == 0;
+		a->plain = a->plain || past == 0;
 		if (c == '<') {
-			*rest = span_skip(*rest, 1);
-			*out = span_trim(span_until(rest, '>'));
+			a->rest = span_skip(a->rest, 1);
+			*out = span_trim(span_until(&a->rest, '>'));
 			return true;
 		}
-		*rest = span_skip(*rest, past > 0 ? past : 1);
+		a->rest = span_skip(a->rest, past > 0 ? past : 1);
 	}
 	return false;
 }
@@ -139,9 +138,10 @@ scan_angle(struct span *rest, struct span *out)
 struct span
 scan_list_id(const struct scan *s)
 {
-	struct span rest = s->list_id, id = span_trim(rest);
+	struct angles all = { .rest = s->list_id };
+	struct span id = span_trim(s->list_id);
 
-	while (scan_angle(&rest, &id))
+	while (scan_angle(&all, &id))
 		;
 	return id;
 }
@@ -177,7 +177,7 @@ may_be_listed(const struct scan *s, size_t i)
 {
 	enum role role = s->looks[i].source->role;
 
-	return role != ROLE_ENVELOPE && role != ROLE_RECEIVED;
+	return role != ROLE_TOLD && role != ROLE_ENVELOPE && role != ROLE_RECEIVED;
 }
 
 /* E6 in its order; NULL: the address stays what it is. */

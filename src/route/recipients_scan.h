@@ -111,8 +111,13 @@ bool scan_take(struct scan *s, const struct picks *p, const char *why);
 void scan_apply(struct scan *s, const struct rule *rule, struct span text, size_t from);
 /* The results become recipients. */
 bool scan_settle(struct scan *s);
-/* The next <...> of *rest that no comment or quoted string hides, without its angles. */
-bool scan_angle(struct span *rest, struct span *out);
+/* What is left of a field with <...> in it. */
+struct angles {
+	struct span rest;
+	bool plain; /* a comment or quote did not end: none is searched for behind it */
+};
+/* The next <...> that no comment or quoted string hides, without its angles. */
+bool scan_angle(struct angles *a, struct span *out);
 /* What List-Id says: what its last angle holds, else all of it (RFC 2919). */
 struct span scan_list_id(const struct scan *s);
 /* The rule whose text List-Id is; looked for once. */

@@ -2,11 +2,13 @@
 #include "check.h"
 
 #include "postern/directory.h"
+#include "postern/header.h"
 #include "postern/recipients.h"
 #include "postern/words.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct arena setup_arena = { .max = 1 << 20 };
 static struct domains served;
@@ -233,6 +235,50 @@ addresses_are_mapped_in_order(void **state)
 	}
 }
 
+/* Who a list's rule gives is no answer where the server itself said whom it is for. */
+static void
+no_list_speaks_for_whom_the_server_told(void **state)
+{
+	AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+	const struct recipients_envelope told = { SPAN("old.staff@contoso.test"),
+		SPAN("x@else.test") };
+	struct recipients_account a = account(rules_ready(&arena), true);
+	struct recipients r;
+
+	(void)state;
+	recipients_decide_told(&a, &told,
+			SPAN(ISP "To: all@else.test\n"
+				 "List-Id: <staff.lists.else.test>\n"),
+			&arena, &r);
+	assert_int_equal(r.level, 1);
+	assert_int_equal(r.n, 1);
+	assert_true(span_eq(r.v[0], told.to));
+}
+
+/* A field of a list is read once, whatever comments and quotes in it never end. */
+static void
+a_long_list_field_is_no_burden(void **state)
+{
+	static const char *const names[] = { "List-Id:", "List-Post:" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO(arena_done) struct arena arena = ARENA_MAX(RECIPIENTS_ARENA_MAX);
+		AUTO(buf_done) struct buf header = BUF_MAX(HEADER_MAX);
+		struct recipients_account a = account(rules_ready(&arena), false);
+		struct recipients r;
+
+		assert_true(buf_addf(&header, "To: x@else.test\n%s", names[i]));
+		while (header.n < HEADER_FIELD_MAX)
+			assert_true(buf_add(&header, SPAN("(<>")));
+		assert_true(buf_addc(&header, '\n'));
+		clock_t began = clock();
+		recipients_decide(&a, buf_span(&header), &arena, &r);
+		assert_in_range(clock() - began, 0, 5 * CLOCKS_PER_SEC);
+		assert_int_equal(r.outcome, RECIPIENTS_FALLBACK);
+	}
+}
+
 static void
 rules_are_told(void **state)
 {
@@ -366,6 +412,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_mapped_in_order),
+		cmocka_unit_test(no_list_speaks_for_whom_the_server_told),
+		cmocka_unit_test(a_long_list_field_is_no_burden),
 		cmocka_unit_test(rules_are_told),
 		cmocka_unit_test(the_first_text_that_stands_there_is_taken),
 		cmocka_unit_test(envelope_fields_are_read_as_configured),
