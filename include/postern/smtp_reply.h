@@ -50,6 +50,7 @@ enum smtp_refusal {
 	SMTP_REFUSE_RELAY, /* 550 5.7.1 Unable to relay for ... */
 	SMTP_REFUSE_UNKNOWN, /* 550 5.1.1 User unknown ... */
 	SMTP_REFUSE_LIST, /* 550 5.2.4 Mailing list leads to nobody: ... */
+	SMTP_REFUSE_MEMBERS, /* 554 5.5.3 Too many recipients, with the members of ... */
 	SMTP_REFUSE_HOPS, /* 554 5.4.6 */
 	SMTP_REFUSE_BUSY, /* 452 4.3.1 Insufficient system resources */
 	SMTP_REFUSE_STORE, /* 451 4.3.0 */
@@ -61,8 +62,8 @@ enum smtp_refusal {
 };
 
 struct smtp_reply smtp_refuse(enum smtp_refusal why);
-/* The same for a refusal that names an address (SMTP_REFUSE_RELAY, _UNKNOWN, _LIST): prints
- * "Unable to relay for u@d" into text and returns the reply that borrows it. */
+/* The same for a refusal that names an address (SMTP_REFUSE_RELAY, _UNKNOWN, _LIST, _MEMBERS):
+ * prints "Unable to relay for u@d" into text and returns the reply that borrows it. */
 struct smtp_reply smtp_refuse_for(
 		enum smtp_refusal why, struct span address, char text[SMTP_TEXT_SIZE]);
 /* "250 2.6.0 <MESSAGE-ID> Queued mail for delivery, id QUEUEID"; the message-id with

@@ -350,6 +350,10 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 
 	if (reply.code != 0)
 		return reply;
+	/* What was collected is deleted at the provider once we have it, and nobody comes
+	 * again with the rest of its recipients. */
+	if (m->collected && m->put_off)
+		return smtp_refuse(SMTP_REFUSE_BUSY);
 	m->job.arrived_ms = clock_wall_ms();
 	if (m->hops.hops > r->conf->smtp.max_hops) {
 		say_hops(m);

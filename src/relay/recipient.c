@@ -174,6 +174,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 		[SMTP_REFUSE_RELAY] = "relay-denied",
 		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
 		[SMTP_REFUSE_LIST] = "general",
+		[SMTP_REFUSE_MEMBERS] = "general",
 	};
 	struct smtp_reply reply = smtp_refuse_for(why, rc->said, text);
 
@@ -196,10 +197,19 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 	return reply;
 }
 
+/* Too many for this message. There may be others for them, but what was collected, or
+ * lies in a file, is one message. */
+static struct smtp_reply
+no_room(struct mail *m, const struct rcpt *rc, char *text)
+{
+	return m->collected || m->picked ? refused(m, rc, SMTP_REFUSE_MEMBERS, text)
+					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
+
 /* Everybody whom the address leads to. */
 static struct smtp_reply
 resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
-		const struct directory_resolved *to)
+		const struct directory_resolved *to, char *text)
 {
 	const struct directory_entry *list =
 			to->entry && to->entry->list ? to->entry : NULL;
@@ -208,7 +218,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 	if (list && map_get(&m->lists, list->alias))
 		return SMTP_YES;
 	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
-		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+		return no_room(m, rc, text);
 	if (list) {
 		if (r->expanded + to->n > EXPANDED_MAX)
 			return smtp_refuse(SMTP_REFUSE_BUSY);
@@ -259,7 +269,7 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_NOBODY:
 		return refused(m, rc, SMTP_REFUSE_LIST, text);
 	case DIRECTORY_RESOLVED:
-		return resolved(r, m, rc, &d.to);
+		return resolved(r, m, rc, &d.to, text);
 	case DIRECTORY_FOREIGN:
 		if (!m->relay_client && !bare_postmaster(r, &rc->to))
 			return refused(m, rc, SMTP_REFUSE_RELAY, text);
@@ -289,8 +299,8 @@ recipient_nobody(const struct mail *m, struct submission_recipient *out)
 					    : SPAN("no-recipients");
 }
 
-struct smtp_reply
-mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
+static struct smtp_reply
+answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(RESOLVE_MEMORY);
 	struct rcpt rc;
@@ -307,4 +317,13 @@ mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *t
 	recipient_nobody(m, &what);
 	return remember(m, what, rc.key) ? SMTP_YES
 					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
+
+struct smtp_reply
+mail_rcpt(struct relay *r, struct mail *m, const struct smtp_path *path, char *text)
+{
+	struct smtp_reply reply = answer(r, m, path, text);
+
+	m->put_off = m->put_off || (reply.code >= 400 && reply.code < 500);
+	return reply;
 }

@@ -118,6 +118,7 @@ struct mail {
 	struct map lists; /* those that were expanded, by alias */
 	size_t expanded; /* what they gave, counted in the relay's */
 	bool collected, tls, relay_client, utf8;
+	bool put_off; /* a recipient was told to come again */
 	struct picked *picked; /* it is a file of the Pickup folder: pickups.h */
 	bool counted; /* store_about_to_end was told */
 	struct span provider, ip;

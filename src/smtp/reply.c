@@ -37,6 +37,8 @@ static const struct smtp_reply refusals[SMTP_REFUSALS] = {
 	[SMTP_REFUSE_RELAY] = { 550, "5.7.1", "Unable to relay for" },
 	[SMTP_REFUSE_UNKNOWN] = { 550, "5.1.1", "User unknown" },
 	[SMTP_REFUSE_LIST] = { 550, "5.2.4", "Mailing list leads to nobody:" },
+	[SMTP_REFUSE_MEMBERS] = { 554, "5.5.3",
+			"Too many recipients, with the members of" },
 	[SMTP_REFUSE_HOPS] = { 554, "5.4.6",
 			"Hop count exceeded - possible mail loop" },
 	[SMTP_REFUSE_BUSY] = { 452, "4.3.1", "Insufficient system resources" },

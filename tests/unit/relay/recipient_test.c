@@ -339,6 +339,66 @@ a_list_is_taken_whole_or_not_at_all(void **state)
 	assert_int_equal(g->r.expanded, 0);
 }
 
+static const struct mail_client collector = { .internal = true, .esmtp = true };
+static const struct smtp_mail a_collected_one = { .collected = true,
+	.collect = { .account = { SPAN_INIT("isp") }, .uidl = { SPAN_INIT("1") } } };
+
+static int
+whole(struct gate *g, struct mail *m)
+{
+	return mail_whole(&g->r, m, &(struct smtp_commit){ .size = 8 }, &collector)
+			.code;
+}
+
+/* It is deleted at the provider once we have it: nobody of it comes in another transaction. */
+static void
+what_is_collected_waits_for_all_its_recipients(void **state)
+{
+	struct gate *g = *state;
+	static const char *const first[] = { "ann@contoso.test", "nobody@contoso.test",
+		NULL };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+
+		if (first[i])
+			(void)ask(g, m, first[i]);
+		g->r.expanded += 1000000; /* by other messages */
+		assert_int_equal(ask(g, m, "sales@contoso.test"), 452);
+		g->r.expanded -= 1000000;
+		assert_int_equal(whole(g, m), 452);
+		mail_drop(&g->r, m);
+
+		m = mail_new(&g->r, &a_collected_one, &collector);
+		assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
+		assert_int_equal(whole(g, m), 0);
+		mail_drop(&g->r, m);
+	}
+}
+
+/* Nor does it stay in the way of all behind it: who never fits is put into Badmail. */
+static void
+a_list_too_many_of_what_is_collected_is_refused(void **state)
+{
+	struct gate *g = *state;
+
+	long_lists(g);
+	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
+	assert_int_equal(ask(g, m, "two@contoso.test"), SMTP_YES.code);
+	assert_int_equal(ask(g, m, "three@contoso.test"), 554);
+	assert_int_equal(m->job.n, LONG_BOTH + 1);
+	const struct submission_recipient *last = &m->recipients[LONG_BOTH];
+	assert_int_equal(last->state, QUEUE_REFUSED);
+	assert_true(same(last->address, "three@contoso.test"));
+	assert_true(same(last->reason, "general"));
+	assert_true(same(last->reply,
+			"5.5.3 Too many recipients, with the members of "
+			"three@contoso.test"));
+	assert_int_equal(whole(g, m), 0);
+	mail_drop(&g->r, m);
+}
+
 int
 main(void)
 {
@@ -352,6 +412,12 @@ main(void)
 				a_list_is_taken_whole_or_not_at_all, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 				no_recipient_is_half_taken, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+				what_is_collected_waits_for_all_its_recipients, set_up,
+				tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_list_too_many_of_what_is_collected_is_refused, set_up,
+				tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
