@@ -102,9 +102,10 @@ static const char schema_3[] =
 		" PRIMARY KEY (account, match, target)) WITHOUT ROWID;" SCHEMA_NOTICES
 				SCHEMA_LEDGER;
 
-/* Where the recipient stands in the message that brought the mail. */
+/* Where the recipient stands in the message that brought the mail; -1, where that was not
+ * written down, finds nobody: he has it. */
 static const char schema_4[] =
-		"ALTER TABLE ledger ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;";
+		"ALTER TABLE ledger ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;";
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 	schema_4 };
