@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "explain.h"
+#include "postern/clock.h"
 #include "postern/smtp_reply.h"
 
 static void
@@ -111,6 +112,7 @@ void
 explain_answers(struct answers *all, const struct recipients *r)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(256 * 1024 * 1024);
+	uint64_t seed[2];
 
 	json_decref(all->recipients);
 	json_decref(all->refused);
@@ -119,7 +121,8 @@ explain_answers(struct answers *all, const struct recipients *r)
 	all->refused = json_array();
 	all->reasons = json_array();
 	all->hops = r->received > all->conf->smtp.max_hops;
-	map_init(&all->seen, 0, 0); /* what an administrator looks at, one by one */
+	clock_random(seed, sizeof(seed));
+	map_init(&all->seen, seed[0], seed[1]);
 	for (size_t i = 0; i < r->n; i++)
 		answer_one(all, r->v[i], r->outcome == RECIPIENTS_FALLBACK, &a);
 	map_done(&all->seen);

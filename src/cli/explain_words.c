@@ -1,5 +1,7 @@
 #include "explain_words.h"
 
+#include <string.h>
+
 enum {
 	SHOWN = 5, /* of a list of addresses */
 	KINDS = 8, /* of reasons told apart */
@@ -328,6 +330,21 @@ words_sentence(const struct words_decision *d, struct buf *out)
 
 /* ---- what to do ---- */
 
+/* An argument of a command that somebody may paste into a shell: as it is where it means
+ * nothing there, else what stands for it. Addresses may hold ` | & and $. */
+static bool
+say_argument(struct buf *out, struct span s, const char *stands_for)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = ascii_lower(s.p[i]);
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+				(c == '\0' || !strchr("@.+_-", c)))
+			return say(out, stands_for);
+	}
+	return s.n > 0 && s.p[0] != '-' ? buf_add(out, s) : say(out, stands_for);
+}
+
 static bool
 advise_refused(struct buf *out, const struct words_refused *r)
 {
@@ -336,19 +353,21 @@ advise_refused(struct buf *out, const struct words_refused *r)
 	if (span_eq(r->reason, SPAN("relay-denied")))
 		return say(out, "If ") && buf_add(out, domain) &&
 				say(out, " is yours: postern policy add ") &&
-				buf_add(out, domain) && say(out, ". ");
+				say_argument(out, domain, "DOMAIN") && say(out, ". ");
 	if (span_eq(r->reason, SPAN("unknown-user")))
 		return say(out, "If somebody is to have ") &&
 				buf_add(out, r->address) &&
 				say(out, ": postern recipient add ALIAS --primary ") &&
-				buf_add(out, r->address) && say(out, ". ");
+				say_argument(out, r->address, "ADDRESS") &&
+				say(out, ". ");
 	if (span_eq(r->reason, SPAN("hop-count")))
 		return say(out,
 				"Hosts that come again in its Received lines mean a loop; "
 				"where there is none, raise smtp.max_hops. ");
 	if (span_eq(r->reason, SPAN("general")))
 		return say(out, "The members of a list: postern policy test ") &&
-				buf_add(out, r->address) && say(out, ". ");
+				say_argument(out, r->address, "ADDRESS") &&
+				say(out, ". ");
 	return true;
 }
 

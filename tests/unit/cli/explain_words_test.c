@@ -337,12 +337,38 @@ domains_are_listed_and_cut(void **state)
 	assert_int_equal(out.n, 0);
 }
 
+/* Who advises a command is believed: what the sender wrote is no part of it. */
+static void
+no_command_holds_what_a_shell_would_read(void **state)
+{
+	static const struct {
+		const char *address, *reason, *without;
+	} hostile[] = {
+		{ "`id`@contoso.test", "unknown-user", "--primary `" },
+		{ "a|b&c@contoso.test", "unknown-user", "--primary a" },
+		{ "\"$(id)\"@contoso.test", "general", "policy test \"" },
+		{ "-x@contoso.test", "general", "policy test -" },
+		{ "a@[1;id]", "relay-denied", "policy add [" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+		AUTO(buf_done) struct buf out = BUF_MAX(4096);
+		const struct words_refused r = { span_of(hostile[i].address), SPAN(""),
+			span_of(hostile[i].reason) };
+
+		assert_true(words_refused_advice(&r, &out));
+		assert_null(strstr(buf_cstr(&out), hostile[i].without));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_decision_has_its_sentence),
 		cmocka_unit_test(what_to_do_is_said_where_there_is_something_to_do),
+		cmocka_unit_test(no_command_holds_what_a_shell_would_read),
 		cmocka_unit_test(a_limit_is_a_limit),
 		cmocka_unit_test(many_reasons_are_counted),
 		cmocka_unit_test(domains_are_listed_and_cut),
