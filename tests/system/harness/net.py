@@ -1,7 +1,7 @@
 """Ports, short directories, waiting, processes that end with us."""
 import contextlib
 import ctypes
-import itertools
+import fcntl
 import os
 import random
 import shutil
@@ -11,17 +11,30 @@ import tempfile
 import time
 from pathlib import Path
 
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:] or 0)
-# Below the ephemeral range, a slice for each pytest worker, so that nobody
-# takes a port between our looking and the daemon's binding it.
-_ports = itertools.cycle(range(20000 + _worker % 6 * 2000, 22000 + _worker % 6 * 2000))
-for _ in range(random.randrange(2000)):
-    next(_ports)
+# Below the ephemeral range. A port is ours while its file is locked, so neither two
+# workers nor two runs on one machine meet on one; the locks end with the process.
+_FIRST, _LAST = 15000, 32000
+_locks = {}
+
+
+def _reserve(port):
+    folder = Path(tempfile.gettempdir()) / f"postern-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return False
+    _locks[port] = fd
+    return True
 
 
 def free_port(host="127.0.0.1"):
     for _ in range(2000):
-        port = next(_ports)
+        port = random.randrange(_FIRST, _LAST)
+        if port in _locks or not _reserve(port):
+            continue
         with socket.socket() as s:
             with contextlib.suppress(OSError):
                 s.bind((host, port))
