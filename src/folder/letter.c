@@ -111,9 +111,41 @@ batch_open(struct batch *b, const char *path, struct err *err)
 	return true;
 }
 
+void
+batch_close(struct batch *b)
+{
+	batch_cut(b, 0);
+	free(b->files);
+	b->files = NULL;
+	b->cap = 0;
+	if (b->home != b->dir)
+		fd_done(&b->home);
+	fd_done(&b->dir);
+}
+
+bool
+batch_sound(const struct batch *b, struct err *err)
+{
+	if (b->failed && err)
+		*err = b->err;
+	return !b->failed;
+}
+
+void
+batch_fail(struct batch *b, const struct err *err)
+{
+	if (!b->failed)
+		b->err = *err;
+	b->failed = true;
+	b->renamed = false;
+	batch_cut(b, 0);
+}
+
 int
 batch_create(const struct batch *b, const char *tmp, struct err *err)
 {
+	if (!batch_sound(b, err))
+		return -1;
 	if (unlinkat(b->dir, tmp, 0) != 0 && errno != ENOENT) {
 		(void)err_errno(err, 0, errno, "cannot remove the left-over %s", tmp);
 		return -1;
@@ -182,11 +214,12 @@ batch_rename(struct batch *b, struct err *err)
 bool
 batch_sync_home(struct batch *b, struct err *err)
 {
-	if (b->renamed && b->fresh && syncfs(b->home) != 0)
-		return err_errno(err, 0, errno, "cannot sync a folder");
-	if (b->renamed && !b->fresh && !dir_sync(b->home, err))
+	if (!b->renamed)
+		return true;
+	/* Where home is one of several directories in dir, it may be new itself. That
+	 * costs nothing when it is not. */
+	if (!dir_sync(b->home, err) || (b->home != b->dir && !dir_sync(b->dir, err)))
 		return false;
-	b->fresh = b->fresh && !b->renamed;
 	b->renamed = false;
 	return true;
 }
@@ -204,19 +237,27 @@ batch_cut(struct batch *b, size_t n)
 	}
 }
 
-void
-batch_drop(struct batch *b)
+bool
+batch_flush(struct batch *b, struct err *err)
 {
-	batch_cut(b, 0);
+	struct err why = { 0 };
+
+	if (!b->failed) {
+		if (batch_sync_files(b, b->n > BATCH_FEW, &why) &&
+				batch_rename(b, &why) && batch_sync_home(b, &why))
+			batch_cut(b, 0);
+		else
+			batch_fail(b, &why);
+	}
+	return batch_sound(b, err);
 }
 
 bool
 batch_sync(struct batch *b, struct err *err)
 {
-	bool ok = batch_sync_files(b, b->n > BATCH_FEW, err) && batch_rename(b, err) &&
-			batch_sync_home(b, err);
+	bool ok = batch_flush(b, err);
 
-	batch_drop(b);
+	b->failed = false;
 	return ok;
 }
 
