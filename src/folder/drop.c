@@ -58,6 +58,12 @@ drop_close(struct drop *d)
 	free(d);
 }
 
+struct drop_id
+drop_identity(const struct drop *d)
+{
+	return (struct drop_id){ d->batch.dev, d->batch.ino };
+}
+
 /* Reads the leading X-Sender and X-Receiver lines of a file that is there. */
 static bool
 drop_read_block(int fd, struct buf *block, struct err *err)

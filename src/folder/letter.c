@@ -12,7 +12,8 @@
 #include "postern/clock.h"
 #include "postern/file.h"
 
-enum { PIECE = 128 * 1024, SWEEP_MOST = 100000 };
+/* EVENT_BODY: it is the message that fails, not the folder. */
+enum { EVENT_BODY = 9005, PIECE = 128 * 1024, SWEEP_MOST = 100000 };
 
 uint64_t
 letter_size(const struct letter_body *body)
@@ -60,9 +61,10 @@ letter_copy_fd(int to, int from, uint64_t at, uint64_t left, struct err *err)
 		ssize_t got = fd_read_at(from, p, want, at);
 
 		if (got < 0)
-			ok = err_errno(err, 0, errno, "cannot read a spooled message");
+			ok = err_errno(err, EVENT_BODY, errno,
+					"cannot read a spooled message");
 		else if ((size_t)got < want)
-			ok = err_set(err, 0,
+			ok = err_set(err, EVENT_BODY,
 					"a spooled message is shorter than it should be");
 		else if (!fd_write_all(to, (struct span){ p, want }))
 			ok = err_errno(err, 0, errno, "cannot write a message");
@@ -107,6 +109,7 @@ batch_open(struct batch *b, const char *path, struct err *err)
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_errno(err, 0, errno, "cannot open the folder %s", path);
 	b->dev = st.st_dev;
+	b->ino = st.st_ino;
 	b->dir = b->home = fd_take(&fd);
 	return true;
 }

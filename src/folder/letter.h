@@ -22,6 +22,7 @@ size_t letter_peek(const struct letter_body *body, char *out, size_t n);
 struct batch {
 	int dir, home;
 	dev_t dev;
+	ino_t ino; /* of dir */
 	struct batch_file {
 		char *tmp, *name;
 	} * files;

@@ -409,6 +409,41 @@ a_failed_sync_stays_failed_until_it_was_told(void **state)
 	badmail_close(b);
 }
 
+/* More Maildirs than may be open: those that make room are synced, and what that fails for
+ * is told by the batch's own sync. */
+static void
+a_maildir_that_cannot_make_room_fails_its_batch(void **state)
+{
+	enum { BOXES = 70 };
+	bool struck = true;
+
+	(void)state;
+	for (unsigned n = 1; struck; n += 13) {
+		struct maildir *m = maildir_new();
+		struct err err = { 0 };
+		char box[40];
+
+		faults_begin(folder_dir);
+		faults_fail(FAULT_SYNCFS | FAULT_RENAME, n, 1, EIO);
+		bool written = true;
+		for (uint64_t i = 0; i < BOXES; i++) {
+			(void)snprintf(box, sizeof(box), "m/%llu",
+					(unsigned long long)i);
+			written &= maildir_write(m, folder_path(box), message_of(0), i,
+					&body, &err);
+		}
+		bool ok = maildir_sync(m, &err);
+		struck = faults_struck();
+		faults_end();
+		assert_int_equal(ok, !struck);
+		assert_true(written || struck);
+		assert_true(maildir_sync(m, &err));
+		maildir_free(m);
+		(void)folder_remove(NULL);
+		assert_int_equal(mkdir(folder_dir, 0700), 0);
+	}
+}
+
 /* An item that cannot be read at the moment is not one that is not there. */
 static void
 no_recipient_of_badmail_is_forgotten_for_a_failed_open(void **state)
@@ -455,6 +490,7 @@ main(void)
 		TEST(a_batch_of_drop_that_cannot_sync_defers_all_of_it),
 		TEST(a_batch_of_badmail_that_cannot_sync_defers_all_of_it),
 		TEST(a_batch_of_maildir_that_cannot_sync_defers_all_of_it),
+		TEST(a_maildir_that_cannot_make_room_fails_its_batch),
 		TEST(a_failed_sync_stays_failed_until_it_was_told),
 		TEST(no_recipient_of_badmail_is_forgotten_for_a_failed_open),
 		TEST(a_folder_whose_name_was_not_synced_is_made_again),
