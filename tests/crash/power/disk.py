@@ -8,9 +8,8 @@ data    any write may be missing, cut short or torn at sectors of 512 or pages o
         octets; what is missing below the size is zeros or what was there before; the
         size is the old one or the new.
 names   a name is only as durable as its directory: the sync of a file does not cover
-        it. Changes of one directory may be missing one by one. A rename inside a
-        directory is one change; one between two is two, and only the order "new name,
-        then the old one goes" is kept.
+        it. Changes of one directory may be missing one by one. A rename is one change,
+        also between two directories; it is durable when the one it leads to is synced.
 mapped  a file that was mapped for writing holds nothing (zeros), or is missing."""
 import json
 import os
@@ -91,12 +90,15 @@ def resize(data, size):
 class Dir:
     def __init__(self, path):
         self.path = path
-        self.at, self.ops = [], []  # index; [(name, node or None)...], (dir, its operation) or None
+        self.at, self.ops = [], []  # index; [(name, node or None)...]
+        self.went = {}  # operation of a name that went away: the directory it went to
         self.syncs = []
 
-    def change(self, at, names, needs=None):
+    def change(self, at, names, to=None):
+        if to:
+            self.went[len(self.ops)] = to
         self.at.append(at)
-        self.ops.append((names, needs))
+        self.ops.append(names)
 
 
 @dataclass
@@ -174,8 +176,8 @@ def load(path, root, before, forget=None):
             if a == b:
                 number[a].change(at, [(old, None), (new, node)])
             else:
-                number[b].change(at, [(new, node)])
-                number[a].change(at, [(old, None)], (number[b], len(number[b].ops) - 1))
+                number[b].change(at, [(new, node)], number[b])
+                number[a].change(at, [(old, None)], number[b])
         elif kind == LINK:
             number[a].change(at, [(data.decode(), number[b])])
         elif kind == REMOVE:
@@ -225,18 +227,13 @@ class Choice:
         self.chance = chance
         self.names = names or chance.choice(self.NAMES)
         self.data = data or chance.choice(self.DATA)
+        self.until = int(chance.expovariate(1 / 12))  # "journal": so many records are missing
 
-    def some(self, at, first, end, cut):
-        """Which of a directory's changes first..end are there."""
-        if self.names == "none" or first == end:
-            return []
-        if self.names == "all":
-            return list(range(first, end))
-        if self.names == "journal":
-            if not hasattr(self, "until"):
-                self.until = cut - int(self.chance.expovariate(1 / 12))
-            return [i for i in range(first, end) if at[i] < self.until]
-        return [i for i in range(first, end) if self.chance.random() < 0.5]
+    def name(self, at, cut):
+        """Is the change of that index there, though nothing has synced it?"""
+        if self.names == "coin":
+            return self.chance.random() < 0.5
+        return self.names == "all" or self.names == "journal" and at < cut - self.until
 
     def pieces(self, f, first, end):
         """The variant of a file: see File.image."""
@@ -280,35 +277,24 @@ def lookup(trace, cut, choice):
     """{path: (file, operations that are durable, variant)} and the directories' paths, as
     a cut before the record of that index leaves them. A file's state is chosen when it
     is met."""
-    chosen, met = {}, {}
+    met, renames = {}, {}
 
-    def names(d):
-        """The changes of a directory that are there, by number."""
-        if d not in chosen:
-            first, end = durable(d, cut), bisect_left(d.at, cut)
-            chosen[d] = first, set(choice.some(d.at, first, end, cut))
-        return chosen[d]
-
-    def settle(d):
-        """A name that went to another directory is gone here only when it is there."""
-        first, more = names(d)
-        for i in [*range(first), *more]:
-            needs = d.ops[i][1]
-            if needs:
-                there, extra = names(needs[0])
-                if needs[1] >= there:
-                    extra.add(needs[1])
+    def there(d, i, synced):
+        at, to = d.at[i], d.went.get(i)
+        if to is None:
+            return synced or choice.name(at, cut)
+        if at not in renames:
+            renames[at] = durable(to, cut) > bisect_left(to.at, at) or choice.name(at, cut)
+        return renames[at]
 
     files, dirs = {}, []
-    for d in trace.nodes:
-        if isinstance(d, Dir) and any(needs for _, needs in d.ops):
-            settle(d)
 
     def walk(d, path):
-        first, more = names(d)
-        entries = {}
-        for i in [*range(first), *sorted(more)]:
-            for name, node in d.ops[i][0]:
+        synced, entries = durable(d, cut), {}
+        for i in range(bisect_left(d.at, cut)):
+            if not there(d, i, i < synced):
+                continue
+            for name, node in d.ops[i]:
                 if node is None:
                     entries.pop(name, None)
                 else:
