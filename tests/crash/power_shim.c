@@ -1,6 +1,7 @@
 /* Records what a program does to the files below a directory, for tests/crash/power:
  * preloaded, with POSTERN_POWER_ROOT naming the directory (as the kernel names it) and
- * POSTERN_POWER_TRACE the trace, a file that begins with a page of zeros.
+ * POSTERN_POWER_TRACE the trace, a file that begins with a page of zeros. With
+ * POSTERN_POWER_KILL=N the process is killed right after its N-th record.
  *
  * One order for all threads and processes: an operation and its record are one step
  * under a lock that lies in the trace's first page. A sync has two records, since it
@@ -16,6 +17,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -61,6 +63,8 @@ static struct shared {
 static int trace = -1;
 static char root[PATH_MAX];
 static size_t root_n;
+static unsigned long kill_at; /* 0: never */
+static unsigned long put_so_far; /* under the lock */
 
 __attribute__((noreturn)) static void
 give_up(const char *why)
@@ -92,6 +96,8 @@ begin(void)
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, trace, 0);
 	if (trace < 0 || shared == MAP_FAILED)
 		give_up("cannot map the trace");
+	const char *end = getenv("POSTERN_POWER_KILL");
+	kill_at = end ? strtoul(end, NULL, 10) : 0;
 	root_n = strlen(below);
 	memcpy(root, below, root_n + 1);
 }
@@ -107,7 +113,6 @@ lock(void)
 	}
 }
 
-/* errno is that of the operation. */
 static void
 unlock(void)
 {
@@ -129,6 +134,10 @@ put(struct record r, const struct iovec *bytes, int n)
 	r.size = (uint32_t)(total - sizeof r);
 	if (syscall(SYS_writev, trace, all, used) != (ssize_t)total)
 		give_up("cannot write the trace");
+	/* No thread is between an operation and its record then: all wait for the lock, which
+	 * stays taken. Who starts the next process opens it. */
+	if (++put_so_far == kill_at)
+		(void)syscall(SYS_kill, getpid(), SIGKILL);
 	errno = no;
 }
 

@@ -107,6 +107,7 @@ class Trace:
     top: Dir
     nodes: list
     length: int
+    edges: list = field(default_factory=list)  # where a sync ends, and the end
     says: list = field(default_factory=list)  # (index, peer's port, our port, bytes)
     marks: list = field(default_factory=list)  # (index, object)
 
@@ -151,8 +152,7 @@ def scan(root):
 
 
 def load(path, root, before, forget=None):
-    """The trace. forget(path, kind) says which syncs are left out: those of the negative
-    controls; kind is "file", "dir" or "all"."""
+    """The trace. forget(node) says of what no sync counts: the negative controls."""
     number, top = before
     number = dict(number)
     trace = Trace(str(root), top, list(number.values()), 0)
@@ -183,14 +183,14 @@ def load(path, root, before, forget=None):
         elif kind == REMOVE:
             number[a].change(at, [(data.decode(), None)])
         elif kind == SYNC_BEGIN:
-            node = number.get(a) if a else None
-            what = "all" if a == 0 else "dir" if isinstance(node, Dir) else "file"
-            if (a == 0 or node) and not (forget and forget(data.decode().lstrip("/"), what)):
-                begun[b] = at, node
+            if a == 0 or a in number:
+                begun[b] = at, number.get(a)
         elif kind == SYNC_END and b in begun:
             began, node = begun.pop(b)
+            trace.edges.append(at)
             for each in [node] if node else trace.nodes:
-                each.syncs.append((at, began))
+                if not forget or not forget(each):
+                    each.syncs.append((at, began))
         elif kind == SAY:
             trace.says.append((at, a, b, data))
         elif kind == MAPPED and a in number:
@@ -200,6 +200,7 @@ def load(path, root, before, forget=None):
         elif kind == BLIND:
             raise Blind(data.decode())
     trace.length = at + 1
+    trace.edges.append(trace.length)
     for node in trace.nodes:
         # ended in order; what the best of those before covers
         ended, best, covers = [], 0, []
@@ -220,8 +221,8 @@ def durable(node, cut):
 
 class Choice:
     """One way in which a cut may fall out: for names and for data, by chance."""
-    NAMES = ("none", "all", "journal", "coin", "none", "coin")
-    DATA = ("none", "all", "mixed", "mixed", "torn", "zeros")
+    NAMES = ("none", "all", "journal", "coin", "coin")
+    DATA = ("none", "all", "mixed", "mixed", "torn", "torn", "zeros")
 
     def __init__(self, chance, names=None, data=None):
         self.chance = chance
@@ -248,7 +249,7 @@ class Choice:
         if how == "zeros":
             return ((None, max(sizes, default=0), 0),)
         # Few different ones for each cut, so that what was found can be used again.
-        chance = type(self.chance)(f"{first} {end} {self.chance.randrange(4)}")
+        chance = type(self.chance)(f"{first} {end} {self.chance.randrange(8)}")
         sector = chance.choice((512, 4096))
         if how == "prefix":
             last = chance.randrange(first, end)

@@ -1,19 +1,17 @@
 """The run that is recorded: mail by POP3, by SMTP and by Pickup, to Drop, a Maildir, a
 next hop and Badmail, small and large, through several processes."""
-import json
 import os
 import random
+import signal
 import smtplib
-import socket
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import net
 from harness.message import message
 from harness.pop3_server import Pop3Server, Session
 from harness.postern import DONE, FAILED, Postern, program
-from harness.smtp_sink import Mail, SmtpSink, Talk
+from harness.smtp_sink import SmtpSink, Talk
 
 from . import disk
 
@@ -91,7 +89,7 @@ class Run:
         self.trace = str(self.pt.dir) + ".trace"
         with open(self.trace, "wb") as f:
             f.write(bytes(disk.PAGE))
-        self.count = mails
+        self.count, self.compared = mails, False
         self.pt.policy("contoso", "contoso.test", "box.test", "hop.test")
         self.pt.account("isp", self.pop3.port, domains=DOMAINS)
         self.pt.route("hop.test", self.hop.route).route("box.test", f"maildir:{self.pt.dir}/mail/%u")
@@ -159,11 +157,13 @@ class Run:
                           f"POSTERN_POWER_TRACE={self.trace}"]
         third = max(2, self.count // 3)
         self.put_pop3(self.count)
+        self.killed(2)
         self.pt.once(status=(DONE, FAILED))
         # More than a handful: one sync for the whole filesystem instead of one a file.
         self.put_pop3(3, large=3)
         self.put_pickup(third)
         self.pt.run("policy", "add", "later", "--domain", "later.test", write=False)
+        self.killed(2)
         self.pt.once(status=(DONE, FAILED))
         self.put_pop3(third)
         self.put_pickup(2)
@@ -178,6 +178,15 @@ class Run:
         self.pop3.trace = self.hop.trace = None
         return self
 
+    def killed(self, times):
+        """`once`, cut off after some records: what is on the disk then was not all synced,
+        and the next one must not take it for durable."""
+        for _ in range(times):
+            end = {"POSTERN_POWER_KILL": str(self.chance.randrange(60, 600))}
+            self.pt.run("once", env=end, write=False).expect(DONE, FAILED, -signal.SIGKILL)
+            with open(self.trace, "r+b") as f:
+                f.write(bytes(4))  # the lock that it held
+
     def wait_empty(self):
         d = self.pt.state
 
@@ -189,6 +198,18 @@ class Run:
             net.wait_for(done, 60, "the mail's end")
         finally:
             self.pt.prefix = prefix
+
+    def complete(self, trace):
+        """All of the trace gives the folders as they are, or the shim missed something."""
+        if self.compared:
+            return
+        self.compared = True
+        files, _ = disk.lookup(trace, trace.length, disk.Choice(self.chance, "all", "all"))
+        real = {str(p.relative_to(self.pt.dir)): p for p in self.pt.dir.rglob("*") if p.is_file()}
+        mapped = {path for path, (f, _, _) in files.items() if f.mapped < trace.length}
+        assert set(real) - mapped == set(files) - mapped, set(real) ^ set(files)
+        wrong = [p for p in real if p in files and p not in mapped and disk.content(files[p]) != real[p].read_bytes()]
+        assert not wrong, f"the trace does not tell all of {wrong}"
 
     def load(self, forget=None):
         """The trace, with what was promised when."""
@@ -213,6 +234,7 @@ class Run:
             if own == self.pt.port and b"Queued mail for delivery" in data:
                 token = data.split(b"<", 1)[1].split(b"@", 1)[0].decode()
                 self.mails[token].promised = min(at, self.mails[token].promised)
+        self.complete(trace)
         lacking = [m.token for m in self.mails.values() if m.promised == disk.NEVER]
         assert not lacking, f"nobody was promised {lacking}"
         return trace
