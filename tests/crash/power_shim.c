@@ -1,7 +1,8 @@
 /* Records what a program does to the files below a directory, for tests/crash/power:
  * preloaded, with POSTERN_POWER_ROOT naming the directory (as the kernel names it) and
  * POSTERN_POWER_TRACE the trace, a file that begins with a page of zeros. With
- * POSTERN_POWER_KILL=N the process is killed right after its N-th record.
+ * POSTERN_POWER_KILL=KIND:N the process is killed right after its N-th record of that
+ * kind, 0: of any.
  *
  * One order for all threads and processes: an operation and its record are one step
  * under a lock that lies in the trace's first page. A sync has two records, since it
@@ -63,7 +64,7 @@ static struct shared {
 static int trace = -1;
 static char root[PATH_MAX];
 static size_t root_n;
-static unsigned long kill_at; /* 0: never */
+static unsigned long kill_at, kill_kind; /* kill_at 0: never */
 static unsigned long put_so_far; /* under the lock */
 
 __attribute__((noreturn)) static void
@@ -97,7 +98,9 @@ begin(void)
 	if (trace < 0 || shared == MAP_FAILED)
 		give_up("cannot map the trace");
 	const char *end = getenv("POSTERN_POWER_KILL");
-	kill_at = end ? strtoul(end, NULL, 10) : 0;
+	char *colon = NULL;
+	kill_kind = end ? strtoul(end, &colon, 10) : 0;
+	kill_at = colon && *colon == ':' ? strtoul(colon + 1, NULL, 10) : 0;
 	root_n = strlen(below);
 	memcpy(root, below, root_n + 1);
 }
@@ -136,7 +139,7 @@ put(struct record r, const struct iovec *bytes, int n)
 		give_up("cannot write the trace");
 	/* No thread is between an operation and its record then: all wait for the lock, which
 	 * stays taken. Who starts the next process opens it. */
-	if (++put_so_far == kill_at)
+	if ((kill_kind == 0 || kill_kind == r.kind) && ++put_so_far == kill_at)
 		(void)syscall(SYS_kill, getpid(), SIGKILL);
 	errno = no;
 }

@@ -119,10 +119,12 @@ class Run:
 
     def put_pop3(self, n, large=1):
         for i in range(n):
-            m = self.mail("pop3", large=i < large)
-            m.uidl = m.token
-            disk.mark(self.trace, put=m.token)
-            self.pop3.put(m.data, uidl=m.uidl)
+            self.offer(self.mail("pop3", large=i < large))
+
+    def offer(self, m):
+        m.uidl = m.token
+        disk.mark(self.trace, put=m.token)
+        self.pop3.put(m.data, uidl=m.uidl)
 
     def put_pickup(self, n):
         """Files that were there, on disk, before anybody looked."""
@@ -157,13 +159,15 @@ class Run:
                           f"POSTERN_POWER_TRACE={self.trace}"]
         third = max(2, self.count // 3)
         self.put_pop3(self.count)
-        self.killed(2)
+        self.killed(self.anywhere(), self.anywhere())
         self.pt.once(status=(DONE, FAILED))
+        for recipient, renames in ((DROP, 1), (MAILDIR, 1), (AWAY, 3)):
+            self.renamed(recipient, renames)
         # More than a handful: one sync for the whole filesystem instead of one a file.
         self.put_pop3(3, large=3)
         self.put_pickup(third)
         self.pt.run("policy", "add", "later", "--domain", "later.test", write=False)
-        self.killed(2)
+        self.killed(self.anywhere(), (disk.MOVE, self.chance.randrange(1, 12)))
         self.pt.once(status=(DONE, FAILED))
         self.put_pop3(third)
         self.put_pickup(2)
@@ -178,14 +182,24 @@ class Run:
         self.pop3.trace = self.hop.trace = None
         return self
 
-    def killed(self, times):
-        """`once`, cut off after some records: what is on the disk then was not all synced,
-        and the next one must not take it for durable."""
-        for _ in range(times):
-            end = {"POSTERN_POWER_KILL": str(self.chance.randrange(60, 600))}
-            self.pt.run("once", env=end, write=False).expect(DONE, FAILED, -signal.SIGKILL)
+    def killed(self, *ends):
+        """`once`, cut off after that many records, each (kind or 0, number): what is on the disk
+        then was not all synced, and the next one must not take it for durable."""
+        for kind, number in ends:
+            self.pt.run("once", env={"POSTERN_POWER_KILL": f"{kind}:{number}"}, write=False).expect(
+                DONE, FAILED, -signal.SIGKILL)
             with open(self.trace, "r+b") as f:
                 f.write(bytes(4))  # the lock that it held
+
+    def anywhere(self):
+        return 0, self.chance.randrange(60, 600)
+
+    def renamed(self, recipient, renames):
+        """One mail, cut off between its last rename and the sync of that."""
+        m = self.mail("pop3", recipients=(recipient,))
+        self.offer(m)
+        self.killed((disk.MOVE, renames))
+        self.pt.once(status=(DONE, FAILED))
 
     def wait_empty(self):
         d = self.pt.state
