@@ -99,7 +99,7 @@ def function_of(offset):
 
 
 def site_of(frames):
-    return "<".join(function_of(f) for f in frames.split(",")[:4]) if frames != "-" else "-"
+    return "<".join(function_of(f) for f in frames.split(",")) if frames != "-" else "-"
 
 
 def subject(data):
@@ -469,10 +469,11 @@ def points_of(scenario, trace):
             by_site = collections.defaultdict(list)
             for n, frames in calls:
                 by_site[frames].append(n)
-            numbers = sorted({k for ns in by_site.values() for k in (ns[0], ns[-1])})
-        else:
-            numbers = [n for n, _ in calls]
-        for n, error, span in itertools.product(numbers, ERRORS[kind], ("once", "good")):
+            for numbers in by_site.values():
+                for n, span in {(numbers[0], "once"), (numbers[-1], "once"), (numbers[0], "good")}:
+                    yield Point(scenario, role, kind, n, "ENOMEM", span)
+            continue
+        for (n, _), error, span in itertools.product(calls, ERRORS[kind], ("once", "good")):
             yield Point(scenario, role, kind, n, error, span)
 
 
