@@ -43,7 +43,7 @@ BODY = b"0123456789abcdef" * 12_000 + b"\r\n"  # over BODY_BLOB_MAX: it goes to 
 
 # Calls whose failure needs no word, by a function of their call site, and why. A sync is
 # never harmless by itself: what it lost is seen at the next power cut only.
-HARMLESS_SYNCS = {}
+HARMLESS_SYNCS = {"db_close": "the log is written back at the end; where that fails it stays, and the next start reads it"}
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class House:
         pt.route("maildir.test", f"maildir:{pt.dir}/mail/%u").route("smtp.test", self.hop.route)
         pt.route("lmtp.test", self.mailbox_hop.route)
         self.hop.answers["RCPT refused@smtp.test"] = "550 5.1.1 no such user"
-        self.base, self.sites = None, {}
+        self.base = None
+        self.put_off = Counter()  # by recipient: how often a client was not answered 250 to its message
 
     def close(self):
         for thing in (self.pt, self.hop, self.mailbox_hop, self.main, self.second):
@@ -145,8 +146,7 @@ class House:
     def empty(self):
         for d in ("state", "mail"):
             shutil.rmtree(self.pt.dir / d, ignore_errors=True)
-        for f in ("trace",):
-            (self.pt.dir / f).unlink(missing_ok=True)
+        (self.pt.dir / "trace").unlink(missing_ok=True)
         for server in (self.main, self.second):
             for box in server.boxes.values():
                 box.clear()
@@ -228,18 +228,12 @@ class House:
         self.put_back()
         run = self.faulty(None)
         trace = (self.pt.dir / "trace").read_text(errors="replace").splitlines()
-        bases = [(run, self.finish())]
-        for _ in range(2):
-            self.put_back()
-            env_trace = self.faulty("none open 1 5 once")
-            bases.append((env_trace, self.finish()))
-        for other in bases[1:]:
-            assert other[1] == bases[0][1], (other[1] - bases[0][1], bases[0][1] - other[1])
-        events = Counter()
-        for r, _ in bases:
-            events |= r.events()
-        self.base = (bases[0][0].status, events, bases[0][1], min(r.cpu for r, _ in bases[1:]),
-                     max(r.log.count("\n") for r, _ in bases))
+        everything = self.finish()
+        self.put_back()
+        again = self.faulty("none open 1 5 once")
+        assert self.finish() == everything, "two runs without faults do not end alike"
+        self.base = (run.status, run.events() | again.events(), everything, again.cpu,
+                     max(r.log.count("\n") for r in (run, again)))
         return trace
 
     def finish(self):
@@ -265,7 +259,7 @@ class House:
         site = f"{site_of(frames)} {Path(what).name}"
         told = self.told(run)
         # Only who said nothing has to show that it had no effect.
-        whole = told or not self.waiting() and self.everything() == self.expected()[0]
+        whole = told or not self.waiting() and self.everything() == self.base[2] and not self.put_off
         return self.judge(point, site, run, told, whole, self.settle())
 
     def told(self, run):
@@ -285,8 +279,13 @@ class House:
             find("stuck", left)
         waits = {what for _, what in left}
         missing, extra = want - got, got - want - may
+        for key in (got - want) & may:
+            find("again", key)
         for key in missing:
             elsewhere = [e for e in extra if e[2] == key[2] and e[0] in ("badmail", "held")]
+            bare = key[2].startswith("notice of ") and [e for e in extra if e[1] == key[1] and e[2].startswith("notice of ")]
+            if bare:  # the message could not be read any more: its notice names it by its id only
+                continue
             if elsewhere:
                 find("astray", f"{key} is in {elsewhere}")
             elif not waits:
@@ -371,7 +370,7 @@ class Pickup(House):
 
 class Service(House):
     """The service: four messages are collected, four come by SMTP."""
-    PATIENCE = 3.0  # seconds for all of it, with faults
+    PATIENCE = 5.0  # seconds for all of it, with faults
 
     def __init__(self):
         super().__init__()
@@ -403,13 +402,14 @@ class Service(House):
                         if code == 250:
                             self.accepted.add(todo.pop(0))
                             continue
+                        self.put_off[to] += 1
             except (OSError, smtplib.SMTPException) as e:
                 if at_end and not isinstance(e, smtplib.SMTPDataError):
                     self.doubt.add(todo.pop(0))
             time.sleep(0.05)
 
     def faulty(self, wish):
-        self.accepted, self.doubt = set(), set()
+        self.accepted, self.doubt, self.put_off = set(), set(), Counter()
         begin = resource.getrusage(resource.RUSAGE_CHILDREN)
         with open(self.pt.dir / "log", "w+b") as log:
             p = subprocess.Popen(self.pt.command("run"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
@@ -443,12 +443,12 @@ class Service(House):
             maildirs >= 3 and len(self.hop.mails) >= 2 and len(self.mailbox_hop.mails) >= 2
 
     def expected(self):
-        """What the client was not told to be taken need not be there."""
+        """What the client was not told to be taken need not be there; what it sent again may be
+        there once more, where a commit failed and its log was whole even so."""
         want, may = Counter(self.base[2]), Counter()
         for to in self.SENT:
             for key in [k for k in want if k[2] == f"sent {to}"]:
-                if to in self.doubt:
-                    may[key] += 1
+                may[key] += self.put_off[to] + (to in self.doubt)
                 if to not in self.accepted:
                     del want[key]
         return want, may
