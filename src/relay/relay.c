@@ -409,7 +409,7 @@ relay_role(const struct relay_options *o)
 
 	if (!r) {
 		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-		return err.event == 115 ? 78
+		return err.event == 115			   ? 78
 				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
 							   : 1;
 	}

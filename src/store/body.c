@@ -45,7 +45,8 @@ body_find(struct reader *r, uint64_t id, bool *gone, struct err *e)
 	bool good = query_end(&q, "cannot read the body", e);
 	*gone = good && !found;
 	if (*gone) {
-		good = err_set(e, EVENT_DATABASE, "the message is not there, or settled");
+		good = err_set(e, EVENT_DATABASE,
+				"the message is not there, or settled");
 	} else if (good && !whole) {
 		good = err_set(e, EVENT_DATABASE,
 				"the stored body has not the size it should have");

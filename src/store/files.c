@@ -56,8 +56,7 @@ static bool
 save(struct store *s, int how)
 {
 	int log = -1, done = -1;
-	int rc = sqlite3_wal_checkpoint_v2(s->self.db.h, "main",
-			how, &log, &done);
+	int rc = sqlite3_wal_checkpoint_v2(s->self.db.h, "main", how, &log, &done);
 	if (rc == SQLITE_BUSY)
 		rc = sqlite3_wal_checkpoint_v2(s->self.db.h, "main",
 				SQLITE_CHECKPOINT_PASSIVE, &log, &done);
@@ -83,7 +82,8 @@ put_aside(struct store *s, bool log_there, char aside[64], struct err *e)
 					"a foreign postern.db-wal cannot be put aside");
 	}
 	if (unlinkat(s->dir, names[FILE_INDEX], 0) != 0 && errno != ENOENT)
-		return err_errno(e, EVENT_MOVED, errno, "postern.db-shm cannot be removed");
+		return err_errno(e, EVENT_MOVED, errno,
+				"postern.db-shm cannot be removed");
 	return dir_sync(s->dir, e);
 }
 
@@ -93,11 +93,16 @@ rescue(struct store *s, bool log_lost, bool log_there, struct err *e)
 	const char *what = log_lost ? names[FILE_LOG] : names[FILE_INDEX];
 	char aside[64] = "";
 	int on;
-	if (!save(s, log_lost ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE)) {
+	if (!save(s,
+			    log_lost ? SQLITE_CHECKPOINT_TRUNCATE
+				     : SQLITE_CHECKPOINT_PASSIVE)) {
 		struct err why = { 0 };
-		db_failed(&s->self.db, "its contents could not be written into postern.db", &why);
+		db_failed(&s->self.db,
+				"its contents could not be written into postern.db",
+				&why);
 		return err_set(e, EVENT_MOVED,
-				"%s was removed or replaced while in use; %s", what, why.text);
+				"%s was removed or replaced while in use; %s", what,
+				why.text);
 	}
 	/* From here on the names are those of other files. */
 	(void)sqlite3_db_config(s->self.db.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, &on);
@@ -106,7 +111,8 @@ rescue(struct store *s, bool log_lost, bool log_there, struct err *e)
 	atomic_store(&s->over, true);
 	err_set(&s->over_err, EVENT_MOVED,
 			"%s was removed or replaced while in use; what it held is saved in postern.db%s%s",
-			what, aside[0] ? ", and what stood in its place is now " : "", aside);
+			what, aside[0] ? ", and what stood in its place is now " : "",
+			aside);
 	return true;
 }
 

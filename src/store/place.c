@@ -19,7 +19,8 @@
 static bool
 spool_beside(int dir, const char *path, uint64_t *last, struct err *e)
 {
-	int spool = openat(dir, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int spool = openat(
+			dir, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	*last = 0;
 	if (spool < 0)
 		return errno == ENOENT ||
@@ -63,7 +64,8 @@ place_look(int dir, const char *path, off_t *size, struct err *e)
 	*size = 0;
 	bool there = fstatat(dir, "postern.db", &st, 0) == 0;
 	if (!there && errno != ENOENT) {
-		err_errno(e, EVENT_DATABASE, errno, "cannot look at %s/postern.db", path);
+		err_errno(e, EVENT_DATABASE, errno, "cannot look at %s/postern.db",
+				path);
 		return PLACE_UNKNOWN;
 	}
 	if (!there || st.st_size == 0)
@@ -78,8 +80,8 @@ place_mark(int dir)
 	static const char words[] =
 			"postern.db beside this file was made by Postern. If it is missing one day, it was "
 			"lost:\nrestore it. Remove this file too only to begin anew.\n";
-	int fd = openat(dir, MARKER, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			0600);
+	int fd = openat(dir, MARKER,
+			O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) /* it is there; or it cannot be made now, and the next start tries again */
 		return;
 	if (fd_write_all(fd, (struct span){ words, sizeof words - 1 }))
@@ -92,7 +94,8 @@ place_mark(int dir)
 void
 place_suspect(int dir)
 {
-	int fd = openat(dir, SUSPECT, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(dir, SUSPECT, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			0600);
 	fd_done(&fd);
 }
 

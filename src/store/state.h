@@ -40,7 +40,8 @@ struct store {
 	const char *at; /* the directory's path, while the store is opened */
 	struct file_seen files[FILES];
 	bool fresh; /* there was no database before */
-	enum store_trouble trouble; /* why it could not be opened, when rc does not tell */
+	enum store_trouble
+			trouble; /* why it could not be opened, when rc does not tell */
 	struct err over_err; /* once it is over */
 	bool service;
 	int busy_ms;

@@ -197,9 +197,8 @@ ended(struct super *s, struct child *c, int status)
 	if (code == SUPER_DAMAGED)
 		(void)snprintf(words, sizeof(words),
 				"the database is damaged or lost, as event 9005 says%s",
-				c->damaged + 1 == DAMAGED_MAX
-						? "; the service ends"
-						: "");
+				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
+							      : "");
 	else
 		(void)snprintf(words, sizeof(words),
 				WIFSIGNALED(status) ? "it was ended by signal %d"
