@@ -411,10 +411,11 @@ static const struct event rows[] = {
 			"The newest one did not work.", "postern check." },
 	{ 9004, 'W', 0, "key-misuse", "A wrong token was used from %host.",
 			"Somebody tried.", "Find out who." },
-	{ 9005, 'C', 0, "database-damaged",
-			"The database %path failed its integrity check: %err.",
+	{ 9005, 'C', 0, "database-trouble", "The database cannot be used: %err.",
+			"The disk is full or fails, another program holds the database, or it is damaged. "
 			"Mail is neither taken nor deleted before this is mended.",
-			"Restore it, or ask for help; do not delete the spool." },
+			"A full disk: make room. Locked: end the program that holds it. Damaged or "
+			"missing: stop the service and restore it; do not delete the spool." },
 	{ 9006, 'I', 0, "migrated",
 			"The database %path was migrated from version %from to %to.",
 			"A newer Postern runs here for the first time.", "Nothing." },
@@ -424,6 +425,12 @@ static const struct event rows[] = {
 			"%count events could not be written to %sink: %err.",
 			"The log sink was full or gone; mail went on.",
 			"Make room, or restart the sink." },
+	{ 9015, 'E', 0, "database-moved",
+			"The files of the database were moved under the service: %err.",
+			"Somebody removed or replaced postern.db, its log or its index; the relay starts "
+			"again with what lies there now.",
+			"Leave these files alone while the service runs. Put postern.db back if it was "
+			"moved away." },
 };
 
 const struct event *

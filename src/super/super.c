@@ -26,6 +26,7 @@ enum {
 	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
+	DAMAGED_MAX = 5, /* ends with SUPER_DAMAGED, one after the other */
 	STOP_MS = 15000, /* for a role to settle what it has in hand */
 };
 
@@ -35,6 +36,7 @@ struct child {
 	int ready_fd; /* -1 once it said so */
 	bool ready;
 	int64_t started_ms, start_at_ms, pause_ms;
+	unsigned damaged; /* how often it ended so, without a good run between */
 };
 
 struct super {
@@ -192,15 +194,22 @@ ended(struct super *s, struct child *c, int status)
 	c->ready_fd = -1;
 	if (s->stopping)
 		return;
-	(void)snprintf(words, sizeof(words),
-			WIFSIGNALED(status) ? "it was ended by signal %d"
-					    : "it ended with status %d",
-			WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	if (code == SUPER_DAMAGED)
+		(void)snprintf(words, sizeof(words),
+				"the database is damaged or lost, as event 9005 says%s",
+				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
+							      : "");
+	else
+		(void)snprintf(words, sizeof(words),
+				WIFSIGNALED(status) ? "it was ended by signal %d"
+						    : "it ended with status %d",
+				WIFSIGNALED(status) ? WTERMSIG(status) : code);
 	log_event(1005,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
-	if (code == 78) {
-		s->status = 78;
+	c->damaged = code != SUPER_DAMAGED ? 0 : ran_ms > QUIET_MS ? 1 : c->damaged + 1;
+	if (code == 78 || c->damaged == DAMAGED_MAX) {
+		s->status = code == 78 ? 78 : 1;
 		s->stopping = true;
 		return;
 	}
