@@ -453,11 +453,11 @@ still_its_number(struct reading *r)
 	if (!pop_command(s, line) || !pop_flush(s))
 		return false;
 	enum pop_answer answer = pop_status(&s->wire, &text);
-	if (answer == POP_LOST)
-		return pop_lost(s);
+	if (!pop_in_step(s, answer, text, true))
+		return false;
 	if (answer == POP_ERR) /* some know UIDL without a number only */
 		return true;
-	if (answer == POP_OK && num_u64(span_word(&text), LISTING_MESSAGES, &number) &&
+	if (num_u64(span_word(&text), LISTING_MESSAGES, &number) &&
 			number == r->i + 1 && span_eq(span_word(&text), uid))
 		return true;
 	return pop_fail(s, 4005, "message %zu is another one now than in the listing",
@@ -481,6 +481,7 @@ finish(struct reading *r)
 {
 	struct pop_session *s = r->s;
 
+	reading_ended(r);
 	if (r->octets == 0 && s->listing.items[r->i].octets > 2) {
 		pop_not_retrieved(s, r->i, SPAN("+OK, but the message is empty"));
 		return true;
@@ -491,11 +492,18 @@ finish(struct reading *r)
 	}
 	if (!r->decided && !reading_decide(r, false))
 		return reading_give_up(r, "the message cannot be handed over");
+	if (reading_is_known(r)) {
+		(void)reading_give_up(r, "the message is here already");
+		return true;
+	}
 	if (r->drop)
 		return true;
 	if (!still_its_number(r))
 		return reading_give_up(r, "the message is another one");
-	return reading_end(r);
+	if (!s->ended)
+		return reading_end(r);
+	reading_hold(r);
+	return true;
 }
 
 bool

@@ -63,6 +63,7 @@ struct fetch_poll {
 	struct ring ring; /* what was said */
 	struct hand *hand; /* the message being handled, for after a crash; may be NULL */
 	const char *stage; /* where the session was when it failed */
+	unsigned resumes; /* sessions that ended for the sake of a suspect message */
 	enum dial_end end; /* how the connection was then */
 };
 

@@ -17,6 +17,7 @@
 struct part {
 	char account[128], uid[256], recipients[512], badmail[64], sender[128];
 	struct buf body;
+	uint64_t print;
 	size_t accepted, refused;
 };
 
@@ -64,6 +65,7 @@ commit(struct relay_stub *r, struct store *store, struct part *t,
 		.id = store_new_id(store, clock_wall_ms()),
 		.account = span_of(t->account),
 		.uidl = span_of(t->uid),
+		.print = t->print,
 		.message_id = message_id(buf_span(&t->body)),
 		.arrived_ms = clock_wall_ms(),
 		.body = span_first(buf_span(&t->body), BODY_BLOB_MAX),
@@ -109,6 +111,7 @@ answer(struct relay_stub *r, struct store *store, struct smtp_server *s, struct 
 		}
 		*t = (struct part){ .body = t->body };
 		buf_clear(&t->body);
+		t->print = q->mail.collect.print;
 		text_of(t->account, sizeof(t->account), q->mail.collect.account);
 		text_of(t->uid, sizeof(t->uid), q->mail.collect.uidl);
 		text_of(t->badmail, sizeof(t->badmail), q->mail.collect.badmail);
