@@ -85,8 +85,22 @@ say_suspect(struct pop_session *s, size_t i)
 										i))));
 }
 
+/* The next session goes on with the others; false to return. */
+static bool
+leave(struct pop_session *s, bool remembered)
+{
+	s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
+	s->again = remembered && s->poll->resumes < RESUMES;
+	s->poll->resumes++;
+	return s->again ? false
+			: pop_fail(s, 4005, "bytes nobody asked for behind message %zu",
+					  s->ended_at + 1);
+}
+
 /* The message that ended last may be a part of itself. The session is over; where the
- * message can be remembered, another one goes on with the others and has it last. */
+ * message can be remembered, another one goes on with the others and has it last. Not
+ * shorter than LIST says for the second time, it is taken; short again, it will not
+ * come better. */
 static bool
 suspect(struct pop_session *s)
 {
@@ -95,22 +109,19 @@ suspect(struct pop_session *s)
 	struct memo_message *m =
 			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
 
+	if (m && m->suspect && !is_short)
+		return release(s) && leave(s, true);
 	pop_held_drop(s);
 	s->messages[i].durable = false;
-	s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
 	s->poll->result.failures++;
 	say_suspect(s, i);
-	if (m && m->suspect && is_short) /* it will not come better */
+	if (m && m->suspect)
 		m->attempts = MEMO_ATTEMPTS - 1;
 	if (m)
 		m->suspect = true;
 	(void)pop_attempt_failed(
 			s, i, SPAN("the server sent bytes outside of its answer"));
-	s->again = m && s->poll->resumes < RESUMES;
-	s->poll->resumes++;
-	return s->again ? false
-			: pop_fail(s, 4005, "bytes nobody asked for behind message %zu",
-					  i + 1);
+	return leave(s, m != NULL);
 }
 
 bool

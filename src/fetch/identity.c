@@ -80,8 +80,8 @@ likeness(const struct pop_session *s, size_t i)
 {
 	const struct pop_message *m = &s->messages[i];
 	struct span head = buf_span(&s->head);
-	enum pop_likeness is = pop_print_compare(
-			m->print, head, s->listing.items[i].octets);
+	enum pop_likeness is =
+			pop_print_compare(m->print, head, s->listing.items[i].octets);
 
 	if (m->known == POP_SETTLED && !pop_print_tells(head))
 		return PRINT_OTHER;

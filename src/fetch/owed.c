@@ -25,11 +25,12 @@ prove(struct pop_session *s, size_t i)
 
 	if (!pop_peek_read(s, i, &got))
 		return false;
-	if (!got || pop_print_compare(m->print, buf_span(&s->head), m->octets) ==
+	if (!got ||
+			pop_print_compare(m->print, buf_span(&s->head), m->octets) ==
 					PRINT_SAME)
 		return true;
 	m->fate = POP_VERIFY;
-	s->plan.delete--;
+	s->plan.delete --;
 	s->plan.verify++;
 	return true;
 }

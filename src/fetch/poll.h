@@ -24,6 +24,7 @@ struct fetch_setup {
 	char *state;
 	struct dns_setup dns;
 	struct fetch_limits limits;
+	uint64_t life; /* see struct fetch_role */
 	uint64_t seed[2];
 	struct book *book; /* the directory, for all of them */
 };

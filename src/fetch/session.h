@@ -139,7 +139,8 @@ bool pop_out_of_step(struct pop_session *s, struct span line);
 /* held.c: an answer came (or did not), which tells of the message before it: whole, and
  * handed over; or suspect (4020). `last`: no other answer is awaited, so what follows this
  * line is nobody's. False: the session is over. */
-bool pop_in_step(struct pop_session *s, enum pop_answer answer, struct span text, bool last);
+bool pop_in_step(struct pop_session *s, enum pop_answer answer, struct span text,
+		bool last);
 /* Nothing more is retrieved: the same for the last message. */
 bool pop_held_prove(struct pop_session *s);
 /* Not known to be whole: what the relay has of it is thrown away. */

@@ -237,7 +237,8 @@ what_names_nothing_counts_as_none(void **state)
 				"Received: id 2\r\nFrom: ups@b\r\n%s\r\non battery\r\n",
 				fields);
 		if (same(span_of(one), span_of(other)) != (i >= NONE))
-			fail_msg("%s names %s", fields, i < NONE ? "something" : "nothing");
+			fail_msg("%s names %s", fields,
+					i < NONE ? "something" : "nothing");
 	}
 }
 
