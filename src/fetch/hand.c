@@ -99,6 +99,18 @@ write_name(struct name *to, struct span uid)
 	atomic_store(&to->n, (uint32_t)uid.n);
 }
 
+/* Threads have all signals blocked; a fault that is blocked passes the handler by. */
+static void
+hear_faults(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < FAULTS; i++)
+		(void)sigaddset(&set, faults[i]);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void
 blame(struct page *p, uint64_t life)
 {
@@ -139,6 +151,7 @@ hand_open(const char *state, struct span account, uint64_t life)
 	}
 	blame(h->page, life);
 	mine = h->page;
+	hear_faults();
 	return h;
 }
 

@@ -44,6 +44,10 @@ die(const char *dir, uint64_t life, int sig)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		sigset_t all;
+
+		(void)sigfillset(&all);
+		(void)pthread_sigmask(SIG_SETMASK, &all, NULL); /* as in a worker */
 		(void)signal(sig, SIG_DFL); /* not cmocka's */
 		hand_watch();
 		hand_take(hand_open(dir, SPAN("a"), life), SPAN("uid"));
