@@ -75,6 +75,8 @@ commit(struct relay_stub *r, struct store *store, struct part *t,
 	};
 	struct list jobs;
 
+	if (r->refuses)
+		return smtp_refuse(SMTP_REFUSE_SIZE);
 	if (r->put_off > 0 && r->n >= r->put_off)
 		return smtp_refuse(SMTP_REFUSE_STORE);
 	list_init(&jobs);
@@ -105,6 +107,7 @@ answer(struct relay_stub *r, struct store *store, struct smtp_server *s, struct 
 
 	switch (q->kind) {
 	case SMTP_ASK_MAIL:
+		r->mails++;
 		if (r->busy) {
 			smtp_server_answer(s, smtp_refuse(SMTP_REFUSE_BUSY));
 			return;
@@ -167,7 +170,7 @@ converse(struct relay_stub *r, int fd)
 {
 	struct smtp_server *s = smtp_server_new(&(struct smtp_server_options){
 			.hostname = SPAN("gw.contoso.test"),
-			.internal = true,
+			.internal = !r->foreign,
 			.max_recipients = 50000,
 	});
 	struct part t = { .body = BUF_MAX(64 * 1024 * 1024) };
