@@ -2,8 +2,10 @@
 only what two complete listings lacked, seven days apart."""
 import sqlite3
 
+import pytest
 from harness.message import message
-from harness.postern import DONE
+from harness.pop3_server import CUT
+from harness.postern import DONE, FAILED
 from test_collect import account_row
 from test_pop3_faults import fill
 
@@ -51,7 +53,6 @@ def test_an_incomplete_listing_changes_nothing(pt, pop3):
 
 
 def test_a_listing_that_breaks_off_changes_nothing(pt, pop3):
-    from harness.pop3_server import CUT
     server = kept(pt, pop3)
     before = origins(pt)
     server.boxes["global"] = []
@@ -89,3 +90,24 @@ def test_what_is_back_begins_anew(pt, pop3):
     assert origins(pt)[gone.uidl], "forgotten though it was absent for moments only"
     server.boxes["global"].insert(0, gone)
     assert poll(pt)["collected"] == 0 and len(pt.drop()) == 3
+
+
+def settled(pt):
+    with sqlite3.connect(pt.state / "postern.db") as db:
+        return [n for n, in db.execute("SELECT settled FROM origin ORDER BY uidl")]
+
+
+@pytest.mark.parametrize("reply", [b"-ERR some deleted messages not removed\r\n", b"what?\r\n", CUT], ids=["refused", "nonsense", "cut"])
+def test_settled_is_what_quit_confirmed(pt, pop3, reply):
+    server = pop3()
+    fill(server, 2)
+    server.answers = {"QUIT": reply, "DELE 2": b"-ERR no\r\n"}
+    pt.account("contoso", server.port)
+    pt.once(status=FAILED)
+    assert settled(pt) == [0, 0]
+    del server.answers["QUIT"]
+    pt.once()
+    assert settled(pt) == [1, 0], "the first was deleted, the second was refused"
+    server.answers.clear()
+    pt.once()
+    assert settled(pt) == [1, 1] and server.left() == []

@@ -164,7 +164,33 @@ test_what_the_relay_refuses_for_good_is_never_deleted(void **state)
 }
 
 /* The relay goes away after it has taken it and before it says so: nothing is deleted,
- * and the next poll finds that it was here. */
+ * and the next poll finds that it is here. */
+static void
+test_a_relay_that_dies_before_its_250(void **state)
+{
+	struct world *w = *state;
+
+	for (int pipelining = 0; pipelining < 2; pipelining++) {
+		w->provider.caps = pipelining ? "UIDL\r\nPIPELINING\r\nUSER\r\n"
+					      : "UIDL\r\nUSER\r\n";
+		put_some(w, 1);
+		w->relay.dies = true;
+		struct fetch_result r = poll_once(w);
+		assert_true(r.failed);
+		assert_int_equal(r.error.event, 4024);
+		assert_int_equal(r.collected, 0);
+		assert_int_equal(provider_left(&w->provider), 1);
+		w->relay.dies = false;
+		w->provider.retrieved = 0;
+		r = poll_once(w);
+		assert_false(r.failed);
+		assert_int_equal(r.deleted, 1);
+		assert_int_equal(w->provider.retrieved, 0);
+	}
+	check_all_here_once(w, 2);
+}
+
+/* A message that is put off is not here. */
 static void
 test_only_a_250_is_one(void **state)
 {
@@ -197,6 +223,7 @@ main(void)
 		IN_WORLD(test_keep_and_what_is_known_decide_together),
 		IN_WORLD(test_a_listener_without_xcollect_gets_nothing),
 		IN_WORLD(test_what_the_relay_refuses_for_good_is_never_deleted),
+		IN_WORLD(test_a_relay_that_dies_before_its_250),
 		IN_WORLD(test_only_a_250_is_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,7 @@ converse(struct relay_stub *r, int fd)
 	});
 	struct part t = { .body = BUF_MAX(64 * 1024 * 1024) };
 	struct buf in = BUF_MAX(1024 * 1024);
+	size_t before = r->n;
 	bool open = flush(s, fd);
 
 	while (open) {
@@ -193,7 +194,9 @@ converse(struct relay_stub *r, int fd)
 				moved = true;
 			}
 			buf_drop(&in, used);
-			open = flush(s, fd) &&
+			if (r->dies && r->n > before)
+				open = false;
+			open = open && flush(s, fd) &&
 					smtp_server_ask(s)->kind != SMTP_ASK_CLOSE;
 		}
 	}
