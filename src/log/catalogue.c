@@ -148,6 +148,12 @@ static const struct event rows[] = {
 			"Account %account suspended after %attempts refused logons.",
 			"The account is not polled any more, so that the provider does not lock it.",
 			"Mend the password, then postern poll." },
+	{ 4020, 'W', 0, "bytes-outside-answer",
+			"Message %uidl: the server sent bytes outside its answer; the message was not "
+			"taken and is fetched again by itself.",
+			"The server ended a message early, mostly at a line that holds but a dot, and "
+			"went on with the rest of it.",
+			"If 4012 follows, fetch the message by other means and tell the provider." },
 	{ 4021, 'I', 3, "submission-opened",
 			"SMTP submission session to %host opened for %id.",
 			"The collector speaks to the relay.", "Nothing." },

@@ -43,6 +43,7 @@ struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
+	uint64_t life;
 	struct listener {
 		int fd;
 		char address[128];
@@ -126,6 +127,7 @@ become_role(struct super *s, struct child *c, int ready_fd)
 		.listeners = listeners,
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
+		.life = s->life,
 	};
 	/* A role has ended its threads; exit is unsafe only against another exit. */
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
@@ -294,6 +296,7 @@ begin(struct super *s, struct err *err)
 		return false;
 	}
 	s->version++;
+	clock_random(&s->life, sizeof(s->life));
 	for (size_t i = 0; i < s->o->n; i++) {
 		s->children[i] = (struct child){ .role = &s->o->roles[i],
 			.ready_fd = -1 };
