@@ -99,7 +99,7 @@ struct store_recovery {
 	uint64_t queued; /* messages with recipients still open */
 	uint64_t resumed; /* spool files of settled messages or broken sessions removed */
 	uint64_t verified; /* spool files of open messages found whole */
-	uint64_t damaged; /* their file is gone or cut: recipients are QUEUE_HELD now */
+	uint64_t damaged; /* gone, cut or altered: due at once, for Badmail (body.h) */
 };
 
 struct store;
@@ -209,6 +209,8 @@ enum {
 /* A message to be made durable: one transaction holds body, recipients, route
  * record and origin. At least one recipient; a collected message for nobody has
  * one with an empty address, QUEUE_REFUSED or QUEUE_HELD, and its reason. */
+struct sum;
+
 struct submission {
 	struct store_job job;
 	uint64_t id; /* from store_new_id; unchanged by the store */
@@ -227,6 +229,8 @@ struct submission {
 	struct span body; /* the octets as they came, when spool_fd is -1 */
 	int spool_fd; /* from spool_create, or -1; stays the caller's to close after */
 	uint64_t spool_size; /* octets written to it */
+	const struct sum *
+			spool_sum; /* of these; the caller's. NULL: it is never checked */
 	struct span route; /* JSON, at most STORE_ROUTE_MAX; may be empty */
 	const struct submission_recipient *recipients;
 	size_t n;
