@@ -24,6 +24,11 @@
  *	           what a postmaster is told of
  *	           the failure (notice.h) came in
  *	           the same transaction
+ *	damaged    the body is gone, cut or altered    STORE_SETTLE with how    the same; found again when it is read,
+ *	           (body.h): seen when it is read for  (queue.h): bounced,      by its size at start, and after a crash
+ *	           delivery, before its end goes out   the origin forgotten     by its digest (the newest files)
+ *	                                               where the provider
+ *	                                               still has the message
  *	held       as queued, one recipient without    queue_assign: that row  the same; nothing expires it and
  *	           address (QUEUE_HELD, "unrouted")    settled, a queued one   no retry makes it due
  *	                                               beside it, at once
