@@ -39,8 +39,8 @@ struct parcel {
 	bool gone; /* the message is settled already */
 	bool written; /* in the batch; its sync decides */
 	bool deferred;
-	bool damaged; /* its stored body is, as `how` says */
-	char how[160];
+	bool damaged; /* its stored body is, as `harm` says */
+	struct err harm;
 	struct err err; /* why it is deferred */
 	struct err *bounced; /* Maildir: recipients without a place, event 0: fine; or NULL */
 	struct drop_at *drop;
@@ -219,7 +219,7 @@ badmail_row(struct parcel *p, const struct queue_recipient *to,
 			buf_addf(&reply,
 					SPAN_FMT
 					" (of the body this is what is left: %s)",
-					SPAN_ARG(row->reply), p->how))
+					SPAN_ARG(row->reply), p->harm.text))
 		row->reply = arena_dup(&p->arena, buf_span(&reply));
 	buf_done(&reply);
 }
@@ -311,7 +311,7 @@ parcel_write(struct local *w, struct parcel *p)
 	body_close(b);
 	p->damaged = !ok && p->err.event == BODY_DAMAGED;
 	if (p->damaged) {
-		(void)snprintf(p->how, sizeof(p->how), "%s", p->err.text);
+		p->harm = p->err;
 		ok = in_badmail(p) && left_write(w, p);
 	}
 	p->written = ok;
@@ -456,7 +456,7 @@ parcel_back(struct local *w, struct parcel *p)
 	if (p->deferred)
 		log_err(&p->err, l->m->account, (struct span){ NULL, 0 });
 	if (p->damaged)
-		v = settle_damage(l, p->how);
+		v = settle_damage(l, p->harm.text);
 	if (l->hop->badmail) {
 		settle_badmail(l, !p->deferred, AGAIN_MS);
 		settle_lease(w->r, l);
