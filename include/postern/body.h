@@ -13,14 +13,16 @@
 #include "postern/sum.h"
 
 /* err.event of a body that is gone, cut, longer or altered; the text says which. It will not
- * get better: 5009 is said with the settlement (queue.h). Any other: it cannot be read now. */
+ * get better, and 5009 is said with the settlement (queue.h). Any other: it cannot be read now. */
 enum { BODY_DAMAGED = 5009 };
 
 #define BODY_ALTERED "its octets are not those that were stored"
 
 struct body;
 
-/* NULL with e->event 0 when the message is settled or unknown, else *e. */
+/* NULL and *gone when the message is settled or unknown, which is no failure; else *e. */
+struct body *body_find(struct reader *r, uint64_t id, bool *gone, struct err *e);
+/* The same for those to whom it is one. */
 struct body *body_open(struct reader *r, uint64_t id, struct err *e);
 /* What is left of it, damaged or not, and nothing is checked: for people, never to be
  * delivered. */

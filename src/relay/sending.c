@@ -163,25 +163,23 @@ unreadable(struct lease *l, const struct err *err)
 {
 	if (err->event == BODY_DAMAGED) /* 5009 comes with the settlement */
 		return settle_damage(l, err->text);
-	if (err->event != 0)
-		log_err(err, l->m->account, (struct span){ NULL, 0 });
+	log_err(err, l->m->account, (struct span){ NULL, 0 });
 	return verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", err->text);
 }
 
-/* No more of this message can be sent, and `err` says why: those who were not asked have
- * their answer. Those who were still get theirs; the lease ends with the last of them. */
+/* No more of this message can be sent, and `err` says why, or it is settled already: those
+ * who were not asked have their answer. Those who were still get theirs; the lease ends with
+ * the last of them. */
 static void
-lease_unreadable(struct outbound *o, struct lease *l, const struct err *err)
+lease_unreadable(struct outbound *o, struct lease *l, bool gone, const struct err *err)
 {
-	const bool gone =
-			err->event == 0; /* settled by somebody else in the meantime */
-	struct verdict v = unreadable(l, err);
+	if (gone) {
+		l->todo_at = l->todo_n;
+	} else {
+		struct verdict v = unreadable(l, err);
 
-	while (l->todo_at < l->todo_n) {
-		size_t i = l->todo[l->todo_at++];
-
-		if (!gone)
-			settle_verdict(l, i, &v);
+		while (l->todo_at < l->todo_n)
+			settle_verdict(l, l->todo[l->todo_at++], &v);
 	}
 	if (l->sends == 0)
 		lease_over(o, l);
@@ -194,6 +192,7 @@ next_body(struct outbound *o)
 {
 	for (;;) {
 		struct err err = { 0 };
+		bool gone;
 
 		if (!o->l) {
 			struct lease *l = o->stopping ? NULL : dispatch_take(o->h);
@@ -206,10 +205,10 @@ next_body(struct outbound *o)
 		if (l->todo_at == l->todo_n) { /* answers to come may ask for more */
 			return false;
 		}
-		o->body = body_open(o->r->reader, l->m->id, &err);
+		o->body = body_find(o->r->reader, l->m->id, &gone, &err);
 		if (o->body)
 			return true;
-		lease_unreadable(o, l, &err);
+		lease_unreadable(o, l, gone, &err);
 	}
 }
 

@@ -74,7 +74,7 @@ open_file(struct reader *r, uint64_t id, struct body *b, struct err *e)
 }
 
 static struct body *
-open_body(struct reader *r, uint64_t id, bool left, struct err *e)
+open_body(struct reader *r, uint64_t id, bool left, bool *gone, struct err *e)
 {
 	struct body *b = calloc(1, sizeof *b);
 	MUST(b);
@@ -86,8 +86,10 @@ open_body(struct reader *r, uint64_t id, bool left, struct err *e)
 	bool found = query_row(&q), file = false;
 	bool whole = found && take(&q, b, &file);
 	bool good = query_end(&q, "cannot read the body", e);
-	if (good && !found)
-		good = err_set(e, 0, "the message is not there, or settled");
+	*gone = good && !found;
+	if (*gone)
+		good = err_set(e, EVENT_DATABASE,
+				"the message is not there, or settled");
 	else if (good && !left && b->damage[0])
 		good = err_set(e, BODY_DAMAGED, "%s", b->damage);
 	else if (good && !left && !whole)
@@ -105,13 +107,21 @@ open_body(struct reader *r, uint64_t id, bool left, struct err *e)
 struct body *
 body_open(struct reader *r, uint64_t id, struct err *e)
 {
-	return open_body(r, id, false, e);
+	bool gone;
+	return open_body(r, id, false, &gone, e);
+}
+
+struct body *
+body_find(struct reader *r, uint64_t id, bool *gone, struct err *e)
+{
+	return open_body(r, id, false, gone, e);
 }
 
 struct body *
 body_open_left(struct reader *r, uint64_t id, struct err *e)
 {
-	return open_body(r, id, true, e);
+	bool gone;
+	return open_body(r, id, true, &gone, e);
 }
 
 struct body_lay

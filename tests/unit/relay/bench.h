@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "postern/clock.h"
 #include "postern/conf_load.h"
 #include "postern/ctl.h"
 #include "postern/file.h"
