@@ -7,6 +7,7 @@
 #define POSTERN_SUPER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "postern/err.h"
 
@@ -21,6 +22,9 @@ struct super_role_args {
 	const int *listeners; /* sockets of smtp.listen, in that order */
 	size_t listeners_n;
 	int ready_fd; /* one byte, then close, when the role can be spoken to */
+	/* Another number each time super itself, or a configuration, begins: two processes
+	 * of a role that have it in common, and the first one ended by itself. */
+	uint64_t life;
 };
 
 struct super_role {

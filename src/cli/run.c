@@ -32,7 +32,10 @@ static int
 run_fetch(const struct super_role_args *a)
 {
 	const struct fetch_role o = {
-		.conf = a->conf, .state = a->state, .ready_fd = a->ready_fd
+		.conf = a->conf,
+		.state = a->state,
+		.ready_fd = a->ready_fd,
+		.life = a->life,
 	};
 
 	/* Whoever takes over a POP3 session must not find the relay's sockets. */

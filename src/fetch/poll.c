@@ -286,7 +286,7 @@ take_blame(struct fetch_poll *p)
 	struct span uid;
 	unsigned times;
 
-	p->hand = hand_open(p->setup->state, p->name);
+	p->hand = hand_open(p->setup->state, p->name, p->setup->life);
 	for (size_t i = 0; (times = hand_blamed(p->hand, i, &uid)) > 0; i++) {
 		struct memo_message *m = fetch_memo_get(p->memo, uid);
 

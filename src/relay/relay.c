@@ -400,6 +400,18 @@ relay_free(struct relay *r)
 	free(r);
 }
 
+/* Why the role cannot begin, or go on. */
+static void
+say_ended(const struct err *err)
+{
+	if (err->event != 0)
+		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	else
+		log_event(1005,
+				FIELDS(f_str("worker", "relay"),
+						f_str("err", err->text)));
+}
+
 int
 relay_role(const struct relay_options *o)
 {
@@ -408,7 +420,7 @@ relay_role(const struct relay_options *o)
 	struct relay *r = make(o, &trouble, &err);
 
 	if (!r) {
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		say_ended(&err);
 		return err.event == 115			   ? 78
 				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
 							   : 1;
@@ -417,6 +429,6 @@ relay_role(const struct relay_options *o)
 	trouble = r->trouble;
 	relay_free(r);
 	if (!ok && trouble == STORE_SOUND) /* else it was told when it began */
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		say_ended(&err);
 	return ok ? 0 : trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED : 1;
 }

@@ -43,6 +43,7 @@ struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
+	uint64_t life;
 	struct listener {
 		int fd;
 		char address[128];
@@ -126,6 +127,7 @@ become_role(struct super *s, struct child *c, int ready_fd)
 		.listeners = listeners,
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
+		.life = s->life,
 	};
 	/* A role has ended its threads; exit is unsafe only against another exit. */
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
@@ -294,6 +296,7 @@ begin(struct super *s, struct err *err)
 		return false;
 	}
 	s->version++;
+	clock_random(&s->life, sizeof(s->life));
 	for (size_t i = 0; i < s->o->n; i++) {
 		s->children[i] = (struct child){ .role = &s->o->roles[i],
 			.ready_fd = -1 };
@@ -301,18 +304,38 @@ begin(struct super *s, struct err *err)
 	return true;
 }
 
+static void
+reject(struct super *s, const char *why)
+{
+	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", why)));
+}
+
+/* The configuration of the file, when it may follow on the one in use; NULL: said why not. */
+static struct conf *
+read_next(struct super *s)
+{
+	struct conf *next = s->o->reload(s->o->host);
+
+	if (!next) {
+		reject(s, "the file has faults, see postern check");
+	} else if (strcmp(next->server.state, s->conf->server.state) != 0) {
+		/* This service holds the lock of the one, and the other's may be held. */
+		reject(s, "server.state is another directory now; that takes a restart");
+		s->o->drop(next);
+		next = NULL;
+	}
+	return next;
+}
+
 /* A new configuration: the roles settle, end, and start again with it. */
 static void
 reload(struct super *s)
 {
 	struct err err = { 0 };
-	struct conf *next = s->o->reload(s->o->host);
 
 	(void)sd_notify(0, "RELOADING=1");
+	struct conf *next = read_next(s);
 	if (!next) {
-		log_event(1003,
-				FIELDS(f_num("config", s->version),
-						f_str("err", "the file has faults, see postern check")));
 		(void)sd_notify(0, "READY=1");
 		return;
 	}
@@ -327,7 +350,7 @@ reload(struct super *s)
 		s->o->drop(old);
 		return;
 	}
-	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
+	reject(s, err.text);
 	s->conf = old;
 	s->o->drop(next);
 	if (!begin(s, &err)) {
