@@ -145,6 +145,20 @@ def test_the_log_taken_away_under_the_service(used, taken):
     assert accepted | {"first"} <= subjects(used)
 
 
+def test_a_poll_without_the_database_decides_nothing(used):
+    """Edge 2: it fails under its event; nothing goes to Badmail, nothing is deleted."""
+    used.start()
+    used.server.put(message(subject="second", to="nobody@nowhere.test"))
+    db, aside = used.state / "postern.db", used.dir / "aside"
+    db.rename(aside)
+    result = used.run("poll", write=False)
+    aside.rename(db)
+    assert result.status == FAILED and "missing" in result.out + result.err, result
+    used.wait_line(r"event=9005\b")
+    assert len(used.server.left()) == 1
+    check_nothing_was_touched(used)
+
+
 def test_a_lock_is_waited_for(used):
     """Edge 11: no double, no end of the relay; the event says who is to blame."""
     used.start()
