@@ -13,6 +13,8 @@
 
 struct conf;
 
+enum { SUPER_DAMAGED = 74 }; /* exit status of a role: what it lives on is damaged */
+
 /* What a role gets. */
 struct super_role_args {
 	const struct conf *conf;
@@ -28,7 +30,8 @@ struct super_role_args {
 struct super_role {
 	const char *name; /* "relay", "fetch": also the process title */
 	/* Runs in the role's process until SIGTERM; its result is the exit status. 78
-	 * means that the configuration cannot be carried out: no restart helps. */
+	 * means that the configuration cannot be carried out: no restart helps. With
+	 * SUPER_DAMAGED a few are tried, then everything ends. */
 	int (*run)(const struct super_role_args *args);
 };
 

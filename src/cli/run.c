@@ -13,6 +13,9 @@
 #include "postern/sandbox.h"
 #include "postern/super.h"
 
+_Static_assert((int)RELAY_EXIT_DAMAGED == (int)SUPER_DAMAGED,
+		"one status for one thing");
+
 static int
 run_relay(const struct super_role_args *a)
 {
