@@ -42,11 +42,13 @@ CONTROLS = {
 class Count:
     states: int = 0
     restarts: int = 0
+    faulty: int = 0
     distinct: set = field(default_factory=set)
     faults: Counter = field(default_factory=Counter)  # states with a fault of that kind
     first: list = field(default_factory=list)  # how to make it again
 
     def add(self, faults, how):
+        self.faulty += bool(faults)
         for kind in {k for k, _ in faults}:
             self.faults[kind] += 1
         if faults and len(self.first) < 20:
@@ -82,7 +84,7 @@ def replay(run, trace, states, first=0, restart_each=0, enough=None):
                 count.restarts += 1
                 faults = faults + restart(run, trace, cut, files, dirs)
             count.states += 1
-            count.distinct.add(hash((tuple(d for d in dirs), tuple(files.items()))))
+            count.distinct.add(hash((tuple(dirs), tuple(files.items()))))
             count.add(faults, f"seed {run.seed}, state {i}: cut {cut}, names {how.names}, data {how.data}")
             if enough and len(count.first) >= enough:
                 break
