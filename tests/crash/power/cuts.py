@@ -72,12 +72,12 @@ def state(trace, seed, i):
     return cut, how, *disk.lookup(trace, cut, how)
 
 
-def replay(run, trace, states, first=0, restart_each=0, enough=None):
-    """Looks at that many states; every restart_each-th is given to the program too. With
-    `enough`, ends at so many faults."""
+def replay(run, trace, states, restart_each=0, until=None):
+    """Looks at that many states; every restart_each-th is given to the program too. `until`
+    are kinds of fault: it ends when one of them was seen."""
     count, eyes = Count(), look.Look(run, trace)
     try:
-        for i in range(first, first + states):
+        for i in range(states):
             cut, how, files, dirs = state(trace, run.seed, i)
             faults = eyes.faults(cut, files)
             if restart_each and i % restart_each == 0:
@@ -86,7 +86,7 @@ def replay(run, trace, states, first=0, restart_each=0, enough=None):
             count.states += 1
             count.distinct.add(hash((tuple(dirs), tuple(files.items()))))
             count.add(faults, f"seed {run.seed}, state {i}: cut {cut}, names {how.names}, data {how.data}")
-            if enough and len(count.first) >= enough:
+            if until and until & set(count.faults):
                 break
     finally:
         eyes.close()
