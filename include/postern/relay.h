@@ -43,6 +43,7 @@ struct relay_summary {
 	uint64_t deferred; /* recipients that wait for another attempt at the end */
 	uint64_t refused; /* by policy or by the next hop, for good */
 	uint64_t badmail; /* messages moved to Badmail */
+	uint64_t badmail_failed; /* times that one could not be; it is queued still */
 	uint64_t notices_lost; /* notices that had to be moved there */
 };
 

@@ -26,6 +26,10 @@ static const struct event rows[] = {
 			"Internal worker %worker is not responding for %seconds s: %err.",
 			"A part of the service ended or hangs; it is started again.",
 			"If it repeats, keep the log and report it." },
+	{ 1006, 'E', 0, "unnamed-failure", "Postern failed in something: %err.",
+			"Something went wrong for which there is no event; that is a fault of Postern's "
+			"own.",
+			"Keep the log and report it." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",
@@ -311,6 +315,14 @@ static const struct event rows[] = {
 			"The Badmail folder holds %bytes octets, more than %max.",
 			"Nothing more is thrown away for it; see 5104.",
 			"Look through Badmail." },
+	{ 5107, 'E', 0, "folder-unwritable",
+			"Folder %path: mail could not be written: %err. %count messages stay in the queue.",
+			"The disk is full or fails, or the folder may not be written to. They are tried "
+			"again.",
+			"Check disk space, the disk, and owner and mode of the folder." },
+	{ 5108, 'E', 0, "folder-fault", "Folder %path: %err.",
+			"A folder could not be read, cleaned or synced.",
+			"Check the disk, and owner and mode of the folder." },
 	{ 6001, 'W', 0, "mailbox-silent", "Account %account has been silent for %time.",
 			"Mail usually comes more often.",
 			"Send a message to yourself." },

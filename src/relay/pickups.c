@@ -120,6 +120,7 @@ looked(struct pickups *w, const struct picked *p)
 	w->waiting = !p->look.more && p->look.wait_ms > 0;
 	w->passed = w->passed || !p->look.more;
 	w->r->sum.badmail += p->badmail;
+	w->r->sum.badmail_failed += p->badmail_failed;
 	if (p->failed) {
 		w->again = true;
 		w->again_at_ms = loop_now_ms(w->r->loop) + AGAIN_MS;

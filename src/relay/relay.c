@@ -388,6 +388,18 @@ relay_free(struct relay *r)
 	free(r);
 }
 
+/* Why the role cannot begin, or go on. */
+static void
+say_ended(const struct err *err)
+{
+	if (err->event != 0)
+		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	else
+		log_event(1005,
+				FIELDS(f_str("worker", "relay"),
+						f_str("err", err->text)));
+}
+
 int
 relay_role(const struct relay_options *o)
 {
@@ -395,12 +407,12 @@ relay_role(const struct relay_options *o)
 	struct relay *r = relay_new(o, &err);
 
 	if (!r) {
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		say_ended(&err);
 		return err.event == 115 ? 78 : 1;
 	}
 	bool ok = relay_run(r, &err);
 	relay_free(r);
 	if (!ok)
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		say_ended(&err);
 	return ok ? 0 : 1;
 }

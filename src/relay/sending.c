@@ -260,6 +260,9 @@ feed_body(struct outbound *o)
 					OUT_ENOUGH) {
 		if (o->piece.n == 0 && o->body_left > 0) {
 			if (!body_next(o->body, &o->piece, &err) || o->piece.n == 0) {
+				if (err.event == 0)
+					(void)err_set(&err, 9005,
+							"the stored body ends too early");
 				log_err(&err, o->feeding->l->m->account,
 						(struct span){ NULL, 0 });
 				smtp_client_abandon(o->engine,

@@ -66,10 +66,10 @@ def end_with_us():
     _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def short_dir(prefix="pt-"):
+def short_dir(prefix="pt-", where="/tmp"):
     """A new directory whose path leaves room for a socket's name (108 bytes)
     and which daemons that change their user may pass through."""
-    d = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    d = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
     d.chmod(0o711)
     return d
 

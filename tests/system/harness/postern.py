@@ -84,8 +84,8 @@ def read_drop(path):
 
 
 class Postern:
-    def __init__(self, prefix=()):
-        self.dir = net.short_dir()
+    def __init__(self, prefix=(), where="/tmp"):
+        self.dir = net.short_dir(where=where)
         self.state = self.dir / "state"
         self.file = self.dir / "postern.yaml"
         self.port = net.free_port()
