@@ -148,6 +148,12 @@ static const struct event rows[] = {
 			"Account %account suspended after %attempts refused logons.",
 			"The account is not polled any more, so that the provider does not lock it.",
 			"Mend the password, then postern poll." },
+	{ 4020, 'W', 0, "bytes-outside-answer",
+			"Message %uidl: the server sent bytes outside its answer; the message was not "
+			"taken and is fetched again by itself.",
+			"The server ended a message early, mostly at a line that holds but a dot, and "
+			"went on with the rest of it.",
+			"If 4012 follows, fetch the message by other means and tell the provider." },
 	{ 4021, 'I', 3, "submission-opened",
 			"SMTP submission session to %host opened for %id.",
 			"The collector speaks to the relay.", "Nothing." },
@@ -411,10 +417,11 @@ static const struct event rows[] = {
 			"The newest one did not work.", "postern check." },
 	{ 9004, 'W', 0, "key-misuse", "A wrong token was used from %host.",
 			"Somebody tried.", "Find out who." },
-	{ 9005, 'C', 0, "database-damaged",
-			"The database %path failed its integrity check: %err.",
+	{ 9005, 'C', 0, "database-trouble", "The database cannot be used: %err.",
+			"The disk is full or fails, another program holds the database, or it is damaged. "
 			"Mail is neither taken nor deleted before this is mended.",
-			"Restore it, or ask for help; do not delete the spool." },
+			"A full disk: make room. Locked: end the program that holds it. Damaged or "
+			"missing: stop the service and restore it; do not delete the spool." },
 	{ 9006, 'I', 0, "migrated",
 			"The database %path was migrated from version %from to %to.",
 			"A newer Postern runs here for the first time.", "Nothing." },
@@ -424,6 +431,12 @@ static const struct event rows[] = {
 			"%count events could not be written to %sink: %err.",
 			"The log sink was full or gone; mail went on.",
 			"Make room, or restart the sink." },
+	{ 9015, 'E', 0, "database-moved",
+			"The files of the database were moved under the service: %err.",
+			"Somebody removed or replaced postern.db, its log or its index; the relay starts "
+			"again with what lies there now.",
+			"Leave these files alone while the service runs. Put postern.db back if it was "
+			"moved away." },
 };
 
 const struct event *

@@ -73,8 +73,10 @@ take_back(struct jobs *j)
 
 		list_del(link);
 		j->under_way--;
+		health_job(j->r, job);
 		job_back(j->r, job);
 	}
+	health_look(j->r);
 	inbound_flush(j->r->inbound);
 }
 

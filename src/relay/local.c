@@ -222,12 +222,11 @@ static void
 parcel_write(struct local *w, struct parcel *p)
 {
 	struct body *b = reader_ready(w, &p->err)
-			? body_open(w->reader, p->l->m->id, &p->err)
+			? body_find(w->reader, p->l->m->id, &p->gone, &p->err)
 			: NULL;
 
 	if (!b) {
 		/* Settled in the meantime, or it cannot be read now. */
-		p->gone = w->reader && p->err.event == 0;
 		p->deferred = !p->gone;
 		return;
 	}

@@ -155,6 +155,7 @@ tick_due(void *host)
 			!list_empty(&r->unsettled) || r->space_low;
 
 	space_look(r);
+	health_look(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
@@ -220,6 +221,7 @@ state_open(struct relay *r, struct err *err)
 					.min_free = least_free(r),
 					.now_ms = clock_wall_ms() },
 			&found, err);
+	r->trouble = found.trouble;
 	if (!r->store)
 		return false;
 	say_recovery(&found);
@@ -288,8 +290,9 @@ descriptors_raise(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
-struct relay *
-relay_new(const struct relay_options *o, struct err *err)
+/* NULL, *err and *trouble: that of the store, if it was its. */
+static struct relay *
+make(const struct relay_options *o, enum store_trouble *trouble, struct err *err)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 
@@ -304,6 +307,7 @@ relay_new(const struct relay_options *o, struct err *err)
 	descriptors_raise();
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
+		*trouble = r->trouble;
 		relay_free(r);
 		return NULL;
 	}
@@ -318,6 +322,14 @@ relay_new(const struct relay_options *o, struct err *err)
 		return NULL;
 	}
 	return r;
+}
+
+struct relay *
+relay_new(const struct relay_options *o, struct err *err)
+{
+	enum store_trouble ignored;
+
+	return make(o, &ignored, err);
 }
 
 bool
@@ -404,15 +416,19 @@ int
 relay_role(const struct relay_options *o)
 {
 	struct err err = { 0 };
-	struct relay *r = relay_new(o, &err);
+	enum store_trouble trouble = STORE_SOUND;
+	struct relay *r = make(o, &trouble, &err);
 
 	if (!r) {
 		say_ended(&err);
-		return err.event == 115 ? 78 : 1;
+		return err.event == 115			   ? 78
+				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
+							   : 1;
 	}
 	bool ok = relay_run(r, &err);
+	trouble = r->trouble;
 	relay_free(r);
-	if (!ok)
+	if (!ok && trouble == STORE_SOUND) /* else it was told when it began */
 		say_ended(&err);
-	return ok ? 0 : 1;
+	return ok ? 0 : trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED : 1;
 }

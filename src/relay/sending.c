@@ -168,6 +168,7 @@ static bool
 next_body(struct outbound *o)
 {
 	struct err err = { 0 };
+	bool gone;
 
 	for (;;) {
 		if (!o->l) {
@@ -181,10 +182,10 @@ next_body(struct outbound *o)
 		if (l->todo_at == l->todo_n) { /* answers to come may ask for more */
 			return false;
 		}
-		o->body = body_open(o->r->reader, l->m->id, &err);
+		o->body = body_find(o->r->reader, l->m->id, &gone, &err);
 		if (o->body)
 			return true;
-		if (err.event == 0) { /* settled by somebody else in the meantime */
+		if (gone) { /* settled by somebody else in the meantime */
 			o->l = NULL;
 			busy(o, false);
 			free(l->todo);
