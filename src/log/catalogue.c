@@ -301,6 +301,13 @@ static const struct event rows[] = {
 	{ 5008, 'W', 0, "destination", "Destination %host is %state: %why.",
 			"Mail for a next hop is held back for a while, or goes on again.",
 			"Check the next hop." },
+	{ 5009, 'E', 0, "body-damaged",
+			"The stored body of message %id is damaged (%how). It was not delivered; %disp.",
+			"The file of a message in the spool, or its row in the database, is not what "
+			"was stored: it was removed, cut, exchanged or altered, by somebody or by the "
+			"disk.",
+			"Look at the disk and its log; ask the sender to send the message again, "
+			"unless it is collected again." },
 	{ 5101, 'I', 1, "pickup-accepted", "Pickup file %file was queued as %id.",
 			"A file of the Pickup folder is durable in the queue.",
 			"Nothing." },
