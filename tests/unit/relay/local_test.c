@@ -534,12 +534,13 @@ a_body_that_cannot_be_read_is_delivered_nowhere(void **state)
 	(void)shutdown(b->hop, SHUT_RDWR);
 	thread_join(t);
 	assert_int_equal(count(b, "Drop"), 0);
-	assert_int_equal(count(b, "mail/ann/new"), 0);
+	if (access(path_in(b, "mail/ann/new"), F_OK) == 0)
+		assert_int_equal(count(b, "mail/ann/new"), 0);
 	assert_int_equal(b->sum.delivered, 0);
 	assert_true(queued(b) + b->sum.badmail >= 8); /* it is somewhere */
 	assert_int_equal(told(b, "5107", NULL), 0); /* no folder is to blame */
 	const char *heard = buf_cstr(&h.all);
-	assert_non_null(strstr(heard, "DATA\r\n"));
+	assert_true(told(b, "5009", NULL) > 0); /* the damage is said */
 	assert_null(strstr(heard, "\r\n.\r\n"));
 	buf_done(&h.all);
 	bench_free(b);
