@@ -50,6 +50,10 @@ struct super {
 	int signal_fd;
 	sigset_t old_mask;
 	bool stopping, announced, reloaded;
+	struct {
+		const char *worker;
+		char words[80];
+	} unsettled; /* the first role that did not stop well */
 	int status;
 };
 
@@ -184,18 +188,25 @@ ended(struct super *s, struct child *c, int status)
 	int64_t ran_ms = clock_mono_ms() - c->started_ms;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	char words[80];
+	/* One that had not come so far as to look for the signal had nothing in hand. */
+	bool well = code == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 
 	c->pid = 0;
 	c->ready = false;
 	if (c->ready_fd >= 0)
 		(void)close(c->ready_fd);
 	c->ready_fd = -1;
-	if (s->stopping)
-		return;
 	(void)snprintf(words, sizeof(words),
 			WIFSIGNALED(status) ? "it was ended by signal %d"
 					    : "it ended with status %d",
 			WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	if (s->stopping) {
+		if (!well && !s->unsettled.worker) {
+			s->unsettled.worker = c->role->name;
+			memcpy(s->unsettled.words, words, sizeof(words));
+		}
+		return;
+	}
 	log_event(1005,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
@@ -236,10 +247,12 @@ any_running(const struct super *s)
 	return false;
 }
 
-/* Ends the roles from the last to the first: the relay outlives who feeds it. */
-static void
+/* Ends the roles from the last to the first: the relay outlives who feeds it. False, and
+ * told, when one of them could not settle what it had in hand. */
+static bool
 stop_roles(struct super *s)
 {
+	s->unsettled.worker = NULL;
 	for (size_t i = s->o->n; i-- > 0;) {
 		struct child *c = &s->children[i];
 		int64_t give_up_ms = clock_mono_ms() + STOP_MS;
@@ -265,6 +278,13 @@ stop_roles(struct super *s)
 				ended(s, &s->children[i], status);
 		}
 	}
+	if (!s->unsettled.worker)
+		return true;
+	log_event(1006,
+			FIELDS(f_str("version", POSTERN_VERSION),
+					f_str("worker", s->unsettled.worker),
+					f_str("err", s->unsettled.words)));
+	return false;
 }
 
 static bool
@@ -308,7 +328,7 @@ reload(struct super *s)
 		return;
 	}
 	s->stopping = true;
-	stop_roles(s);
+	(void)stop_roles(s); /* told; the new ones go on with what is left */
 	s->stopping = false;
 	struct conf *old = s->conf;
 	s->conf = next;
@@ -422,7 +442,8 @@ super_run(struct conf *conf, const struct super_options *o)
 		wait_and_see(&s);
 	}
 	(void)sd_notify(0, "STOPPING=1");
-	stop_roles(&s);
+	if (!stop_roles(&s) && s.status == 0)
+		s.status = 1;
 	close_listeners(&s);
 	(void)close(s.signal_fd);
 	if (s.status == 0)
