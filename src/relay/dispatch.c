@@ -190,6 +190,13 @@ dispatch_nothing_due(struct dispatch *d)
 		relay_fail(d->r, &err);
 		return false;
 	}
+	if (due && !d->stopping && store_space_spent(d->r->store)) {
+		err_set(&err, 9005,
+				"the disk of %s is full: what becomes of mail could not be recorded, so none is delivered",
+				d->r->state);
+		relay_fail(d->r, &err);
+		return false;
+	}
 	if (due) {
 		look_soon(d);
 		return false;
@@ -240,7 +247,7 @@ dispatch_retry(const struct dispatch *d)
 bool
 dispatch_may_begin(const struct dispatch *d)
 {
-	return !d->stopping && d->r->owed == 0;
+	return !d->stopping && d->r->owed == 0 && !store_space_spent(d->r->store);
 }
 
 void

@@ -150,11 +150,11 @@ static void
 tick_due(void *host)
 {
 	struct relay *r = host;
+
+	space_look(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;
-
-	space_look(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
