@@ -341,12 +341,7 @@ static void
 prune_done(struct control *c)
 {
 	c->is_pruning = false;
-	if (c->pruning.job.result != STORE_DONE) {
-		log_err(&c->pruning.job.err, (struct span){ NULL, 0 },
-				(struct span){ NULL, 0 });
-		return;
-	}
-	if (c->pruning.more)
+	if (c->pruning.job.result == STORE_DONE && c->pruning.more)
 		c->pruned_ms -= PRUNE_MS; /* the rest at the next tick */
 }
 

@@ -155,6 +155,7 @@ tick_due(void *host)
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;
+	health_look(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
@@ -220,6 +221,7 @@ state_open(struct relay *r, struct err *err)
 					.min_free = least_free(r),
 					.now_ms = clock_wall_ms() },
 			&found, err);
+	r->trouble = found.trouble;
 	if (!r->store)
 		return false;
 	say_recovery(&found);
@@ -288,8 +290,9 @@ descriptors_raise(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
-struct relay *
-relay_new(const struct relay_options *o, struct err *err)
+/* NULL, *err and *trouble: that of the store, if it was its. */
+static struct relay *
+make(const struct relay_options *o, enum store_trouble *trouble, struct err *err)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 
@@ -304,6 +307,7 @@ relay_new(const struct relay_options *o, struct err *err)
 	descriptors_raise();
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
+		*trouble = r->trouble;
 		relay_free(r);
 		return NULL;
 	}
@@ -318,6 +322,14 @@ relay_new(const struct relay_options *o, struct err *err)
 		return NULL;
 	}
 	return r;
+}
+
+struct relay *
+relay_new(const struct relay_options *o, struct err *err)
+{
+	enum store_trouble ignored;
+
+	return make(o, &ignored, err);
 }
 
 /* First those who have results end, then the store, which does what it was given, then
@@ -399,19 +411,35 @@ relay_free(struct relay *r)
 	free(r);
 }
 
+/* Why the role cannot begin, or go on. */
+static void
+say_ended(const struct err *err)
+{
+	if (err->event != 0)
+		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	else
+		log_event(1005,
+				FIELDS(f_str("worker", "relay"),
+						f_str("err", err->text)));
+}
+
 int
 relay_role(const struct relay_options *o)
 {
 	struct err err = { 0 };
-	struct relay *r = relay_new(o, &err);
+	enum store_trouble trouble = STORE_SOUND;
+	struct relay *r = make(o, &trouble, &err);
 
 	if (!r) {
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-		return err.event == 115 ? 78 : 1;
+		say_ended(&err);
+		return err.event == 115			   ? 78
+				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
+							   : 1;
 	}
 	bool ok = relay_run(r, &err);
+	trouble = r->trouble;
 	relay_free(r);
-	if (!ok)
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-	return ok ? 0 : 1;
+	if (!ok && trouble == STORE_SOUND) /* else it was told when it began */
+		say_ended(&err);
+	return ok ? 0 : trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED : 1;
 }

@@ -171,10 +171,13 @@ run(void *arg)
 		bool idle = list_empty(&waiting);
 		/* Asked before the last look into the mailbox, so that nothing is left there. */
 		bool stopping = atomic_load(&s->stopping);
-		unpack(s, &waiting, idle && !stopping ? again_ms : 0);
+		int64_t rest_ms = again_ms >= 0 && again_ms < LOOK_MS ? again_ms
+								      : LOOK_MS;
+		unpack(s, &waiting, idle && !stopping ? rest_ms : 0);
 		if (list_empty(&waiting)) {
 			if (stopping)
 				return;
+			group_look(s);
 			again_ms = space_tidy(s);
 			continue;
 		}

@@ -3,37 +3,8 @@
 
 #include "postern/clock.h"
 #include "postern/crash.h"
+#include "postern/thread.h"
 #include "state.h"
-
-/* What a failure means for the group. */
-enum trouble {
-	TROUBLE_JOB, /* one job's: the others can go on without it */
-	TROUBLE_FULL,
-	TROUBLE_BUSY,
-	TROUBLE_DISK, /* nothing this connection says can be trusted any more */
-};
-
-static enum trouble
-trouble_of(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		return TROUBLE_FULL;
-	case SQLITE_IOERR:
-		/* The index of the log could not grow: nothing was written anywhere. */
-		return rc == SQLITE_IOERR_SHMSIZE ? TROUBLE_FULL : TROUBLE_DISK;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return TROUBLE_BUSY;
-	case SQLITE_CONSTRAINT:
-	case SQLITE_TOOBIG:
-	case SQLITE_MISMATCH:
-	case SQLITE_RANGE:
-		return TROUBLE_JOB;
-	default:
-		return TROUBLE_DISK;
-	}
-}
 
 static bool
 word(struct store *s, enum sql which, const char *doing, struct err *e)
@@ -54,19 +25,27 @@ roll_back(struct store *s)
 	buf_clear(&s->removed);
 }
 
-/* Has somebody removed or replaced the file under us? What would be committed then
- * is nowhere. */
+/* Has somebody removed or replaced the files under us? What would be committed then is
+ * nowhere. */
 static bool
 still_ours(struct store *s, struct err *e)
 {
 	int moved = 0;
+	if (atomic_load(&s->over)) {
+		s->self.db.rc = SQLITE_READONLY_DBMOVED;
+		*e = s->over_err;
+		return false;
+	}
 	s->self.db.rc = sqlite3_file_control(
 			s->self.db.h, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (s->self.db.rc == SQLITE_OK && !moved)
-		return true;
+		return files_ours(s, e);
+	/* Where it was moved, it is whole there from now on. */
+	(void)files_save(s);
 	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_DATABASE,
-			"postern.db was removed or replaced while in use");
+	return err_set(e, EVENT_MOVED,
+			"postern.db was removed or replaced while in use: put it back, or restart the "
+			"service with another");
 }
 
 static bool
@@ -90,6 +69,10 @@ commit(struct store *s, bool arriving, struct err *e)
 	if (!word(s, SQL_COMMIT, "cannot commit", e))
 		return false;
 	crash_point("store: after commit, before answers");
+	/* Into a log that has lost its name meanwhile: nobody is answered before what it holds
+	 * is saved. */
+	if (!files_ours(s, e) && !atomic_load(&s->over))
+		return false;
 	uint64_t took = (uint64_t)(clock_mono_us() - began),
 		 was = atomic_load(&s->sync_us);
 	atomic_store(&s->sync_us, was ? was - was / 8 + took / 8 : took);
@@ -125,7 +108,7 @@ job_do_alone(struct store *s, struct store_job *job)
 	size_t removed = s->removed.n;
 	if (job_do(s, job))
 		return word(s, SQL_RELEASE, "savepoint", &job->err);
-	if (trouble_of(s->self.db.rc) != TROUBLE_JOB)
+	if (db_trouble(s->self.db.rc) != STORE_SOUND)
 		return false;
 	s->removed.n = removed;
 	names_forget(&s->accounts);
@@ -136,12 +119,19 @@ job_do_alone(struct store *s, struct store_job *job)
 			word(s, SQL_RELEASE, "savepoint", &job->err);
 }
 
+/* Nothing that this connection says counts any more. */
+static bool
+distrusted(enum store_trouble t)
+{
+	return t == STORE_DISK_FAILS || t == STORE_DAMAGED || t == STORE_MOVED;
+}
+
 /* A commit failed on the disk: the log may hold it whole even so, and whoever reads it
  * from the start (the next service) finds it done. Its spool files must stay then. */
 static void
 doubt(struct store *s, struct list *jobs)
 {
-	if (trouble_of(s->self.db.rc) != TROUBLE_DISK)
+	if (!distrusted(db_trouble(s->self.db.rc)))
 		return;
 	LIST_EACH (at, jobs) {
 		const struct submission *sub =
@@ -189,15 +179,19 @@ undecided(struct list *jobs)
 }
 
 static void
-decide(struct list *jobs, bool submissions_only, enum store_result result,
+decide(struct list *jobs, bool submissions_only, enum store_trouble t,
 		const struct err *e)
 {
+	const enum store_result result = t == STORE_DISK_FULL ? STORE_FULL
+			: t == STORE_LOCKED		      ? STORE_BUSY
+							      : STORE_FAILED;
 	LIST_EACH (at, jobs) {
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		if (job->decided || (submissions_only && job->work != STORE_SUBMIT))
 			continue;
 		job->decided = true;
 		job->result = result;
+		job->trouble = t;
 		job->err = *e;
 		job->err.event = e->event ? e->event : EVENT_DATABASE;
 	}
@@ -209,8 +203,31 @@ static void
 reopen(struct store *s)
 {
 	struct err ignored;
+	/* A log without a name would end with the connection that has it open. */
+	if (atomic_load(&s->over) || (s->self.db.h && !files_ours(s, &ignored)))
+		return;
 	db_close(&s->self.db);
 	(void)state_open_db(s, false, &ignored);
+}
+
+static void
+feel(struct store *s, enum store_trouble t, const struct err *e)
+{
+	mutex_lock(s->lock);
+	if (atomic_load(&s->over)) {
+		t = STORE_MOVED;
+		e = &s->over_err;
+	}
+	s->health.trouble = t;
+	if (distrusted(t))
+		s->health.broken++;
+	else
+		s->health.broken = 0;
+	s->health.over = atomic_load(&s->over);
+	s->health.err = *e;
+	if (t != STORE_SOUND && e->event == 0)
+		s->health.err.event = EVENT_DATABASE;
+	mutex_unlock(s->lock);
 }
 
 /* Spool files that nobody needs now. After a failed disk a file may yet belong to a
@@ -246,7 +263,7 @@ one_by_one(struct store *s, struct list *jobs, struct err *e)
 			list_add(&one, at);
 			space_write_back(s);
 			good = transaction(s, &one, true, e);
-			job->decided = good;
+			job->decided = job->decided || good;
 			list_del(at);
 			files_removed(s);
 		}
@@ -259,47 +276,35 @@ one_by_one(struct store *s, struct list *jobs, struct err *e)
 	return good;
 }
 
-static void
-not_done(struct store *s, struct list *jobs, struct err *e)
-{
-	enum trouble trouble = trouble_of(s->self.db.rc);
-	if (trouble == TROUBLE_FULL && one_by_one(s, jobs, e))
-		return;
-	trouble = trouble_of(s->self.db.rc);
-	decide(jobs, false, trouble == TROUBLE_FULL ? STORE_FULL : STORE_FAILED, e);
-	if (trouble == TROUBLE_DISK) {
-		atomic_fetch_add(&s->broken, 1);
-		reopen(s);
-	}
-}
-
+/* One transaction, and where a job is at fault, a second one that leaves it out. */
 static void
 transact(struct store *s, struct list *jobs)
 {
 	struct err e = { 0 };
-	if (undecided(jobs) == 0 || transaction(s, jobs, false, &e)) {
-		atomic_store(&s->broken, 0);
-		return;
+	enum store_trouble t = STORE_SOUND;
+	bool done = transaction(s, jobs, false, &e);
+	if (!done) {
+		t = db_trouble(s->self.db.rc);
+		if (t == STORE_DISK_FULL) { /* deliveries go on: they make room */
+			decide(jobs, true, t, &e);
+			atomic_store(&s->low, true);
+		} else if (t != STORE_SOUND) {
+			decide(jobs, false, t, &e);
+		}
+		done = undecided(jobs) > 0 && transaction(s, jobs, true, &e);
+		if (!done && undecided(jobs) > 0 &&
+				db_trouble(s->self.db.rc) == STORE_DISK_FULL)
+			done = one_by_one(s, jobs, &e);
 	}
-	switch (trouble_of(s->self.db.rc)) {
-	case TROUBLE_JOB:
-		break;
-	case TROUBLE_FULL: /* deliveries go on: they make room */
-		decide(jobs, true, STORE_FULL, &e);
-		atomic_store(&s->low, true);
-		break;
-	case TROUBLE_BUSY:
-		decide(jobs, false, STORE_FAILED, &e);
-		return;
-	case TROUBLE_DISK:
-		decide(jobs, false, STORE_FAILED, &e);
-		break;
+	if (!done && undecided(jobs) > 0) {
+		t = db_trouble(s->self.db.rc);
+		decide(jobs, false, t, &e);
 	}
-	if (undecided(jobs) > 0 && transaction(s, jobs, true, &e)) {
-		atomic_store(&s->broken, 0);
-		return;
-	}
-	not_done(s, jobs, &e);
+	if (t == STORE_DAMAGED && s->service)
+		place_suspect(s->dir);
+	if (distrusted(t))
+		reopen(s);
+	feel(s, done ? STORE_SOUND : t, &e);
 }
 
 static void
@@ -325,7 +330,7 @@ files_after(struct store *s, struct list *jobs)
 static void
 count(struct store *s, struct list *jobs)
 {
-	uint64_t n[4] = { 0 }, submitted = 0, all = 0;
+	uint64_t n[STORE_FAILED + 1] = { 0 }, submitted = 0, all = 0;
 	LIST_EACH (at, jobs) {
 		const struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		n[job->result]++;
@@ -336,7 +341,7 @@ count(struct store *s, struct list *jobs)
 	atomic_fetch_add(&s->jobs, all);
 	atomic_fetch_add(&s->submitted, submitted);
 	atomic_fetch_add(&s->had, n[STORE_HAD]);
-	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_FAILED]);
+	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_BUSY] + n[STORE_FAILED]);
 }
 
 uint64_t
@@ -370,18 +375,41 @@ group_run(struct store *s, struct list *jobs)
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		job->result = STORE_DONE;
 		job->err = (struct err){ 0 };
-		job->decided = job->work == STORE_SUBMIT &&
-				!submit_check(LIST_ITEM(job, struct submission, job),
-						&job->err);
-		if (job->decided)
+		job->trouble = STORE_SOUND;
+		job->decided = false;
+		if (job->work != STORE_SUBMIT)
+			continue;
+		if (!submit_check(LIST_ITEM(job, struct submission, job), &job->err)) {
+			job->decided = true;
 			job->result = STORE_FAILED;
+		}
 	}
 	if (!room_for(s, jobs))
-		decide(jobs, true, STORE_FULL, &low);
-	(void)spool_sync(s, jobs);
-	transact(s, jobs);
+		decide(jobs, true, STORE_DISK_FULL, &low);
+	struct err spool = { 0 };
+	if (!spool_sync(s, jobs, &spool))
+		feel(s, STORE_DISK_FAILS, &spool);
+	if (undecided(jobs) > 0)
+		transact(s, jobs);
 	files_after(s, jobs);
 	count(s, jobs);
+}
+
+void
+group_look(struct store *s)
+{
+	struct err e = { 0 };
+	if (s->self.db.h && !atomic_load(&s->over) && !still_ours(s, &e))
+		feel(s, STORE_MOVED, &e);
+}
+
+struct store_health
+store_health(struct store *s)
+{
+	mutex_lock(s->lock);
+	struct store_health h = s->health;
+	mutex_unlock(s->lock);
+	return h;
 }
 
 void

@@ -207,8 +207,8 @@ int64_t
 space_tidy(struct store *s)
 {
 	bool tight = atomic_load(&s->tight);
-	if (!s->self.db.h)
-		return -1; /* the next group opens it again */
+	if (!s->self.db.h || atomic_load(&s->over))
+		return -1; /* the next group opens it again, if ever */
 	if (s->wal_pages >= (tight ? WRITE_BACK_TIGHT : WRITE_BACK_PAGES) ||
 			s->log_short)
 		space_write_back(s);

@@ -26,6 +26,8 @@ enum {
 	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
+	DAMAGED_MAX = 5, /* ends with SUPER_DAMAGED, one after the other */
+	WORDS_SIZE = 120,
 	STOP_MS = 15000, /* for a role to settle what it has in hand */
 };
 
@@ -35,12 +37,14 @@ struct child {
 	int ready_fd; /* -1 once it said so */
 	bool ready;
 	int64_t started_ms, start_at_ms, pause_ms;
+	unsigned damaged; /* how often it ended so, without a good run between */
 };
 
 struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
+	uint64_t life;
 	struct listener {
 		int fd;
 		char address[128];
@@ -52,7 +56,7 @@ struct super {
 	bool stopping, announced, reloaded;
 	struct {
 		const char *worker;
-		char words[80];
+		char words[WORDS_SIZE];
 	} unsettled; /* the first role that did not stop well */
 	int status;
 };
@@ -128,6 +132,7 @@ become_role(struct super *s, struct child *c, int ready_fd)
 		.listeners = listeners,
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
+		.life = s->life,
 	};
 	/* A role has ended its threads; exit is unsafe only against another exit. */
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
@@ -183,11 +188,27 @@ start_due(struct super *s)
 }
 
 static void
+describe(const struct child *c, int status, char words[WORDS_SIZE])
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(words, WORDS_SIZE, "it was ended by signal %d",
+				WTERMSIG(status));
+	else if (WEXITSTATUS(status) == SUPER_DAMAGED)
+		(void)snprintf(words, WORDS_SIZE,
+				"the database is damaged or lost, as event 9005 says%s",
+				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
+							      : "");
+	else
+		(void)snprintf(words, WORDS_SIZE, "it ended with status %d",
+				WEXITSTATUS(status));
+}
+
+static void
 ended(struct super *s, struct child *c, int status)
 {
 	int64_t ran_ms = clock_mono_ms() - c->started_ms;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	char words[80];
+	char words[WORDS_SIZE];
 	/* One that had not come so far as to look for the signal had nothing in hand. */
 	bool well = code == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 
@@ -196,10 +217,7 @@ ended(struct super *s, struct child *c, int status)
 	if (c->ready_fd >= 0)
 		(void)close(c->ready_fd);
 	c->ready_fd = -1;
-	(void)snprintf(words, sizeof(words),
-			WIFSIGNALED(status) ? "it was ended by signal %d"
-					    : "it ended with status %d",
-			WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	describe(c, status, words);
 	if (s->stopping) {
 		if (!well && !s->unsettled.worker) {
 			s->unsettled.worker = c->role->name;
@@ -210,8 +228,9 @@ ended(struct super *s, struct child *c, int status)
 	log_event(1005,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
-	if (code == 78) {
-		s->status = 78;
+	c->damaged = code != SUPER_DAMAGED ? 0 : ran_ms > QUIET_MS ? 1 : c->damaged + 1;
+	if (code == 78 || c->damaged == DAMAGED_MAX) {
+		s->status = code == 78 ? 78 : 1;
 		s->stopping = true;
 		return;
 	}
@@ -280,7 +299,7 @@ stop_roles(struct super *s)
 	}
 	if (!s->unsettled.worker)
 		return true;
-	log_event(1006,
+	log_event(1007,
 			FIELDS(f_str("version", POSTERN_VERSION),
 					f_str("worker", s->unsettled.worker),
 					f_str("err", s->unsettled.words)));
@@ -305,6 +324,7 @@ begin(struct super *s, struct err *err)
 		return false;
 	}
 	s->version++;
+	clock_random(&s->life, sizeof(s->life));
 	for (size_t i = 0; i < s->o->n; i++) {
 		s->children[i] = (struct child){ .role = &s->o->roles[i],
 			.ready_fd = -1 };
@@ -312,18 +332,38 @@ begin(struct super *s, struct err *err)
 	return true;
 }
 
+static void
+reject(struct super *s, const char *why)
+{
+	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", why)));
+}
+
+/* The configuration of the file, when it may follow on the one in use; NULL: said why not. */
+static struct conf *
+read_next(struct super *s)
+{
+	struct conf *next = s->o->reload(s->o->host);
+
+	if (!next) {
+		reject(s, "the file has faults, see postern check");
+	} else if (strcmp(next->server.state, s->conf->server.state) != 0) {
+		/* This service holds the lock of the one, and the other's may be held. */
+		reject(s, "server.state is another directory now; that takes a restart");
+		s->o->drop(next);
+		next = NULL;
+	}
+	return next;
+}
+
 /* A new configuration: the roles settle, end, and start again with it. */
 static void
 reload(struct super *s)
 {
 	struct err err = { 0 };
-	struct conf *next = s->o->reload(s->o->host);
 
 	(void)sd_notify(0, "RELOADING=1");
+	struct conf *next = read_next(s);
 	if (!next) {
-		log_event(1003,
-				FIELDS(f_num("config", s->version),
-						f_str("err", "the file has faults, see postern check")));
 		(void)sd_notify(0, "READY=1");
 		return;
 	}
@@ -338,7 +378,7 @@ reload(struct super *s)
 		s->o->drop(old);
 		return;
 	}
-	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
+	reject(s, err.text);
 	s->conf = old;
 	s->o->drop(next);
 	if (!begin(s, &err)) {
