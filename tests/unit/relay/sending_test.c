@@ -269,7 +269,7 @@ submit(const struct bench *b, const char *uidl, unsigned n, const char *body,
 
 struct count {
 	size_t delivered, waiting, bad, tried;
-	char reply[200];
+	char reply[256];
 };
 
 /* What became of the recipients of the oldest message that is or was here. */
