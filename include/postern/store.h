@@ -320,6 +320,9 @@ void store_about_to_end(struct store *s, int change);
  * deliveries go on. As of the last group or store_space_look. */
 bool store_space_low(struct store *s);
 bool store_space_look(struct store *s); /* looks now */
+/* Any thread: the room that is set aside for settlements could not be had, or is used up. What
+ * is attempted now might not be recorded, so nothing should be begun. Low too, then. */
+bool store_space_spent(struct store *s);
 
 struct store_counters {
 	uint64_t groups; /* transactions committed, each one sync of the log */

@@ -79,6 +79,7 @@ struct relay {
 	enum store_trouble trouble; /* told */
 	int64_t trouble_since_ms; /* monotonic */
 	struct list unsettled; /* leases whose results the store could not take */
+	size_t owed; /* how many they are, with those that are tried again just now */
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
@@ -207,6 +208,7 @@ struct lease {
 	struct span host; /* who answered */
 	struct span last_reply; /* answers that repeat are kept once */
 	bool attempted; /* somebody was asked */
+	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
 	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
@@ -225,6 +227,8 @@ void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 void dispatch_nudge(struct dispatch *d, struct span key);
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
+/* What was not possible may be again: see may_begin in dispatch.c. */
+void dispatch_resume(struct dispatch *d);
 bool dispatch_quiet(const struct dispatch *d); /* nothing leased */
 /* `once`: looks at the disk whether anything is due; what is idle says goodbye. */
 bool dispatch_nothing_due(struct dispatch *d);
@@ -268,6 +272,9 @@ void settle_lease(struct relay *r, struct lease *l);
 void settle_done(struct relay *r,
 		struct settlement *job); /* the store is done with it */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
+/* At the end, when the store is gone: false when results were not recorded, each of them
+ * told (5011) and *err set. */
+bool settle_end(struct relay *r, struct err *err);
 void settle_free(struct relay *r);
 
 /* ---- notice.c: postmasters are told of collected mail that failed ---- */

@@ -146,6 +146,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RELEASE] = "RELEASE job",
 	[SQL_ROLLBACK_TO] = "ROLLBACK TO job",
 
+	[SQL_PAGES] = "PRAGMA page_count",
+	[SQL_PAGES_SPARE] = "PRAGMA freelist_count",
+	[SQL_SHRINKS] = "PRAGMA auto_vacuum",
+	[SQL_SHRINK] = "PRAGMA incremental_vacuum(64)",
+
 	[SQL_ACCOUNT_FIND] = "SELECT id FROM account WHERE name = ?",
 	[SQL_ACCOUNT_ADD] = "INSERT INTO account (name) VALUES (?)",
 	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
