@@ -305,6 +305,13 @@ static const struct event rows[] = {
 	{ 5008, 'W', 0, "destination", "Destination %host is %state: %why.",
 			"Mail for a next hop is held back for a while, or goes on again.",
 			"Check the next hop." },
+	{ 5009, 'E', 0, "body-damaged",
+			"The stored body of message %id is damaged (%how). It was not delivered; %disp.",
+			"The file of a message in the spool, or its row in the database, is not what "
+			"was stored: it was removed, cut, exchanged or altered, by somebody or by the "
+			"disk.",
+			"Look at the disk and its log; ask the sender to send the message again, "
+			"unless it is collected again." },
 	{ 5011, 'E', 0, "verdict-unrecorded",
 			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
 			"recorded: %err. It may arrive twice.",

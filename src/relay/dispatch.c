@@ -218,13 +218,14 @@ dispatch_wait(const struct dispatch *d, int64_t most)
 
 	LIST_EACH (link, &d->hops) {
 		const struct hop *h = LIST_ITEM(link, struct hop, link);
-		int64_t shut = h->shut_until_ms - mono;
+		int64_t shut = h->shut_until_ms - mono, due = h->wake_ms - now;
 
-		if (h->wake_ms == INT64_MAX || hop_held(h) || h->wake_ms - now >= wait)
+		if (h->wake_ms == INT64_MAX || hop_held(h))
 			continue;
-		wait = h->wake_ms - now > shut ? h->wake_ms - now
-				: shut < most  ? shut
-					       : most;
+		if (due < shut)
+			due = shut;
+		if (due < wait)
+			wait = due;
 	}
 	return wait < 0 ? 0 : wait;
 }

@@ -200,11 +200,8 @@ say_recovery(const struct store_recovery *found)
 								(int64_t)found->resumed),
 						f_num("verified",
 								(int64_t)found->verified),
-						f_num("badmail", 0)));
-	if (found->damaged > 0)
-		log_event(5005,
-				FIELDS(f_num("messages", (int64_t)found->damaged),
-						f_str("why", "their spool files are gone or cut")));
+						f_num("badmail",
+								(int64_t)found->damaged)));
 }
 
 static bool

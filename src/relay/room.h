@@ -3,6 +3,8 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
+#include "heading.h"
+
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -20,10 +22,11 @@
 #include "postern/retry.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
+#include "postern/sum.h"
 #include "postern/trace.h"
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
-#define HOP_BADMAIL "badmail"
+#define HOP_BADMAIL QUEUE_HOP_BADMAIL
 #define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
@@ -113,8 +116,10 @@ struct mail {
 	struct session *session; /* NULL: the client is gone */
 	uint64_t ticket;
 	struct arena arena; /* every span of the job but the body */
-	struct buf head; /* the body, or what is kept of it when it is spooled */
+	struct heading heading;
+	struct buf head; /* the body, until it is spooled */
 	struct buf gather; /* small pieces on their way to the spool */
+	struct sum *sum; /* of what was written to it; NULL: nothing */
 	struct buf top;
 	struct submission_recipient *recipients; /* &one, or allocated */
 	struct submission_recipient one;
@@ -193,7 +198,8 @@ struct batch;
 struct lease {
 	struct list link;
 	struct hop *hop;
-	struct batch *batch; /* what it was loaded with; holds it and all it points to */
+	struct batch *batch; /* what it was loaded with: m and all that it points to */
+	struct arena words;
 	struct queue_message *m;
 	struct settlement job;
 	struct settle_recipient *results; /* one per recipient of m */
@@ -204,6 +210,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
+	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
 	struct notices *notices; /* who is told that it failed; NULL: nobody */
 	/* outbound.c: recipients still to be sent, by their place in m */
@@ -247,13 +254,17 @@ enum session_end {
 /* why: for all but SESSION_DONE. */
 void dispatch_session_gone(
 		struct hop *h, enum session_end end, const struct verdict *why);
-/* Memory that lives as long as the lease; NULL past the batch's limit. */
-void *lease_room(struct lease *l, size_t n);
+/* A copy that lives as long as the lease. There is always room for a reply of each
+ * recipient and what else a session says of a message. */
+struct span lease_words(struct lease *l, struct span s);
 
 /* ---- settle.c ---- */
 /* One recipient's answer; only the first counts. */
 void settle_verdict(struct lease *l, size_t recipient, const struct verdict *v);
 void settle_all(struct lease *l, const struct verdict *v); /* those without one yet */
+/* Its stored body is damaged, and what `how` says goes with the settlement. The verdict for
+ * those who do not get it. */
+struct verdict settle_damage(struct lease *l, const char *how);
 /* Badmail has it, or is to get it later. */
 void settle_badmail(struct lease *l, bool written, int64_t again_ms);
 /* To the store with the answers; recipients without one stay as they are. */

@@ -56,12 +56,7 @@ keep_reply(struct lease *l, const struct verdict *v)
 		s = (struct span){ line, n > 0 ? strlen(line) : 0 };
 	}
 	if (!span_eq(s, l->last_reply)) {
-		char *p = lease_room(l, s.n + 1);
-
-		if (!p)
-			return (struct span){ "", 0 };
-		memcpy(p, s.p, s.n);
-		l->last_reply = (struct span){ p, s.n };
+		l->last_reply = lease_words(l, s);
 	}
 	return l->last_reply;
 }
@@ -122,6 +117,16 @@ settle_all(struct lease *l, const struct verdict *v)
 		settle_verdict(l, i, v);
 }
 
+struct verdict
+settle_damage(struct lease *l, const char *how)
+{
+	if (l->damage.n == 0)
+		l->damage = lease_words(l, span_of(how));
+	return verdict_make(FATE_BOUNCED, 0, "5.3.0",
+			"the stored body is damaged (" SPAN_FMT ")",
+			SPAN_ARG(l->damage));
+}
+
 void
 settle_badmail(struct lease *l, bool written, int64_t again_ms)
 {
@@ -147,18 +152,10 @@ settle_lease(struct relay *r, struct lease *l)
 	l->job.at_ms = clock_wall_ms();
 	l->job.recipients = l->results;
 	l->job.n = l->m->n;
+	l->job.damage = l->damage;
+	for (size_t i = 0; i < l->m->n; i++)
+		l->results[i].untouched = l->open[i];
 	notices_make(r, l);
-	if (l->left > 0) {
-		struct settle_recipient *some =
-				lease_room(l, (l->m->n - l->left + 1) * sizeof(*some));
-		size_t n = 0;
-
-		for (size_t i = 0; some && i < l->m->n; i++)
-			if (!l->open[i])
-				some[n++] = l->results[i];
-		l->job.recipients = some;
-		l->job.n = n;
-	}
 	jobs_add(r->jobs, &l->job.job);
 }
 
@@ -323,6 +320,21 @@ say_message(struct told *t)
 }
 
 static void
+say_damage(const struct relay *r, const struct told *t)
+{
+	char disp[160];
+
+	(void)snprintf(disp, sizeof(disp), "what is left of it %s%s",
+			r->conf->badmail.enabled ? "goes to Badmail"
+						 : "stays in the queue",
+			t->l->job.again ? ", and the next poll collects it again where the provider still has it"
+					: "");
+	log_event(5009,
+			FIELDS(t->account, t->id, f_span("how", t->l->damage),
+					f_str("disp", disp)));
+}
+
+static void
 say_badmail(struct relay *r, struct told *t)
 {
 	const struct queue_message *m = t->l->m;
@@ -385,6 +397,8 @@ settle_done(struct relay *r, struct settlement *job)
 		return;
 	}
 	r->unsettled_tries = 0;
+	if (job->damage_new)
+		say_damage(r, &t);
 	if (l->owed && --r->owed == 0)
 		dispatch_resume(r->dispatch);
 	l->owed = false;

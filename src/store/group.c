@@ -115,6 +115,7 @@ job_do_alone(struct store *s, struct store_job *job)
 	names_forget(&s->hops);
 	job->decided = true;
 	job->result = STORE_FAILED;
+	job->err.event = job->err.event ? job->err.event : EVENT_DATABASE;
 	return word(s, SQL_ROLLBACK_TO, "savepoint", &job->err) &&
 			word(s, SQL_RELEASE, "savepoint", &job->err);
 }

@@ -94,6 +94,7 @@ bool names_id(struct store *s, struct names *n, struct span name, int64_t *id,
  * s->self.db.rc and *e say how. */
 bool submit_do(struct store *s, struct submission *sub, struct err *e);
 bool settle_do(struct store *s, struct settlement *set, struct err *e);
+bool damage_due(struct store *s, uint64_t id, int64_t now_ms, struct err *e);
 bool origins_do(struct store *s, struct store_job *job, struct err *e);
 bool prune_do(struct store *s, struct pruning *p, struct err *e);
 bool digest_do(struct store *s, struct notice_digest *d, struct err *e);
@@ -116,7 +117,10 @@ bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms
 		struct err *e);
 /* Removes what no open message owns; counts it. */
 bool spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e);
-int spool_open_at(int spool, uint64_t id);
+/* For reading; -1 and *e. Its event is BODY_DAMAGED when there is none, or (open_body) it has
+ * not that size. */
+int spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e);
+int spool_open_body(int spool, uint64_t id, uint64_t size, struct err *e);
 /* The highest id that a file there is named by, 0 when there is none. */
 bool spool_last(int spool, uint64_t *last, struct err *e);
 
