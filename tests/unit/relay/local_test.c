@@ -25,6 +25,7 @@
 #include "postern/queue.h"
 #include "postern/relay.h"
 #include "postern/store.h"
+#include "postern/thread.h"
 
 enum { MANY = 300 };
 
@@ -33,6 +34,12 @@ struct bench {
 	struct conf *conf;
 	struct store *store;
 	struct relay_summary sum;
+	int hop; /* where mail for smtp.test goes: a listener */
+	uint16_t hop_port;
+	/* Spool files that are harmed when the relay has looked at all of them at its start,
+	 * before it delivers. */
+	uint64_t harm[8];
+	size_t harms;
 };
 
 static const char *
@@ -59,13 +66,28 @@ open_store(struct bench *b)
 		fail_msg("%s", err.text);
 }
 
+static int
+listener_new(uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
 /* contoso.test goes to Drop, and under two other names to the same folder; mail.test to
  * Maildirs. */
 static struct bench *
 bench_new(void)
 {
 	static const char *const domains[] = { "contoso.test", "again.test",
-		"link.test", "mail.test" };
+		"link.test", "mail.test", "smtp.test" };
 	struct bench *b = calloc(1, sizeof(*b));
 	struct conf_faults faults;
 	struct err err = { 0 };
@@ -74,14 +96,16 @@ bench_new(void)
 	(void)snprintf(b->dir, sizeof(b->dir), "%s/postern-local-XXXXXX",
 			access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(b->dir));
+	b->hop = listener_new(&b->hop_port);
 	(void)snprintf(text, sizeof(text),
 			"server:\n  hostname: gw.contoso.test\n  state: %s\n"
 			"smtp:\n  listen: [ \"127.0.0.1:0\" ]\n"
 			"delivery:\n  routes:\n"
 			"    again.test: { to: \"drop:%s/Drop/\" }\n"
 			"    link.test: { to: \"drop:%s/link\" }\n"
-			"    mail.test: { to: \"maildir:%s/mail/%%u\" }\n",
-			b->dir, b->dir, b->dir, b->dir);
+			"    mail.test: { to: \"maildir:%s/mail/%%u\" }\n"
+			"    smtp.test: { to: \"smtp:127.0.0.1:%u\" }\n",
+			b->dir, b->dir, b->dir, b->dir, (unsigned)b->hop_port);
 	conf_faults_init(&faults);
 	b->conf = conf_parse(&(struct conf_source){ .text = span_of(text),
 					     .path = path_in(b, "postern.yaml") },
@@ -117,6 +141,7 @@ static void
 bench_free(struct bench *b)
 {
 	log_close();
+	(void)close(b->hop);
 	store_close(b->store);
 	conf_free(b->conf);
 	(void)nftw(b->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
@@ -154,19 +179,33 @@ submit_to(struct bench *b, const struct submission_recipient *to, size_t n)
 	submit(b, &sub);
 }
 
+/* Every other one is cut, the others are gone. */
+static void
+harm(const struct bench *b)
+{
+	for (size_t i = 0; i < b->harms; i++) {
+		char id[QID_SIZE], name[40];
+
+		qid_print(b->harm[i], id);
+		(void)snprintf(name, sizeof(name), "spool/%s", id);
+		if (i % 2 == 0)
+			assert_int_equal(truncate(path_in(b, name), 50000), 0);
+		else
+			assert_int_equal(unlink(path_in(b, name)), 0);
+	}
+}
+
 /* What is due is attempted once; then it ends. */
 static void
 deliver(struct bench *b)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct err err = { 0 };
+	uint16_t port;
+	int listener = listener_new(&port);
 
 	store_close(b->store);
 	b->store = NULL;
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
 	struct relay *relay = relay_new(&(struct relay_options){ .conf = b->conf,
 							.state = b->dir,
 							.listeners = &listener,
@@ -176,6 +215,7 @@ deliver(struct bench *b)
 			&err);
 	if (!relay)
 		fail_msg("%s", err.text);
+	harm(b);
 	relay_fetched(relay);
 	if (!relay_run(relay, &err))
 		fail_msg("%s", err.text);
@@ -409,44 +449,99 @@ two_hops_into_one_folder_write_one_file(void **state)
 	bench_free(b);
 }
 
-/* A body on the spool that is cut, or gone, is no message. */
+/* What a next hop was told, all connections one behind the other. */
+struct heard {
+	int listener;
+	struct buf all;
+};
+
+/* It takes whatever comes, and answers in plain SMTP. */
 static void
-a_body_that_cannot_be_read_is_written_nowhere(void **state)
+hop_session(struct heard *h, FILE *in, int fd)
+{
+	char line[4096];
+	bool data = false;
+
+	assert_true(fd_write_all(fd, SPAN("220 hop.test\r\n")));
+	while (fgets(line, sizeof(line), in)) {
+		assert_true(buf_add(&h->all, span_of(line)));
+		if (data && strcmp(line, ".\r\n") != 0)
+			continue;
+		data = strncmp(line, "DATA", 4) == 0;
+		if (!fd_write_all(fd, data ? SPAN("354 go\r\n") : SPAN("250 ok\r\n")))
+			break;
+	}
+}
+
+static void
+hop_run(void *arg)
+{
+	struct heard *h = arg;
+	int fd;
+
+	while ((fd = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		FILE *in = fdopen(fd, "r");
+
+		hop_session(h, in, fd);
+		(void)fclose(in);
+	}
+}
+
+/* A message of 100,000 octets on the spool, which will be harmed. */
+static void
+submit_spooled(struct bench *b, const struct submission_recipient *to)
+{
+	static char text[100000];
+	struct submission sub = {
+		.id = store_new_id(b->store, clock_wall_ms()), .recipients = to, .n = 1
+	};
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 50 == 48 ? '\r' : i % 50 == 49 ? '\n' : 'm';
+	sub.spool_fd = spool_create(b->store, sub.id, &err);
+	assert_true(spool_write(sub.spool_fd, (struct span){ text, sizeof(text) },
+			&sub.spool_size, &err));
+	submit(b, &sub);
+	(void)close(sub.spool_fd);
+	b->harm[b->harms++] = sub.id;
+}
+
+/* A body on the spool that is cut, or gone, is no message: not for a folder, and no next
+ * hop hears the end of it. */
+static void
+a_body_that_cannot_be_read_is_delivered_nowhere(void **state)
 {
 	struct bench *b = bench_new();
-	char hop[200];
+	char hop[200], smtp[60];
+	(void)snprintf(smtp, sizeof(smtp), "smtp:127.0.0.1:%u", (unsigned)b->hop_port);
 	const struct submission_recipient to[] = { to_drop, to_maildir(b, hop),
-		to_badmail };
-	static char text[100000];
+		to_badmail,
+		{ .address = SPAN("ann@smtp.test"),
+				.hop = span_of(smtp),
+				.state = QUEUE_QUEUED } };
+	struct heard h = { b->hop, BUF_MAX(1 << 20) };
+	struct err err = { 0 };
 
 	(void)state;
-	memset(text, 'm', sizeof(text));
-	for (size_t i = 0; i < 6; i++) {
-		struct submission sub = { .id = store_new_id(b->store, clock_wall_ms()),
-			.recipients = &to[i / 2],
-			.n = 1 };
-		char id[QID_SIZE], name[40];
-		struct err err = { 0 };
-
-		sub.spool_fd = spool_create(b->store, sub.id, &err);
-		assert_true(spool_write(sub.spool_fd,
-				(struct span){ text, sizeof(text) }, &sub.spool_size,
-				&err));
-		submit(b, &sub);
-		(void)close(sub.spool_fd);
-		qid_print(sub.id, id);
-		(void)snprintf(name, sizeof(name), "spool/%s", id);
-		if (i % 2)
-			assert_int_equal(truncate(path_in(b, name), 50000), 0);
-		else
-			assert_int_equal(unlink(path_in(b, name)), 0);
+	for (size_t i = 0; i < 4; i++) {
+		submit_spooled(b, &to[i]);
+		submit_spooled(b, &to[i]);
 	}
+	struct thread *t = thread_start("hop", 1024 * 1024, hop_run, &h, &err);
+	assert_non_null(t);
 	deliver(b);
+	(void)shutdown(b->hop, SHUT_RDWR);
+	thread_join(t);
 	assert_int_equal(count(b, "Drop"), 0);
-	assert_int_equal(count(b, "Badmail"), 0);
-	assert_int_equal(b->sum.delivered + b->sum.badmail, 0);
-	assert_int_equal(queued(b), 6);
+	assert_int_equal(count(b, "mail/ann/new"), 0);
+	assert_int_equal(b->sum.delivered, 0);
+	assert_true(queued(b) + b->sum.badmail >= 8); /* it is somewhere */
 	assert_int_equal(told(b, "5107", NULL), 0); /* no folder is to blame */
+	const char *heard = buf_cstr(&h.all);
+	assert_non_null(strstr(heard, "DATA\r\n"));
+	assert_null(strstr(heard, "\r\n.\r\n"));
+	buf_done(&h.all);
 	bench_free(b);
 }
 
@@ -463,7 +558,7 @@ main(void)
 				a_batch_of_the_folder_thread_that_cannot_sync_is_deferred),
 		cmocka_unit_test(a_message_refused_for_two_reasons_takes_none_with_it),
 		cmocka_unit_test(two_hops_into_one_folder_write_one_file),
-		cmocka_unit_test(a_body_that_cannot_be_read_is_written_nowhere),
+		cmocka_unit_test(a_body_that_cannot_be_read_is_delivered_nowhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
