@@ -10,6 +10,11 @@ enum sql {
 	SQL_SAVEPOINT,
 	SQL_RELEASE,
 	SQL_ROLLBACK_TO,
+	/* space */
+	SQL_PAGES,
+	SQL_PAGES_SPARE,
+	SQL_SHRINKS,
+	SQL_SHRINK,
 	/* submit */
 	SQL_ACCOUNT_FIND,
 	SQL_ACCOUNT_ADD,
@@ -29,6 +34,10 @@ enum sql {
 	SQL_OPEN_AFTER,
 	SQL_BODY_SPOOLED,
 	SQL_BODY_DELETE,
+	SQL_BODY_DAMAGED,
+	SQL_BODY_TOLD,
+	SQL_DAMAGED_DUE,
+	SQL_DAMAGED_ORIGIN,
 	/* notices */
 	SQL_NOTICE_OPEN,
 	SQL_NOTICE_ABOUT,
@@ -64,7 +73,6 @@ enum sql {
 	SQL_PRUNE_LEDGER,
 	SQL_LAST_ID,
 	SQL_SPOOLED_WALK,
-	SQL_HOLD_DAMAGED,
 	SQL_OPEN_COUNT,
 	SQL_OPEN_OLDEST,
 	/* dispatch and questions */
@@ -126,7 +134,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 4, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 5, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "postern/clock.h"
@@ -110,6 +109,7 @@ count_log(void *arg, sqlite3 *h, const char *name, int pages)
 	struct store *s = arg;
 	(void)h, (void)name;
 	s->wal_pages = pages;
+	s->log_pages = pages;
 	return SQLITE_OK;
 }
 
@@ -234,6 +234,7 @@ state_open_db(struct store *s, bool migrate, struct err *e)
 	if (migrate ? schema_migrate(s, e) : schema_known(db, &version, e)) {
 		if (migrate || version == SCHEMA_VERSION) {
 			files_note(s);
+			space_opened(s);
 			return true;
 		}
 		db->rc = SQLITE_READONLY_DBMOVED;
@@ -338,7 +339,7 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	off_t size = 0;
 	bool unclean = false;
 	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
-			seed_ids(s, e) &&
+			seed_ids(s, e) && space_start(s, e) &&
 			(!o->service || recover(s, o, size, unclean, found, e))) {
 		place_mark(s->dir);
 		store_space_look(s);
@@ -468,23 +469,6 @@ store_new_id(struct store *s, int64_t now_ms)
 		}
 	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
 	return id;
-}
-
-bool
-store_space_look(struct store *s)
-{
-	struct statvfs v;
-	/* What cannot be asked is not full; the write will tell. */
-	bool low = fstatvfs(s->self.spool, &v) == 0 &&
-			(uint64_t)v.f_bavail * v.f_frsize < s->min_free;
-	atomic_store(&s->low, low);
-	return low;
-}
-
-bool
-store_space_low(struct store *s)
-{
-	return atomic_load(&s->low);
 }
 
 struct store_counters
