@@ -215,10 +215,10 @@ maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid
 	(void)snprintf(plain, sizeof(plain), "%s:2,", name);
 	*there = faccessat(box->batch.home, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
 			faccessat(box->cur, plain, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	/* A young message is here for the first time: no need to read all of cur/. */
-	if (*there ||
-			(queued_ms >= m->born_ms &&
-					clock_wall_ms() - queued_ms < YOUNG_MS))
+	/* A young message is here for the first time: no need to read all of cur/. One of
+	 * the future came when the clock was ahead, nobody knows when. */
+	int64_t age_ms = clock_wall_ms() - queued_ms;
+	if (*there || (queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
 		return true;
 	return maildir_in_cur(box, name, err, there);
 }

@@ -54,7 +54,11 @@ done_due(void *host)
 	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
 			!dispatch_nothing_due(r->dispatch))
 		return;
-	if (dispatch_disconnected(r->dispatch) || r->goodbye)
+	if (!r->tidied) {
+		r->tidied = true;
+		control_tidy(r->control);
+		local_tidy(r->local);
+	} else if (dispatch_disconnected(r->dispatch) || r->goodbye)
 		loop_stop(r->loop);
 	else if (!r->goodbye) {
 		r->goodbye = true;
@@ -155,6 +159,7 @@ tick_due(void *host)
 			!list_empty(&r->unsettled) || r->space_low;
 
 	space_look(r);
+	clockwatch_tick(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
@@ -223,6 +228,7 @@ state_open(struct relay *r, struct err *err)
 	if (!r->store)
 		return false;
 	say_recovery(&found);
+	r->clock.away_ms = found.away_ms;
 	if (!store_secret(store_reader(r->store), "loop", r->loop_key.secret, err))
 		return false;
 	loop_key_init(&r->loop_key);
@@ -323,6 +329,7 @@ relay_new(const struct relay_options *o, struct err *err)
 bool
 relay_run(struct relay *r, struct err *err)
 {
+	clockwatch_start(r);
 	dispatch_start(r->dispatch);
 	pickups_start(r->pickups);
 	tick_in(r, 0);

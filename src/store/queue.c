@@ -433,10 +433,7 @@ bool
 queue_collected(struct reader *r, const struct queue_since *f,
 		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e)
 {
-	/* Ids begin with the time, and never go back. */
-	int64_t since = f->since_ms > 0 && f->since_ms < INT64_MAX >> 16 ? f->since_ms
-									 : 0;
-	int64_t first = (since << 16) - 1;
+	int64_t first = id_before(f->since_ms);
 	int64_t after = f->after > INT64_MAX ? INT64_MAX : (int64_t)f->after;
 	struct query q = query_of(&r->db, SQL_COLLECTED_AFTER);
 	query_int(&q, after > first ? after : first);

@@ -55,6 +55,15 @@ enum sql {
 	SQL_SESSION_PUT,
 	SQL_SESSION_PRUNE,
 	SQL_SESSION_ALL,
+	/* the steady clock */
+	SQL_META_GET,
+	SQL_META_PUT,
+	SQL_MARK_ADD,
+	SQL_MARK_AT,
+	SQL_MARK_LAST,
+	SQL_MARK_PRUNE,
+	SQL_MARK_BEFORE,
+	SQL_LAST_KNOWN,
 	/* prune, recovery */
 	SQL_PRUNE_FIND,
 	SQL_PRUNE_MESSAGE,
@@ -82,6 +91,7 @@ enum sql {
 	SQL_FIND_MESSAGE_ID,
 	SQL_FIND_UIDL,
 	SQL_BODY_GET,
+	SQL_RETIME,
 	SQL_RETRY_ONE,
 	SQL_RETRY_DOMAIN,
 	SQL_RETRY_ALL,
@@ -126,7 +136,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 4, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = 5, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

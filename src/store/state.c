@@ -22,6 +22,8 @@ enum {
 	CHECK_ALWAYS = 4 * 1024 * 1024,
 };
 
+#define ID_TIME_MAX (INT64_C(1) << 45) /* the year 3084 */
+
 static const char *const state_names[] = {
 	[QUEUE_QUEUED] = "queued",
 	[QUEUE_REFUSED] = "refused",
@@ -294,13 +296,9 @@ store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
 }
 
 static bool
-recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
-		struct store_recovery *found, struct err *e)
+recover(struct store *s, off_t size, bool unclean, struct store_recovery *found,
+		struct err *e)
 {
-	struct store_recovery ignored;
-	if (!found)
-		found = &ignored;
-	memset(found, 0, sizeof *found);
 	found->unclean = unclean;
 	if ((unclean || size <= CHECK_ALWAYS) && !quick_check(&s->self.db, e))
 		return false;
@@ -310,7 +308,7 @@ recover(struct store *s, const struct store_options *o, off_t size, bool unclean
 	found->queued = open.messages;
 	if (!make_secrets(s, e))
 		return false;
-	return spool_recover(s, found, o->now_ms, e);
+	return spool_recover(s, found, e);
 }
 
 struct store *
@@ -326,14 +324,21 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	s->removed = BUF_MAX(SIZE_MAX);
 	s->doubt_lock = mutex_new();
 	s->doubtful = BUF_MAX(SIZE_MAX);
+	s->steady_lock = mutex_new();
 	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
 	names_init(&s->hops, SQL_HOP_FIND, SQL_HOP_ADD);
 
+	struct store_recovery ignored;
 	off_t size = 0;
 	bool unclean = false;
+	if (!found)
+		found = &ignored;
+	memset(found, 0, sizeof *found);
 	if (make_files(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
 			seed_ids(s, e) &&
-			(!o->service || recover(s, o, size, unclean, found, e))) {
+			steady_open(s, o->now_ms, &found->away_ms, e) &&
+			(!o->service || recover(s, size, unclean, found, e))) {
+		s->opened = true;
 		store_space_look(s);
 		return s;
 	}
@@ -349,12 +354,15 @@ store_close(struct store *s)
 	if (s->thread)
 		store_stop(s);
 	mailbox_free(s->inbox);
+	if (s->opened && s->service && s->self.db.h)
+		steady_keep(s);
 	db_close(&s->self.db);
 	names_forget(&s->accounts);
 	names_forget(&s->hops);
 	buf_done(&s->removed);
 	buf_done(&s->doubtful);
 	mutex_free(s->doubt_lock);
+	mutex_free(s->steady_lock);
 	fd_done(&s->dir);
 	fd_done(&s->self.spool);
 	free(s->path);
@@ -410,6 +418,9 @@ store_reader(struct store *s)
 uint64_t
 store_new_id(struct store *s, int64_t now_ms)
 {
+	/* Past it there would be no room to count on in what SQLite stores. */
+	if (now_ms > ID_TIME_MAX)
+		now_ms = ID_TIME_MAX;
 	uint64_t now = now_ms > 0 ? (uint64_t)now_ms << 16 : 0;
 	uint64_t last = atomic_load(&s->last_id), id;
 	uint16_t chance = 0;
@@ -423,6 +434,8 @@ store_new_id(struct store *s, int64_t now_ms)
 			id = (id & ~UINT64_C(0xffff)) | 0x8000 | chance;
 			if (id <= last)
 				id += 0x10000;
+		} else if (id & 0x8000) { /* the clock was set back for long */
+			id = (id | 0xffff) + 1;
 		}
 	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
 	return id;
