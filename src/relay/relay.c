@@ -184,12 +184,12 @@ relay_hurry(struct relay *r)
 /* ---- birth ---- */
 
 /* 1.5 times the largest message, but never more than a tenth of the disk. */
-static uint64_t
-least_free(const struct relay *r)
+uint64_t
+relay_least_free(const struct conf *conf, const char *state)
 {
-	uint64_t want = r->conf->smtp.limits.message / 2 * 3, left, total;
+	uint64_t want = conf->smtp.limits.message / 2 * 3, left, total;
 
-	if (file_space(r->state, &left, &total, NULL) && want > total / 10)
+	if (file_space(state, &left, &total, NULL) && want > total / 10)
 		want = total / 10;
 	return want;
 }
@@ -222,7 +222,7 @@ state_open(struct relay *r, struct err *err)
 		return false;
 	r->store = store_open(r->state,
 			&(struct store_options){ .service = true,
-					.min_free = least_free(r),
+					.min_free = relay_least_free(r->conf, r->state),
 					.now_ms = clock_wall_ms() },
 			&found, err);
 	if (!r->store)

@@ -288,6 +288,14 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_OPEN_OLDEST] =
 			"SELECT arrived_ms FROM message WHERE id = (SELECT min(id) FROM body)",
 
+	/* As in queue_heaps: queued is 0, or 1 when it was tried. */
+	[SQL_HEAPS] = "SELECT CASE WHEN r.state > 0 THEN r.state + 1 ELSE r.attempts > 0 END AS h,"
+		      " count(DISTINCT m.id), count(DISTINCT iif(m.arrived_ms > ?1, m.id, NULL)),"
+		      " count(DISTINCT iif(m.arrived_ms > ?2, m.id, NULL)),"
+		      " count(DISTINCT iif(r.reason = 'unrouted' AND r.state = 3, m.id, NULL)),"
+		      " min(m.arrived_ms) FROM body b CROSS JOIN message m ON m.id = b.id"
+		      " CROSS JOIN recipient r ON r.message = m.id WHERE r.state < 4 GROUP BY h",
+
 	[SQL_HOP_NEXT] = "SELECT hop, next_ms FROM recipient INDEXED BY due"
 			 " WHERE state < 3 AND hop > ? ORDER BY hop, next_ms LIMIT 1",
 	[SQL_HOP_KEY] = "SELECT key FROM hop WHERE id = ?",

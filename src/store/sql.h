@@ -76,6 +76,7 @@ enum sql {
 	SQL_HOLD_DAMAGED,
 	SQL_OPEN_COUNT,
 	SQL_OPEN_OLDEST,
+	SQL_HEAPS,
 	/* dispatch and questions */
 	SQL_HOP_NEXT,
 	SQL_HOP_KEY,
