@@ -41,6 +41,7 @@ struct status {
 	struct queue_heap heaps[QUEUE_HEAPS];
 	struct weight weights[WEIGHTS];
 	uint64_t badmail_items, badmail_new;
+	bool room_known;
 	uint64_t free, floor;
 	struct span look[LOOK_MAX]; /* what to look at first, most urgent first */
 	size_t n_look;
@@ -127,7 +128,7 @@ weigh_all(struct status *s)
 	s->weights[EVENTS].octets += older.octets;
 	s->badmail_items = items.files;
 	s->badmail_new = items.new;
-	(void)file_space(path, &s->free, &total, NULL);
+	s->room_known = file_space(path, &s->free, &total, NULL);
 	s->floor = relay_least_free(s->c->conf, path);
 }
 
@@ -238,7 +239,7 @@ gather(struct status *s, struct err *err)
 	if (!ok)
 		return cli_fail(0, "%s", err->text) != 0;
 	weigh_all(s);
-	if (s->free < s->floor)
+	if (s->room_known && s->free < s->floor)
 		look_at(s, "the disk is nearly full: no mail is taken; make room on it");
 	for (size_t i = 0; i < s->c->conf->accounts.n; i++)
 		look_at_account(s, &s->c->conf->accounts.p[i]);
@@ -315,9 +316,11 @@ print_screen(const struct status *s)
 		size_text(s->weights[i].octets, size);
 		(void)printf("%s %s %s", i ? "," : "", s->weights[i].name, size);
 	}
+	(void)putchar('\n');
 	size_text(s->free, room);
 	size_text(s->floor, floor);
-	(void)printf("\ndisk       %s free; below %s no mail is taken\n", room, floor);
+	if (s->room_known)
+		(void)printf("disk       %s free; below %s no mail is taken\n", room, floor);
 	if (s->n_look > 0)
 		(void)puts("\nlook at");
 	for (size_t i = 0; i < s->n_look; i++) {
@@ -361,7 +364,7 @@ print_json(const struct status *s)
 	(void)json_object_set_new(
 			state, "total", json_integer((json_int_t)weight_of_all(s)));
 	return cli_print_json(json_pack(
-			"{s:b,s:o,s:{s:I,s:I,s:I,s:I},s:o,s:{s:I,s:I},s:I,s:o,s:{s:I,s:I},s:o}",
+			"{s:b,s:o,s:{s:I,s:I,s:I,s:I},s:o,s:{s:I,s:I},s:I,s:o,s:{s:o,s:I},s:o}",
 			"running", s->service != 0, "pid",
 			s->service ? json_integer(s->service) : json_null(), "accounts",
 			"ok", (json_int_t)s->ok, "failing", (json_int_t)s->failing,
@@ -370,7 +373,7 @@ print_json(const struct status *s)
 			(json_int_t)s->badmail_items, "last_day",
 			(json_int_t)s->badmail_new, "unrouted",
 			(json_int_t)unrouted(s), "state", state, "disk", "free",
-			(json_int_t)s->free, "floor", (json_int_t)s->floor, "look_at",
+			s->room_known ? json_integer((json_int_t)s->free) : json_null(), "floor", (json_int_t)s->floor, "look_at",
 			look));
 }
 

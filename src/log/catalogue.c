@@ -311,7 +311,7 @@ static const struct event rows[] = {
 			"The Badmail folder holds %bytes octets, more than %max.",
 			"Nothing more is thrown away for it; see 5104.",
 			"Look through Badmail." },
-	{ 5107, 'I', 1, "evidence-pruned", "Evidence %file was removed: %why.",
+	{ 5107, 'I', 0, "evidence-pruned", "Evidence %file was removed: %why.",
 			"It was older than badmail.keep, or there were more than a thousand.",
 			"Nothing; copy what you want to keep." },
 	{ 6001, 'W', 0, "mailbox-silent", "Account %account has been silent for %time.",

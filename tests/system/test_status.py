@@ -35,7 +35,7 @@ def test_all_is_well(pt, pop3):
 def test_what_needs_a_person(pt, pop3, sink):
     hop, server, other = sink(), pop3(), pop3()
     hop.answers["RCPT later@contoso.test"] = "451 4.2.1 later"
-    other.answers["PASS"] = "-ERR no"
+    other.answers["PASS"] = b"-ERR no\r\n"
     pt.route("contoso.test", hop.route)
     pt.account("contoso", server.port, unrouted="hold", domains=["contoso.test", "else.test"])
     pt.account("other", other.port)
