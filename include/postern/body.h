@@ -9,7 +9,9 @@
 
 struct body;
 
-/* NULL with e->event 0 when the message is settled or unknown, else *e. */
+/* NULL and *gone when the message is settled or unknown, which is no failure; else *e. */
+struct body *body_find(struct reader *r, uint64_t id, bool *gone, struct err *e);
+/* The same for those to whom it is one. */
 struct body *body_open(struct reader *r, uint64_t id, struct err *e);
 uint64_t body_size(const struct body *b); /* octets, top and body */
 /* The next octets, valid until the next call: n is 0 at the end. False when the

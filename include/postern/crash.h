@@ -2,7 +2,7 @@
  *
  * POSTERN_CRASH=NAME kills it (SIGKILL) at that point, NAME#K when it is passed
  * for the K-th time, #N at the N-th point passed of any name; each process
- * counts for itself. POSTERN_CRASH_TRACE=FILE appends every name passed to FILE.
+ * counts for itself. POSTERN_CRASH_SIGNAL=N has it die of another signal, by its own fault. POSTERN_CRASH_TRACE=FILE appends every name passed to FILE.
  * Otherwise a point costs one load. */
 #ifndef POSTERN_CRASH_H
 #define POSTERN_CRASH_H

@@ -46,6 +46,12 @@ bool drop_write(struct drop *d, const struct letter *letter, struct err *err);
 bool drop_sync(struct drop *d, struct err *err);
 void drop_close(struct drop *d); /* drops an unsynced batch */
 
+/* The directory that is held open, whatever path led to it. */
+struct drop_id {
+	uint64_t dev, ino;
+};
+struct drop_id drop_identity(const struct drop *d);
+
 /* The octets of the whole message. */
 uint64_t letter_size(const struct letter_body *body);
 

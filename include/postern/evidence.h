@@ -18,7 +18,7 @@ struct evidence_limits {
 };
 
 /* Removes what is older than keep_s and the oldest of what is too many, at most
- * EVIDENCE_AT_ONCE of them: *more tells to come again. Says 5107 for each. */
+ * EVIDENCE_AT_ONCE of them: *more tells to come again. Says 5109 for each. */
 bool evidence_prune(const char *state, const struct evidence_limits *l, bool *more,
 		struct err *err);
 

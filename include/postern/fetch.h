@@ -68,6 +68,7 @@ struct fetch_options {
 	void (*idle)(void *host);
 	void *host;
 	const struct fetch_limits *limits; /* copied; NULL: the usual ones */
+	uint64_t life; /* as in struct fetch_role */
 };
 
 /* Nothing is polled yet. Workers come when there is work and go some time after it,
@@ -162,6 +163,11 @@ struct fetch_role {
 	const struct conf *conf;
 	const char *state;
 	int ready_fd; /* gets one byte when fetch.ctl is open, then is closed; -1: none */
+	/* The same number for each process of a collector that ended by itself and was
+	 * started again: a message that such a process had in its hand may have ended it, and
+	 * is set aside after the third time. 0, as for `once`: only a fault does that
+	 * (SIGSEGV, SIGABRT...). */
+	uint64_t life;
 };
 /* The exit status: 0 stopped as asked, 1 failed (the event is logged). */
 int fetch_role(const struct fetch_role *o);

@@ -64,13 +64,14 @@ void log_close(void);
  * cost something to make. */
 bool log_wants(unsigned level);
 
-/* The id must be in the catalogue. */
+/* The id must be in the catalogue. No failure has event 0: a build with tests aborts on
+ * that, another logs it under 1006. */
 void log_event(int id, const struct field *fields);
 /* The same with another severity and level than the catalogue's (4022 and 4032
  * have two). */
 void log_event_at(int id, char severity, unsigned level, const struct field *fields);
 /* For an err that carries its own event: logs it under that id with its text as
- * the field `err`. Nothing when e->event is 0. */
+ * the field `err`. */
 void log_err(const struct err *e, struct span account, struct span id);
 
 /* The words of an event, without TIME and LEVEL: its template with the fields

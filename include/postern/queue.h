@@ -174,8 +174,8 @@ bool queue_count(struct reader *r, struct queue_size *out, struct err *e);
 
 /* ---- the administrator's words: each its own transaction ---- */
 
-/* Makes queued recipients due at once: of one message (id), of a domain, or all
- * (0 and empty). *changed counts them. */
+/* Makes recipients due at once that are queued or wait for Badmail: of one message (id),
+ * of a domain, or all (0 and empty). *changed counts them. */
 bool queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 		uint64_t *changed, struct err *e);
 

@@ -43,6 +43,7 @@ struct relay_summary {
 	uint64_t deferred; /* recipients that wait for another attempt at the end */
 	uint64_t refused; /* by policy or by the next hop, for good */
 	uint64_t badmail; /* messages moved to Badmail */
+	uint64_t badmail_failed; /* times that one could not be; it is queued still */
 	uint64_t notices_lost; /* notices that had to be moved there */
 };
 
@@ -70,9 +71,12 @@ uint64_t relay_least_free(const struct conf *conf, const char *state);
 void relay_summary(const struct relay *r, struct relay_summary *out);
 void relay_free(struct relay *r); /* NULL is welcome */
 
+enum { RELAY_EXIT_DAMAGED = 74 };
+
 /* The relay as a process of its own: relay_new, relay_run, relay_free. Returns
  * the exit status: 0 stopped as asked, 1 failed (the event is logged), 78 the
- * configuration cannot be carried out here. */
+ * configuration cannot be carried out here, RELAY_EXIT_DAMAGED the database is damaged or
+ * lost, which another start will hardly mend. */
 int relay_role(const struct relay_options *o);
 
 #endif

@@ -62,7 +62,13 @@
  * store_start (the words of the command line, tests) store_run does the same
  * work in the calling thread, so every word acts with and without a service.
  *
- * Errors carry event 9005 (damaged, unreadable, full) or 9006 (migration). */
+ * Errors carry event 9005 (damaged, unreadable, locked, full: the words tell which), 9006
+ * (migration) or 9015 (its files were removed or replaced while in use).
+ *
+ * The log of the database (postern.db-wal) and its index (-shm) are looked at before each
+ * group, after its commit, and once a second while nothing is to be done. One that was
+ * removed or replaced would take with it what was answered: while this connection still
+ * has it open, all of it is written into postern.db, and the store is over. */
 #ifndef POSTERN_STORE_H
 #define POSTERN_STORE_H
 
@@ -92,6 +98,18 @@ enum {
 /* How long history can be kept. */
 #define STORE_HISTORY_MS (INT64_C(40) * 24 * 3600 * 1000)
 
+/* ---- trouble ---- */
+
+/* What keeps the database from its work. */
+enum store_trouble {
+	STORE_SOUND,
+	STORE_DISK_FULL, /* passes when there is room */
+	STORE_LOCKED, /* another program holds it; passes when that one lets go */
+	STORE_DISK_FAILS, /* a read, a write or a sync failed */
+	STORE_DAMAGED, /* it holds nonsense, or is missing beside a state that was in use */
+	STORE_MOVED, /* its files were removed or replaced while in use */
+};
+
 /* ---- opening ---- */
 
 struct store_options {
@@ -111,14 +129,17 @@ struct store_recovery {
 	uint64_t verified; /* spool files of open messages found whole */
 	int64_t away_ms; /* the wall clock moved so far since the last run; 0: the first */
 	uint64_t damaged; /* their file is gone or cut: recipients are QUEUE_HELD now */
+	enum store_trouble trouble; /* why it could not be opened */
 };
 
 struct store;
 
 /* Opens the state in `dir` for writing; what is missing is made (modes 0700,
  * 0600), an older schema is migrated in one transaction. NULL and *e when the
- * state is damaged, of a newer version, locked for too long, or beside a spool
- * that it does not know. found may be NULL; it is filled for a service only. */
+ * state is damaged, of a newer version, locked for too long, or when the database is
+ * missing or empty beside a state that was in use (its spool holds mail, or the file
+ * postern.made says that there was one). found may be NULL; it is filled for a service
+ * only, but for `trouble`. */
 struct store *store_open(const char *dir, const struct store_options *o,
 		struct store_recovery *found, struct err *e);
 /* Ends the store thread if there is one (jobs handed over are done first),
@@ -129,8 +150,14 @@ void store_close(struct store *s);
  * process, beside the writer. Never made before a fork and used after it. */
 struct reader;
 
-/* NULL and *e also when there is no state yet (e->event is 0 then). */
+/* For those who know that there is a state: NULL and *e when there is none, too. */
 struct reader *reader_open(const char *dir, struct err *e);
+/* For those who may come before the first service: NULL and *none when there is no state
+ * yet, which is so when the database or its directory does not exist and nothing tells
+ * that it did. Else NULL and *e: it is there and cannot be read. */
+struct reader *reader_find(const char *dir, bool *none, struct err *e);
+/* Reads the whole database through: false and *e when it is damaged. */
+bool reader_check(struct reader *r, struct err *e);
 void reader_close(struct reader *r);
 /* The reading side of a store that has not been started. Belongs to the store. */
 struct reader *store_reader(struct store *s);
@@ -171,6 +198,7 @@ enum store_result {
 	STORE_DONE, /* durable */
 	STORE_HAD, /* submit: this origin was committed before; nothing was queued */
 	STORE_FULL, /* no room: 452 4.3.1; nothing changed */
+	STORE_BUSY, /* another program holds the database: 451 4.3.0; nothing changed */
 	STORE_FAILED, /* err says why: 451 4.3.0; nothing changed */
 };
 
@@ -180,7 +208,8 @@ struct store_job {
 	struct list link;
 	enum store_work work;
 	enum store_result result; /* set by the store */
-	struct err err; /* for STORE_FULL and STORE_FAILED */
+	struct err err; /* for STORE_FULL, STORE_BUSY and STORE_FAILED */
+	enum store_trouble trouble; /* STORE_SOUND: the job itself was at fault */
 	/* the store's own: */
 	struct store_port *port;
 	bool decided;
@@ -316,10 +345,21 @@ struct store_counters {
 	uint64_t jobs; /* jobs done in them */
 	uint64_t submitted, had, failed;
 	uint64_t sync_us; /* what a commit takes, smoothed */
-	uint64_t broken; /* groups in a row that failed for want of a healthy disk or database */
 };
 
 struct store_counters store_count(struct store *s); /* any thread */
+
+/* How the last group ended. */
+struct store_health {
+	enum store_trouble trouble;
+	/* Groups in a row that a failing disk or a damaged or moved database spoiled. */
+	uint64_t broken;
+	/* This store does nothing any more: only a new process may open it again. */
+	bool over;
+	struct err err; /* unless STORE_SOUND */
+};
+
+struct store_health store_health(struct store *s); /* any thread */
 
 /* ---- spool files while they are received; any thread ---- */
 

@@ -7,10 +7,13 @@
 #define POSTERN_SUPER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "postern/err.h"
 
 struct conf;
+
+enum { SUPER_DAMAGED = 74 }; /* exit status of a role: what it lives on is damaged */
 
 /* What a role gets. */
 struct super_role_args {
@@ -19,12 +22,16 @@ struct super_role_args {
 	const int *listeners; /* sockets of smtp.listen, in that order */
 	size_t listeners_n;
 	int ready_fd; /* one byte, then close, when the role can be spoken to */
+	/* Another number each time super itself, or a configuration, begins: two processes
+	 * of a role that have it in common, and the first one ended by itself. */
+	uint64_t life;
 };
 
 struct super_role {
 	const char *name; /* "relay", "fetch": also the process title */
 	/* Runs in the role's process until SIGTERM; its result is the exit status. 78
-	 * means that the configuration cannot be carried out: no restart helps. */
+	 * means that the configuration cannot be carried out: no restart helps. With
+	 * SUPER_DAMAGED a few are tried, then everything ends. */
 	int (*run)(const struct super_role_args *args);
 };
 

@@ -46,6 +46,9 @@ enum trace_path trace_return_path(
  * else the first word. Opaque, whatever it looks like, but printable: a control
  * byte ends it. Empty when there is none. Points into body or the arena. */
 struct span trace_message_id(struct arena *arena, struct span body);
+/* Does it name a message? Something has to stand before the "@": "<>", "<@>" and
+ * "<@host>" are as good as none. */
+bool trace_id_names(struct span body);
 
 /* Our own Received line. Every span but `from` is ours and trusted. */
 struct trace_stamp {

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "directory.h"
 #include "postern/secret_read.h"
+#include "postern/store.h"
 
 /* Where a password or token should come from is looked at; what it is, is not. */
 static void
@@ -49,11 +50,30 @@ faults_json(const struct conf_faults *faults)
 	return list;
 }
 
+/* The database, read through. NULL: there is none yet, or it cannot be used, which is no
+ * fault of the configuration but is told like one. */
+static struct reader *
+check_state(struct cli *c, struct conf_faults *faults)
+{
+	struct err err = { 0 };
+	bool nothing;
+	struct reader *r = reader_find(c->conf->server.state, &nothing, &err);
+
+	if (nothing || (r && reader_check(r, &err)))
+		return r;
+	conf_faults_add(faults,
+			&(struct conf_fault){ .file = cli_path(c, "postern.db"),
+					.text = err.text,
+					.hint = "nothing is collected or delivered before this is mended" });
+	reader_close(r);
+	return NULL;
+}
+
 /* With --online the faults are a part of the answer. */
 static int
-report(struct cli *c, const struct conf_faults *faults, bool online)
+report(struct cli *c, const struct conf_faults *faults, bool of_conf, bool online)
 {
-	int status = faults->errors > 0 ? CLI_CONFIG : CLI_DONE;
+	int status = of_conf ? CLI_CONFIG : faults->errors > 0 ? CLI_FAILED : CLI_DONE;
 
 	if (!c->json) {
 		(void)cli_print_faults(faults, stdout);
@@ -77,7 +97,7 @@ report(struct cli *c, const struct conf_faults *faults, bool online)
 int
 cli_check(struct cli *c)
 {
-	bool online = false;
+	bool online = false, of_conf = true;
 	const struct cli_option options[] = { { "--online", NULL, &online }, { 0 } };
 	struct policy_files files = { 0 };
 	struct conf_faults *faults = malloc(sizeof(*faults));
@@ -97,11 +117,16 @@ cli_check(struct cli *c)
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
 		policy_files_read(c, NULL, 0, &files, faults);
-		struct directory *d = directory_known(c, &files);
+		of_conf = faults->errors > 0;
+		struct reader *r = check_state(c, faults);
+		const size_t of_state = faults->errors;
+		struct directory *d = directory_known(r, &files);
 		policy_check_conf(d, c->conf, faults);
+		of_conf |= faults->errors > of_state;
 		directory_free(d);
+		reader_close(r);
 	}
-	int status = report(c, faults, online);
+	int status = report(c, faults, of_conf, online);
 	policy_files_done(&files);
 	conf_faults_done(faults);
 	free(faults);

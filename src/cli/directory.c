@@ -106,14 +106,11 @@ directory_would(struct reader *r, const struct policy_files *f, struct err *err)
 }
 
 struct directory *
-directory_known(struct cli *c, const struct policy_files *f)
+directory_known(struct reader *r, const struct policy_files *f)
 {
 	struct err err = { 0 };
-	bool nothing;
-	struct reader *r = cli_reader_open(c, &nothing);
 	struct directory *d = directory_would(r, f, &err);
 
-	reader_close(r);
 	if (!d) {
 		(void)cli_fail(0, "%s", err.text);
 		d = directory_would(NULL, f, &err);

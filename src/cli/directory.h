@@ -13,7 +13,7 @@ struct directory *directory_now(struct cli *c, struct reader *r, struct err *err
 struct directory *directory_would(
 		struct reader *r, const struct policy_files *f, struct err *err);
 /* The same with the store as it is; never NULL (what cannot be read is told). */
-struct directory *directory_known(struct cli *c, const struct policy_files *f);
+struct directory *directory_known(struct reader *r, const struct policy_files *f);
 
 /* policy_dry.c: prints what applying these files would change. */
 int policy_dry_run(struct cli *c, const struct policy_files *f);

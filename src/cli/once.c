@@ -199,12 +199,19 @@ collect_and_deliver(struct once *o, bool queue_only)
 	int status = CLI_FAILED;
 	if (!ran)
 		(void)cli_fail(0, "%s", err.text);
-	else if (!any_failed(o) && sum.badmail == 0 && sum.notices_lost == 0)
+	else if (!any_failed(o) && sum.badmail == 0 && sum.badmail_failed == 0 &&
+			sum.notices_lost == 0)
 		status = CLI_DONE;
 	if (ran && o->c->json)
 		(void)print_json(o, &sum);
 	else if (ran)
 		print_table(o, &sum);
+	if (ran && sum.badmail_failed > 0)
+		(void)cli_fail(0,
+				"Badmail could not be written %" PRIu64
+				" times: those messages stay where they are, events 5107 and "
+				"5108 say why",
+				sum.badmail_failed);
 	fetch_pool_free(o->pool);
 	relay_free(o->relay);
 	return status;

@@ -1,5 +1,6 @@
 #include "directory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -158,23 +159,31 @@ policy_files_quietly(struct cli *c)
 	return files;
 }
 
-struct store *
-cli_store_open(struct cli *c)
+static struct store *
+store_ready(struct cli *c, struct err *e)
 {
 	const struct store_options o = { .now_ms = clock_wall_ms() };
-	bool fresh = access(cli_path(c, "postern.db"), F_OK) != 0;
-	struct err err = { 0 };
-	struct store *s = store_open(c->conf->server.state, &o, NULL, &err);
+	bool fresh = access(cli_path(c, "postern.db"), F_OK) != 0 && errno == ENOENT;
+	struct store *s = store_open(c->conf->server.state, &o, NULL, e);
 
 	if (s && fresh) {
 		struct policy_files files = policy_files_quietly(c);
-		bool applied = policy_files_apply(s, &files, NULL, &err);
+		bool applied = policy_files_apply(s, &files, NULL, e);
 		policy_files_done(&files);
 		if (!applied) {
 			store_close(s);
 			s = NULL;
 		}
 	}
+	return s;
+}
+
+struct store *
+cli_store_open(struct cli *c)
+{
+	struct err err = { 0 };
+	struct store *s = store_ready(c, &err);
+
 	if (!s)
 		(void)cli_fail(0, "%s", err.text);
 	return s;
@@ -184,9 +193,8 @@ struct reader *
 cli_reader_open(struct cli *c, bool *nothing)
 {
 	struct err err = { 0 };
-	struct reader *r = reader_open(c->conf->server.state, &err);
+	struct reader *r = reader_find(c->conf->server.state, nothing, &err);
 
-	*nothing = !r && err.event == 0;
 	if (!r && !*nothing)
 		(void)cli_fail(0, "%s", err.text);
 	return r;
@@ -224,7 +232,7 @@ cli_policies_at_start(struct cli *c, int *status)
 	if (faults->errors > 0) {
 		(void)cli_print_faults(faults, stderr);
 	} else {
-		struct store *s = cli_store_open(c);
+		struct store *s = store_ready(c, &err);
 		*status = CLI_FAILED;
 		ok = s && policy_files_apply(s, &files, NULL, &err);
 		struct directory *d =
@@ -234,8 +242,11 @@ cli_policies_at_start(struct cli *c, int *status)
 		log_warnings(faults);
 		ok = d != NULL;
 		directory_free(d);
-		if (s && !ok)
+		if (!ok) {
+			/* Whoever looks only into the journal finds it there. */
+			log_err(&err, SPAN(""), SPAN(""));
 			(void)cli_fail(0, "%s", err.text);
+		}
 		store_close(s);
 	}
 	policy_files_done(&files);

@@ -13,6 +13,9 @@
 #include "postern/sandbox.h"
 #include "postern/super.h"
 
+_Static_assert((int)RELAY_EXIT_DAMAGED == (int)SUPER_DAMAGED,
+		"one status for one thing");
+
 static int
 run_relay(const struct super_role_args *a)
 {
@@ -29,7 +32,10 @@ static int
 run_fetch(const struct super_role_args *a)
 {
 	const struct fetch_role o = {
-		.conf = a->conf, .state = a->state, .ready_fd = a->ready_fd
+		.conf = a->conf,
+		.state = a->state,
+		.ready_fd = a->ready_fd,
+		.life = a->life,
 	};
 
 	/* Whoever takes over a POP3 session must not find the relay's sockets. */

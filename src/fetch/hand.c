@@ -1,6 +1,7 @@
 #include "hand.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,47 @@ struct page {
 		struct name uid;
 		uint32_t times;
 	} blamed[HAND_BLAMED];
+	uint64_t life; /* of the process that held it */
+	_Atomic uint32_t fault; /* and that died of a fault with it */
 };
 
 struct hand {
 	struct page *page;
 	char *path;
 };
+
+static _Thread_local struct page *mine;
+static const int faults[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
+enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
+static struct sigaction before[FAULTS];
+
+/* Notes it, and lets the process die as it would have. */
+static void
+on_fault(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (mine && atomic_load(&mine->held.n) > 0)
+		atomic_store(&mine->fault, 1);
+	for (size_t i = 0; i < FAULTS; i++)
+		if (faults[i] == sig)
+			(void)sigaction(sig, &before[i], NULL);
+	/* What the kernel reports comes again when the thread goes on. */
+	if (info->si_code <= 0)
+		(void)raise(sig);
+}
+
+void
+hand_watch(void)
+{
+	static atomic_flag watching = ATOMIC_FLAG_INIT;
+	struct sigaction act = { .sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO | SA_NODEFER };
+
+	if (atomic_flag_test_and_set(&watching))
+		return;
+	for (size_t i = 0; i < FAULTS; i++)
+		(void)sigaction(faults[i], &act, &before[i]);
+}
 
 static struct page *
 map(const char *path)
@@ -63,10 +99,23 @@ write_name(struct name *to, struct span uid)
 	atomic_store(&to->n, (uint32_t)uid.n);
 }
 
+/* Threads have all signals blocked; a fault that is blocked passes the handler by. */
 static void
-blame(struct page *p)
+hear_faults(void)
 {
-	struct span uid = read_name(&p->held);
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < FAULTS; i++)
+		(void)sigaddset(&set, faults[i]);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void
+blame(struct page *p, uint64_t life)
+{
+	bool guilty = atomic_load(&p->fault) != 0 || (life != 0 && p->life == life);
+	struct span uid = guilty ? read_name(&p->held) : SPAN("");
 
 	for (size_t i = 0; uid.n > 0 && i < HAND_BLAMED; i++) {
 		struct span known = read_name(&p->blamed[i].uid);
@@ -81,10 +130,12 @@ blame(struct page *p)
 		break;
 	}
 	atomic_store(&p->held.n, 0);
+	atomic_store(&p->fault, 0);
+	p->life = life;
 }
 
 struct hand *
-hand_open(const char *state, struct span account)
+hand_open(const char *state, struct span account, uint64_t life)
 {
 	struct hand *h = calloc(1, sizeof(*h));
 
@@ -98,7 +149,9 @@ hand_open(const char *state, struct span account)
 		free(h);
 		return NULL;
 	}
-	blame(h->page);
+	blame(h->page, life);
+	mine = h->page;
+	hear_faults();
 	return h;
 }
 
@@ -131,6 +184,7 @@ hand_close(struct hand *h)
 	if (!h)
 		return;
 	hand_drop(h);
+	mine = NULL;
 	(void)munmap(h->page, sizeof(*h->page));
 	(void)unlink(h->path);
 	free(h->path);

@@ -5,8 +5,7 @@
 #include "message.h"
 #include "postern/digest.h"
 #include "postern/origin.h"
-#include "postern/queue.h"
-#include "postern/trace.h"
+#include "print.h"
 
 enum { KEY_SIZE = sizeof("sha256::") + DIGEST_HEX_SIZE + 24 };
 
@@ -22,29 +21,6 @@ content_key(struct reading *r)
 	(void)snprintf(key, sizeof(key), "sha256:%s:%llu", hex,
 			(unsigned long long)r->s->listing.items[r->i].octets);
 	pop_set_key(r->s, r->i, key);
-}
-
-/* Its unique-id named a message that was deleted. The same again, or another? */
-static bool
-same_as_before(struct reading *r, bool *same)
-{
-	struct pop_session *s = r->s;
-	struct arena arena = ARENA_MAX(4 * 1024 * 1024);
-	struct queue_story story;
-	struct header_field f;
-	struct err err = { 0 };
-	bool found = false, ok;
-
-	*same = false;
-	ok = queue_show(s->poll->reader, s->messages[r->i].id, &arena, &story, &found,
-			&err);
-	if (ok && found && header_find(buf_span(&s->head), SPAN("Message-ID"), &f)) {
-		struct span now = trace_message_id(&arena, f.body);
-		struct span then = trace_message_id(&arena, story.message.message_id);
-		*same = now.n > 0 && span_eq(now, then);
-	}
-	arena_done(&arena);
-	return ok || pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
 }
 
 /* A message known by its content: was it here before? */
@@ -84,6 +60,7 @@ known_after_all(struct pop_session *s, size_t i)
 	int64_t keep_s = s->poll->account->keep_s;
 	struct memo_message *memo;
 
+	pop_set_key(s, i, NULL);
 	if (!m->changed) {
 		m->durable = keep_s >= 0;
 		return;
@@ -97,20 +74,52 @@ known_after_all(struct pop_session *s, size_t i)
 		memo->verified = true;
 }
 
+/* Its unique-id was another one's, or is it the same? The print kept with the origin
+ * decides. In doubt it is collected: a mail twice is better than a mail that is nowhere,
+ * and for two weeks the relay knows copies by all their octets (E7). */
+static enum pop_likeness
+likeness(const struct pop_session *s, size_t i)
+{
+	const struct pop_message *m = &s->messages[i];
+	struct span head = buf_span(&s->head);
+	enum pop_likeness is =
+			pop_print_compare(m->print, head, s->listing.items[i].octets);
+
+	if (m->known == POP_SETTLED && !pop_print_tells(head))
+		return PRINT_OTHER;
+	if (is == PRINT_HEADER && m->changed && pop_known_recounted(&s->known))
+		return PRINT_SAME;
+	return is;
+}
+
 bool
 reading_name(struct reading *r)
 {
 	struct pop_session *s = r->s;
-	bool same;
 
-	if (s->messages[r->i].fate == POP_VERIFY) {
-		if (!same_as_before(r, &same))
-			return false;
-		if (!same)
-			return look_for_key(r);
+	if (s->messages[r->i].fate != POP_VERIFY)
+		return pop_listing_uid(&s->listing, r->i).n > 0 || look_for_key(r);
+	switch (likeness(s, r->i)) {
+	case PRINT_SAME:
 		r->drop = true;
 		known_after_all(s, r->i);
 		return true;
+	case PRINT_HEADER: /* LIST may have told wrong, now or then */
+		r->doubt = true;
+		break;
+	case PRINT_OTHER:
+		break;
 	}
-	return pop_listing_uid(&s->listing, r->i).n > 0 || look_for_key(r);
+	return look_for_key(r);
+}
+
+bool
+reading_is_known(struct reading *r)
+{
+	if (!r->doubt || r->drop ||
+			!pop_print_size_is(r->s->messages[r->i].print, r->octets))
+		return false;
+	known_after_all(r->s, r->i);
+	r->s->poll->result.known++;
+	return true;
 }

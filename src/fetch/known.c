@@ -70,7 +70,7 @@ print_add(struct pop_known *k, uint64_t print)
 			abort();
 		k->prints = v;
 	}
-	k->prints[k->n_prints++] = pop_print_header(print);
+	k->prints[k->n_prints++] = pop_print_fields(print);
 }
 
 static int
@@ -92,10 +92,20 @@ fill(struct pop_message *m, const struct origin_row *o)
 	};
 
 	m->known = known[o->state];
-	m->id = o->id;
+	m->print = o->print;
 	m->committed_s = (uint32_t)(o->committed_ms / 1000);
 	m->changed = o->state == ORIGIN_COMMITTED &&
 			!pop_print_size_is(o->print, m->octets);
+}
+
+/* Its message is listed. */
+static void
+count(struct pop_known *k, struct pop_message *m, const struct origin_row *o)
+{
+	fill(m, o);
+	k->here += o->state == ORIGIN_COMMITTED;
+	k->resized += m->changed;
+	k->blank += o->state == ORIGIN_SETTLED && o->print == 0;
 }
 
 /* An origin, and whether the listing names it. */
@@ -148,7 +158,7 @@ pop_known_look(struct pop_known *k, struct reader *r, struct span account,
 					span_eq(pop_listing_uid(l, l->order[at]),
 							o.uidl);
 			if (listed)
-				fill(&messages[l->order[at]], &o);
+				count(k, &messages[l->order[at]], &o);
 			found += listed;
 		}
 		take(k, &o, listed, l->unnamed == 0);
@@ -162,10 +172,22 @@ pop_known_look(struct pop_known *k, struct reader *r, struct span account,
 bool
 pop_known_print(const struct pop_known *k, uint64_t print)
 {
-	uint64_t key = pop_print_header(print);
+	uint64_t key = pop_print_fields(print);
 
 	return k->n_prints > 0 &&
 			bsearch(&key, k->prints, k->n_prints, sizeof(key), by_number);
+}
+
+bool
+pop_known_recounted(const struct pop_known *k)
+{
+	return k->resized >= STORM_LEAST && 2 * k->resized >= k->here;
+}
+
+bool
+pop_known_blank(const struct pop_known *k)
+{
+	return k->blank >= STORM_LEAST;
 }
 
 bool

@@ -75,9 +75,9 @@ put_number(struct buf *out, const char *key, uint64_t n)
 static bool
 put_message(struct buf *out, const struct memo_message *m)
 {
-	return buf_addf(out, "message %.*s %u %u %d %d %d %llu\n", (int)m->uid_n,
+	return buf_addf(out, "message %.*s %u %u %d %d %d %llu %d\n", (int)m->uid_n,
 			m->uid, m->attempts, m->crashes, m->told, m->aside, m->verified,
-			(unsigned long long)m->octets);
+			(unsigned long long)m->octets, m->suspect);
 }
 
 bool
@@ -143,6 +143,7 @@ read_message(struct fetch_memo *m, struct span line)
 	msg->aside = get_number(&line, 1);
 	msg->verified = get_number(&line, 1);
 	msg->octets = get_number(&line, INT64_MAX);
+	msg->suspect = get_number(&line, 1);
 }
 
 void

@@ -25,6 +25,7 @@ struct memo_message {
 	unsigned crashes; /* of these, when the process ended */
 	bool told; /* 4010 was logged */
 	bool aside; /* 4012 was logged */
+	bool suspect; /* the server sent bytes behind it that nobody asked for (4020) */
 	bool verified; /* its unique-id was another message's; this one is collected */
 	uint64_t octets; /* what it was seen to have, where LIST said less; 0: not seen */
 	size_t uid_n;

@@ -440,28 +440,28 @@ short_of(struct reading *r)
 
 /* This server fell out of step lately: is the number still this message's (P05)? */
 static bool
-still_its_number(struct reading *r)
+still_its_number(struct pop_session *s, size_t i)
 {
-	struct pop_session *s = r->s;
-	struct span uid = pop_listing_uid(&s->listing, r->i), text;
+	struct span uid = pop_listing_uid(&s->listing, i), text, words;
 	char line[32];
 	uint64_t number;
 
 	if (uid.n == 0 || !fetch_memo_alone(s->poll->memo, clock_wall_ms()))
 		return true;
-	(void)snprintf(line, sizeof(line), "UIDL %zu\r\n", r->i + 1);
+	(void)snprintf(line, sizeof(line), "UIDL %zu\r\n", i + 1);
 	if (!pop_command(s, line) || !pop_flush(s))
 		return false;
 	enum pop_answer answer = pop_status(&s->wire, &text);
-	if (answer == POP_LOST)
-		return pop_lost(s);
-	if (answer == POP_ERR) /* some know UIDL without a number only */
-		return true;
-	if (answer == POP_OK && num_u64(span_word(&text), LISTING_MESSAGES, &number) &&
-			number == r->i + 1 && span_eq(span_word(&text), uid))
-		return true;
-	return pop_fail(s, 4005, "message %zu is another one now than in the listing",
-			r->i + 1);
+	words = text;
+	/* Some know UIDL without a number only: -ERR. */
+	if (answer == POP_OK &&
+			!(num_u64(span_word(&words), LISTING_MESSAGES, &number) &&
+					number == i + 1 &&
+					span_eq(span_word(&words), uid)))
+		return pop_fail(s, 4005,
+				"message %zu is another one now than in the listing",
+				i + 1);
+	return pop_in_step(s, answer, text, true);
 }
 
 bool
@@ -481,6 +481,7 @@ finish(struct reading *r)
 {
 	struct pop_session *s = r->s;
 
+	reading_ended(r);
 	if (r->octets == 0 && s->listing.items[r->i].octets > 2) {
 		pop_not_retrieved(s, r->i, SPAN("+OK, but the message is empty"));
 		return true;
@@ -491,11 +492,14 @@ finish(struct reading *r)
 	}
 	if (!r->decided && !reading_decide(r, false))
 		return reading_give_up(r, "the message cannot be handed over");
+	if (reading_is_known(r)) {
+		(void)reading_give_up(r, "the message is here already");
+		return true;
+	}
 	if (r->drop)
 		return true;
-	if (!still_its_number(r))
-		return reading_give_up(r, "the message is another one");
-	return reading_end(r);
+	reading_hold(r);
+	return still_its_number(s, r->i);
 }
 
 bool

@@ -14,12 +14,15 @@ struct reading {
 	bool decided;
 	bool begun;
 	bool drop; /* it is here already: its bytes lead nowhere */
+	bool doubt; /* here already, if it turns out to have the size it had then */
 	struct fetch_flight *flight;
 };
 
 /* identity.c: finds out which message it is; `drop` when it is here already. Needs the
  * header. False: the session is over. */
 bool reading_name(struct reading *r);
+/* It is whole and was in doubt: is it here already after all? Then nothing of it counts. */
+bool reading_is_known(struct reading *r);
 /* The header in s->head is all there is (open: all that is looked at): decides who gets
  * it and begins to hand it over. */
 bool reading_decide(struct reading *r, bool open);
@@ -27,6 +30,10 @@ bool reading_decide(struct reading *r, bool open);
 bool reading_add(struct reading *r, struct span bytes);
 /* That was all of it. */
 bool reading_end(struct reading *r);
+/* held.c: it is the last one that ended; whether it was whole is still to be seen. */
+void reading_ended(const struct reading *r);
+/* Its end waits for that (pop_in_step). */
+void reading_hold(const struct reading *r);
 /* What the relay has of it is thrown away; those before it are answered first. Gives
  * false to return. */
 bool reading_give_up(struct reading *r, const char *why);

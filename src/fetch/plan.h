@@ -28,7 +28,7 @@ enum pop_standing { POP_UNKNOWN, POP_COMMITTED, POP_SETTLED, POP_ADOPTED };
 /* Small, since a maildrop may hold a million. */
 struct pop_message {
 	uint64_t octets; /* as LIST says */
-	uint64_t id; /* queue id, unless unknown or adopted */
+	uint64_t print; /* as kept with its origin; 0: none */
 	uint32_t committed_s; /* unless unknown; seconds of the epoch */
 	uint8_t known; /* enum pop_standing */
 	uint8_t fate; /* out: enum pop_fate */
@@ -37,6 +37,7 @@ struct pop_message {
 	bool told : 1; /* its recipients have had their notice of its size */
 	/* Committed under this unique-id, but of another size then: maybe another one. */
 	bool changed : 1;
+	bool suspect : 1; /* the server sent more than it should behind it: it comes last */
 	bool durable : 1; /* here for good, and may be deleted there */
 };
 

@@ -262,11 +262,12 @@ prepare(struct fetch_poll *p)
 
 	if (p->look_only)
 		return true;
+	/* Whoever polls has a relay, and the relay has a state: without it nothing is known of
+	 * what was collected and whom it is for, so nothing is decided and nothing deleted. */
 	p->reader = reader_open(p->setup->state, &err);
 	if (p->reader)
 		p->directory = book_take(p->setup->book, p->reader, &err);
-	if ((p->directory || (!p->reader && err.event == 0)) &&
-			remember_again(p, &err) &&
+	if (p->directory && remember_again(p, &err) &&
 			routing_init(&p->routing, p->setup->conf, p->account,
 					p->directory, p->reader, &err)) {
 		p->routing.account.learned = &p->memo->provider;
@@ -285,7 +286,7 @@ take_blame(struct fetch_poll *p)
 	struct span uid;
 	unsigned times;
 
-	p->hand = hand_open(p->setup->state, p->name);
+	p->hand = hand_open(p->setup->state, p->name, p->setup->life);
 	for (size_t i = 0; (times = hand_blamed(p->hand, i, &uid)) > 0; i++) {
 		struct memo_message *m = fetch_memo_get(p->memo, uid);
 

@@ -24,6 +24,7 @@ struct fetch_setup {
 	char *state;
 	struct dns_setup dns;
 	struct fetch_limits limits;
+	uint64_t life; /* see struct fetch_role */
 	uint64_t seed[2];
 	struct book *book; /* the directory, for all of them */
 };
@@ -63,6 +64,7 @@ struct fetch_poll {
 	struct ring ring; /* what was said */
 	struct hand *hand; /* the message being handled, for after a crash; may be NULL */
 	const char *stage; /* where the session was when it failed */
+	unsigned resumes; /* sessions that ended for the sake of a suspect message */
 	enum dial_end end; /* how the connection was then */
 };
 

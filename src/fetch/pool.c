@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "hand.h"
 #include "poll.h"
 #include "postern/clock.h"
 #include "postern/must.h"
@@ -339,6 +340,8 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	descriptors_raise();
 	p->cancel = dial_cancel_new(err);
 	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
+	p->setup.life = o->life;
+	hand_watch();
 	if (o->limits)
 		p->setup.limits = *o->limits;
 	turns_init(&p->turns, &o->conf->accounts, p->most_workers, p->setup.seed);

@@ -99,20 +99,16 @@ read_one(struct window *w)
 	struct span text;
 
 	s->low.quota = UINT64_MAX;
-	switch (pop_status(&s->wire, &text)) {
-	case POP_OK:
+	enum pop_answer answer = pop_status(&s->wire, &text);
+	if (!pop_in_step(s, answer, text, false))
+		return false;
+	if (answer == POP_OK) {
 		hand_take(s->poll->hand, pop_listing_uid(&s->listing, i));
 		if (!pop_message_read(s, i))
 			return false;
 		hand_drop(s->poll->hand);
-		break;
-	case POP_ERR:
+	} else {
 		pop_not_retrieved(s, i, text);
-		break;
-	case POP_ODD:
-		return pop_out_of_step(s, text);
-	case POP_LOST:
-		return pop_lost(s);
 	}
 	w->octets -= octets_of(w, w->done);
 	w->done++;
@@ -144,7 +140,25 @@ retrieve_window(struct window *w)
 		if (w->s->relay_down)
 			return pop_fail(w->s, 4024, "the relay takes no mail");
 	}
-	return true;
+	return pop_held_prove(w->s);
+}
+
+/* What is to be retrieved. What the server sent more of than it should comes last, so
+ * that nothing waits for it. */
+static void
+fill(struct window *w, uint32_t *order)
+{
+	struct pop_session *s = w->s;
+
+	for (int suspect = 0; suspect < 2; suspect++) {
+		for (size_t i = 0; i < s->listing.n; i++) {
+			const struct pop_message *m = &s->messages[i];
+
+			if ((m->fate == POP_RETRIEVE || m->fate == POP_VERIFY) &&
+					m->suspect == suspect)
+				order[w->n++] = (uint32_t)i;
+		}
+	}
 }
 
 bool
@@ -161,15 +175,13 @@ pop_retrieve(struct pop_session *s)
 
 	if (!order)
 		abort();
-	for (size_t i = 0; i < n; i++)
-		if (s->messages[i].fate == POP_RETRIEVE ||
-				s->messages[i].fate == POP_VERIFY)
-			order[w.n++] = (uint32_t)i;
+	fill(&w, order);
 	s->stage = POP_AT_RETR;
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
 	bool ok = retrieve_window(&w) && pop_notices(s);
+	pop_held_drop(s);
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {
 		s->relay_down = true;

@@ -354,6 +354,7 @@ open_role(struct role *r, const struct fetch_role *o, struct err *err)
 	const struct fetch_options pool = {
 		.conf = o->conf,
 		.state = o->state,
+		.life = o->life,
 		.host = r,
 	};
 	size_t n = o->conf->accounts.n;

@@ -65,19 +65,15 @@ pop_sdps_ask(struct pop_session *s, size_t i)
 	s->low.quota = SDPS_QUOTA;
 	if (!pop_command(s, line) || !pop_flush(s))
 		return false;
-	switch (pop_status(&s->wire, &text)) {
-	case POP_OK:
+	enum pop_answer answer = pop_status(&s->wire, &text);
+	if (!pop_in_step(s, answer, text, false))
+		return false;
+	if (answer == POP_OK)
 		return read_answer(s);
-	case POP_ERR: /* the header is asked */
-		log_event(4035,
-				FIELDS(f_span("account", s->poll->name),
-						f_str("header", "*ENV"),
-						f_span("uidl", pop_key(s, i))));
-		return true;
-	case POP_ODD:
-		return pop_out_of_step(s, text);
-	case POP_LOST:
-		break;
-	}
-	return pop_lost(s);
+	/* The header is asked. */
+	log_event(4035,
+			FIELDS(f_span("account", s->poll->name),
+					f_str("header", "*ENV"),
+					f_span("uidl", pop_key(s, i))));
+	return true;
 }

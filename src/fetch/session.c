@@ -81,6 +81,7 @@ shown(struct span line)
 		{ { SPAN_INIT("TOP") }, { NULL, 0 } },
 		{ { SPAN_INIT("RETR") }, { NULL, 0 } },
 		{ { SPAN_INIT("DELE") }, { NULL, 0 } },
+		{ { SPAN_INIT("NOOP") }, { NULL, 0 } },
 		{ { SPAN_INIT("QUIT") }, { NULL, 0 } },
 		{ { SPAN_INIT("PASS") }, { SPAN_INIT("PASS ***") } },
 		{ { SPAN_INIT("APOP") }, { SPAN_INIT("APOP ***") } },
@@ -278,6 +279,7 @@ recall(struct pop_session *s, size_t i)
 	m->aside = seen->attempts >= MEMO_ATTEMPTS || seen->crashes >= MEMO_CRASHES;
 	if (seen->octets > m->octets)
 		m->octets = seen->octets;
+	m->suspect = seen->suspect;
 	if (seen->verified && m->known == POP_COMMITTED)
 		m->changed = false;
 }
@@ -309,6 +311,8 @@ make_plan(struct pop_session *s)
 	for (size_t i = 0; i < n; i++)
 		recall(s, i);
 	pop_plan_make(&rules, s->messages, n, &s->plan);
+	if (!pop_owed_prove(s))
+		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (s->messages[i].fate == POP_DELETE)
 			s->messages[i].durable = true;
@@ -342,13 +346,15 @@ pop_key(const struct pop_session *s, size_t i)
 void
 pop_set_key(struct pop_session *s, size_t i, const char *key)
 {
+	if (!s->keys && !key)
+		return;
 	if (!s->keys)
 		s->keys = calloc(s->listing.n, sizeof(*s->keys));
 	if (!s->keys)
 		abort();
 	free(s->keys[i]);
-	s->keys[i] = strdup(key);
-	if (!s->keys[i])
+	s->keys[i] = key ? strdup(key) : NULL;
+	if (key && !s->keys[i])
 		abort();
 }
 
@@ -425,7 +431,7 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 	if (n == 0) {
 		/* Nothing is at stake, so its answer is not waited for; but where another
 		 * session follows, the mailbox has to be free again. */
-		if (said && s->plan.later > 0)
+		if (said && s->plan.later > 0 && !s->quit_heard)
 			(void)pop_status(&s->wire, &text);
 		s->err = (struct err){ 0 };
 		return true;

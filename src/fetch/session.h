@@ -15,6 +15,8 @@
 #include "poll.h"
 #include "submit.h"
 
+struct reading;
+
 enum pop_stage {
 	POP_AT_CONNECT,
 	POP_AT_GREETING,
@@ -55,6 +57,12 @@ struct pop_session {
 	bool relay_down; /* it puts mail off: collect no more */
 	bool listing_asked; /* LIST and UIDL are under way */
 	bool quit_sent; /* QUIT is under way, behind what was asked last */
+	bool quit_heard; /* and was answered */
+	/* A message ended, and nothing shows yet that it was whole (held.c). */
+	bool ended;
+	size_t ended_at;
+	uint64_t ended_octets;
+	struct reading *held; /* the same, where the relay waits for its end; or NULL */
 	unsigned check; /* pop_check of what we logged on with; 0: by no password */
 	bool again; /* ended early for one message's sake: the next session goes on */
 	struct fetch_flight *current; /* whose body is being handed over */
@@ -128,6 +136,17 @@ bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
 /* Its answers do not match our commands: it is asked one by one for a day. */
 bool pop_out_of_step(struct pop_session *s, struct span line);
+/* held.c: an answer came (or did not), which tells of the message before it: whole, and
+ * handed over; or suspect (4020). `last`: no other answer is awaited, so what follows this
+ * line is nobody's. False: the session is over. */
+bool pop_in_step(struct pop_session *s, enum pop_answer answer, struct span text,
+		bool last);
+/* Nothing more is retrieved: the same for the last message. */
+bool pop_held_prove(struct pop_session *s);
+/* Not known to be whole: what the relay has of it is thrown away. */
+void pop_held_drop(struct pop_session *s);
+/* owed.c: whether what is to be deleted without RETR is still what was collected. */
+bool pop_owed_prove(struct pop_session *s);
 /* sdps.c: is the server asked for envelopes? Then each message goes by itself. */
 bool pop_sdps_wanted(const struct pop_session *s);
 /* Asks for that of a message, where it is to be asked: s->told. False: the session is
@@ -154,6 +173,7 @@ bool pop_message_read(struct pop_session *s, size_t index);
 void pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v);
 /* What the origin is called: the unique-id, or the content key once it is known. */
 struct span pop_key(const struct pop_session *s, size_t index);
+/* NULL: by its unique-id again. */
 void pop_set_key(struct pop_session *s, size_t index, const char *key);
 /* ACCOUNT/KEY, or ACCOUNT/#NUMBER where it has none: the id of its events. */
 bool pop_trace(const struct pop_session *s, size_t index, struct buf *out);

@@ -91,6 +91,9 @@ pop_storm_pass(struct pop_session *s)
 {
 	size_t sample[SAMPLE], n, hits;
 
+	if (pop_known_blank(&s->known))
+		return hold(s, s->known.blank);
+
 	if (pop_known_storm(&s->known)) {
 		n = choose(s, sample);
 		if (!look(s, sample, n, &hits))

@@ -94,10 +94,8 @@ badmail_close(struct badmail *b)
 {
 	if (!b)
 		return;
-	batch_drop(&b->batch);
-	free(b->batch.files);
+	batch_close(&b->batch);
 	free(b->pending);
-	fd_done(&b->batch.dir);
 	free(b);
 }
 
@@ -261,23 +259,36 @@ badmail_note(struct badmail *b, uint64_t qid)
 	b->pending[b->n++] = qid;
 }
 
+static bool
+badmail_flush(struct badmail *b, struct err *err)
+{
+	crash_point("badmail: before sync");
+	bool ok = batch_flush(&b->batch, err);
+	crash_point("badmail: after sync");
+
+	b->n = 0;
+	return ok;
+}
+
 bool
 badmail_write(struct badmail *b, const struct badmail_letter *l, struct err *err)
 {
 	AUTO(buf_done) struct buf json = BUF_MAX(BADMAIL_JSON_MAX);
 	AUTO(buf_done) struct buf words = BUF_MAX(BADMAIL_JSON_MAX);
-	char name[BADMAIL_NAME];
-	struct stat st;
+	struct badmail_item *old = NULL;
 
 	/* One message twice in a batch: the first must be there to be joined. */
 	for (size_t i = 0; i < b->n; i++)
-		if (b->pending[i] == l->qid && !badmail_sync(b, err))
-			return false;
+		if (b->pending[i] == l->qid) {
+			if (!badmail_flush(b, err))
+				return false;
+			break;
+		}
+	if (!batch_sound(&b->batch, err))
+		return false;
 
-	badmail_name(l->qid, "BAD", "", name);
-	bool there = fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			S_ISREG(st.st_mode);
-	struct badmail_item *old = there ? badmail_get(b, l->qid, NULL) : NULL;
+	if (!badmail_joins(b, l->qid, &old, err))
+		return false;
 	uint64_t size = old ? old->size : letter_size(&l->body);
 	bool fits = badmail_put_json(&json, l, old, size) &&
 			badmail_put_words(&words, l, old);
@@ -305,12 +316,8 @@ badmail_write(struct badmail *b, const struct badmail_letter *l, struct err *err
 bool
 badmail_sync(struct badmail *b, struct err *err)
 {
-	crash_point("badmail: before sync");
-	bool ok = batch_sync(&b->batch, err);
-	crash_point("badmail: after sync");
-
-	b->n = 0;
-	return ok;
+	(void)badmail_flush(b, NULL);
+	return batch_sync(&b->batch, err);
 }
 
 static bool

@@ -21,4 +21,9 @@ void badmail_name(
 /* The names of all BDP files, oldest message first. */
 bool badmail_names(struct badmail *b, struct file_names *out, struct err *err);
 
+/* The item that a letter of that message joins: *item is NULL when there is none, or
+ * what is there is broken and will be written anew. False: that cannot be told now. */
+bool badmail_joins(struct badmail *b, uint64_t qid, struct badmail_item **item,
+		struct err *err);
+
 #endif

@@ -102,24 +102,14 @@ badmail_build(const json_t *o, uint64_t qid)
 	return item;
 }
 
-struct badmail_item *
-badmail_get(struct badmail *b, uint64_t qid, struct err *err)
+/* NULL and *err: broken. */
+static struct badmail_item *
+badmail_parse(uint64_t qid, const char *name, struct span text, struct err *err)
 {
-	AUTO(buf_done) struct buf text = BUF_MAX(BADMAIL_JSON_MAX);
-	char name[BADMAIL_NAME];
-	struct stat st;
 	json_error_t fault;
-
-	badmail_name(qid, "BAD", "", name);
-	if (fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-		(void)err_errno(err, 0, errno, "no such Badmail: %s", name);
-		return NULL;
-	}
-	badmail_name(qid, "BDP", "", name);
-	if (!file_read(b->batch.dir, name, FILE_NOFOLLOW | FILE_REGULAR, &text, err))
-		return NULL;
 	json_t *o = json_loadb(
 			text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &fault);
+
 	if (!json_is_object(o)) {
 		json_decref(o);
 		(void)err_set(err, 0, "%s is broken: %s", name, fault.text);
@@ -131,6 +121,49 @@ badmail_get(struct badmail *b, uint64_t qid, struct err *err)
 	if (!item->json)
 		abort();
 	return item;
+}
+
+struct badmail_item *
+badmail_get(struct badmail *b, uint64_t qid, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(BADMAIL_JSON_MAX);
+	char name[BADMAIL_NAME];
+	struct stat st;
+
+	badmail_name(qid, "BAD", "", name);
+	if (fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+		(void)err_errno(err, 0, errno, "no such Badmail: %s", name);
+		return NULL;
+	}
+	badmail_name(qid, "BDP", "", name);
+	if (!file_read(b->batch.dir, name, FILE_NOFOLLOW | FILE_REGULAR, &text, err))
+		return NULL;
+	return badmail_parse(qid, name, buf_span(&text), err);
+}
+
+bool
+badmail_joins(struct badmail *b, uint64_t qid, struct badmail_item **item,
+		struct err *err)
+{
+	static const char *const ext[] = { "BAD", "BDP" };
+	AUTO(buf_done) struct buf text = BUF_MAX(BADMAIL_JSON_MAX);
+	char name[BADMAIL_NAME];
+	struct stat st;
+
+	*item = NULL;
+	for (size_t i = 0; i < 2; i++) {
+		badmail_name(qid, ext[i], "", name);
+		if (fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			return errno == ENOENT ||
+					err_errno(err, 0, errno, "cannot look at %s",
+							name);
+		if (!S_ISREG(st.st_mode))
+			return true;
+	}
+	if (!file_read(b->batch.dir, name, FILE_NOFOLLOW | FILE_REGULAR, &text, err))
+		return false;
+	*item = badmail_parse(qid, name, buf_span(&text), NULL);
+	return true;
 }
 
 void

@@ -53,11 +53,15 @@ drop_close(struct drop *d)
 {
 	if (!d)
 		return;
-	batch_drop(&d->batch);
-	free(d->batch.files);
-	fd_done(&d->batch.dir);
+	batch_close(&d->batch);
 	free(d->notes);
 	free(d);
+}
+
+struct drop_id
+drop_identity(const struct drop *d)
+{
+	return (struct drop_id){ d->batch.dev, d->batch.ino };
 }
 
 /* Reads the leading X-Sender and X-Receiver lines of a file that is there. */
@@ -205,6 +209,29 @@ drop_note(struct drop *d, uint64_t qid, size_t recipients)
 	d->notes[d->n++] = (struct drop_note){ qid, recipients };
 }
 
+static bool
+drop_flush(struct drop *d, struct err *err)
+{
+	crash_point("drop: before sync");
+	bool ok = batch_flush(&d->batch, err);
+	crash_point("drop: after sync");
+
+	for (size_t i = 0; ok && i < d->n; i++) {
+		char id[QID_SIZE], name[QID_SIZE + 8];
+
+		qid_print(d->notes[i].qid, id);
+		(void)snprintf(name, sizeof(name), "%s.eml", id);
+		log_event(5103,
+				FIELDS(f_str("file", name),
+						f_num("recipients",
+								(int64_t)d->notes[i]
+										.recipients),
+						f_str("id", id)));
+	}
+	d->n = 0;
+	return ok;
+}
+
 bool
 drop_write(struct drop *d, const struct letter *l, struct err *err)
 {
@@ -215,8 +242,13 @@ drop_write(struct drop *d, const struct letter *l, struct err *err)
 
 	/* One message twice in a batch: the first must be there to be joined. */
 	for (size_t i = 0; i < d->n; i++)
-		if (d->notes[i].qid == l->qid && !drop_sync(d, err))
-			return false;
+		if (d->notes[i].qid == l->qid) {
+			if (!drop_flush(d, err))
+				return false;
+			break;
+		}
+	if (!batch_sound(&d->batch, err))
+		return false;
 	if (!drop_addresses_fit(l, err))
 		return false;
 	qid_print(l->qid, id);
@@ -245,22 +277,6 @@ drop_write(struct drop *d, const struct letter *l, struct err *err)
 bool
 drop_sync(struct drop *d, struct err *err)
 {
-	crash_point("drop: before sync");
-	bool ok = batch_sync(&d->batch, err);
-	crash_point("drop: after sync");
-
-	for (size_t i = 0; ok && i < d->n; i++) {
-		char id[QID_SIZE], name[QID_SIZE + 8];
-
-		qid_print(d->notes[i].qid, id);
-		(void)snprintf(name, sizeof(name), "%s.eml", id);
-		log_event(5103,
-				FIELDS(f_str("file", name),
-						f_num("recipients",
-								(int64_t)d->notes[i]
-										.recipients),
-						f_str("id", id)));
-	}
-	d->n = 0;
-	return ok;
+	(void)drop_flush(d, NULL);
+	return batch_sync(&d->batch, err);
 }

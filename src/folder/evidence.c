@@ -56,9 +56,9 @@ remove_some(int dir, const struct item *all, size_t n, const struct evidence_lim
 			return true;
 		}
 		if (unlinkat(dir, all[i].name, 0) != 0 && errno != ENOENT)
-			return err_errno(err, 5107, errno, "cannot remove evidence/%s",
+			return err_errno(err, 5108, errno, "cannot remove evidence/%s",
 					all[i].name);
-		log_event(5107,
+		log_event(5109,
 				FIELDS(f_str("file", all[i].name),
 						f_str("id", all[i].name),
 						f_str("why",

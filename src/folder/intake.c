@@ -50,6 +50,7 @@ struct intake {
 	struct map notes; /* by name */
 	unsigned pass;
 	bool again; /* the work area is to be gone through */
+	bool unsynced; /* something may have been moved into it that is not on disk yet */
 	bool writers; /* somebody still writes to a file in it */
 	bool broken_told; /* the folder itself */
 	int64_t wait_ms; /* of this pass */
@@ -137,7 +138,7 @@ intake_open(const struct intake_options *o, struct err *err)
 		abort();
 	clock_random(seed, sizeof(seed));
 	map_init(&in->notes, seed[0], seed[1]);
-	in->again = true;
+	in->again = in->unsynced = true; /* a process before us may have been stopped */
 	in->dir = -1;
 	in->work_dir = dir_make_path(in->work, 0700, err)
 			? dir_make(AT_FDCWD, in->work, 0700, err)
@@ -315,6 +316,7 @@ claim_by_rename(struct intake *in, const char *name, struct claim *c, struct err
 					"it cannot be moved into the work area");
 		return false;
 	}
+	in->unsynced = true;
 	crash_point("pickup: renamed");
 	if (!same_file(c->fd, in->work_dir, c->name, &st)) {
 		/* Somebody replaced it between our look and the rename. */
@@ -433,7 +435,12 @@ go_on(struct intake *in, struct listing *l, struct claim *out, size_t most, size
 static bool
 claims_sync(struct intake *in, struct err *err)
 {
-	return dir_sync(in->work_dir, err) && dir_sync(in->dir, err);
+	if (!in->unsynced)
+		return true;
+	if (!dir_sync(in->work_dir, err) || (in->dir >= 0 && !dir_sync(in->dir, err)))
+		return false;
+	in->unsynced = false;
+	return true;
 }
 
 static void
@@ -471,11 +478,10 @@ intake_take(struct intake *in, struct claim *out, size_t most, struct intake_loo
 		pass_begin(in, &err);
 	if (in->claimed.open && go_on(in, &in->claimed, out, most, &n))
 		listing_close(&in->claimed);
-	size_t left = n;
 	if (!in->claimed.open && in->lying.open && go_on(in, &in->lying, out, most, &n))
 		listing_close(&in->lying);
-	if (n > left && !claims_sync(in, &err)) {
-		while (n > left)
+	if (n > 0 && !claims_sync(in, &err)) {
+		while (n > 0)
 			fd_done(&out[--n].fd);
 		in->again = true;
 	}

@@ -12,7 +12,8 @@
 #include "postern/clock.h"
 #include "postern/file.h"
 
-enum { PIECE = 128 * 1024, SWEEP_MOST = 100000 };
+/* EVENT_BODY: it is the message that fails, not the folder. */
+enum { EVENT_BODY = 9005, PIECE = 128 * 1024, SWEEP_MOST = 100000 };
 
 uint64_t
 letter_size(const struct letter_body *body)
@@ -60,9 +61,10 @@ letter_copy_fd(int to, int from, uint64_t at, uint64_t left, struct err *err)
 		ssize_t got = fd_read_at(from, p, want, at);
 
 		if (got < 0)
-			ok = err_errno(err, 0, errno, "cannot read a spooled message");
+			ok = err_errno(err, EVENT_BODY, errno,
+					"cannot read a spooled message");
 		else if ((size_t)got < want)
-			ok = err_set(err, 0,
+			ok = err_set(err, EVENT_BODY,
 					"a spooled message is shorter than it should be");
 		else if (!fd_write_all(to, (struct span){ p, want }))
 			ok = err_errno(err, 0, errno, "cannot write a message");
@@ -107,13 +109,46 @@ batch_open(struct batch *b, const char *path, struct err *err)
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_errno(err, 0, errno, "cannot open the folder %s", path);
 	b->dev = st.st_dev;
+	b->ino = st.st_ino;
 	b->dir = b->home = fd_take(&fd);
 	return true;
+}
+
+void
+batch_close(struct batch *b)
+{
+	batch_cut(b, 0);
+	free(b->files);
+	b->files = NULL;
+	b->cap = 0;
+	if (b->home != b->dir)
+		fd_done(&b->home);
+	fd_done(&b->dir);
+}
+
+bool
+batch_sound(const struct batch *b, struct err *err)
+{
+	if (b->failed && err)
+		*err = b->err;
+	return !b->failed;
+}
+
+void
+batch_fail(struct batch *b, const struct err *err)
+{
+	if (!b->failed)
+		b->err = *err;
+	b->failed = true;
+	b->renamed = false;
+	batch_cut(b, 0);
 }
 
 int
 batch_create(const struct batch *b, const char *tmp, struct err *err)
 {
+	if (!batch_sound(b, err))
+		return -1;
 	if (unlinkat(b->dir, tmp, 0) != 0 && errno != ENOENT) {
 		(void)err_errno(err, 0, errno, "cannot remove the left-over %s", tmp);
 		return -1;
@@ -182,11 +217,12 @@ batch_rename(struct batch *b, struct err *err)
 bool
 batch_sync_home(struct batch *b, struct err *err)
 {
-	if (b->renamed && b->fresh && syncfs(b->home) != 0)
-		return err_errno(err, 0, errno, "cannot sync a folder");
-	if (b->renamed && !b->fresh && !dir_sync(b->home, err))
+	if (!b->renamed)
+		return true;
+	/* Where home is one of several directories in dir, it may be new itself. That
+	 * costs nothing when it is not. */
+	if (!dir_sync(b->home, err) || (b->home != b->dir && !dir_sync(b->dir, err)))
 		return false;
-	b->fresh = b->fresh && !b->renamed;
 	b->renamed = false;
 	return true;
 }
@@ -204,19 +240,27 @@ batch_cut(struct batch *b, size_t n)
 	}
 }
 
-void
-batch_drop(struct batch *b)
+bool
+batch_flush(struct batch *b, struct err *err)
 {
-	batch_cut(b, 0);
+	struct err why = { 0 };
+
+	if (!b->failed) {
+		if (batch_sync_files(b, b->n > BATCH_FEW, &why) &&
+				batch_rename(b, &why) && batch_sync_home(b, &why))
+			batch_cut(b, 0);
+		else
+			batch_fail(b, &why);
+	}
+	return batch_sound(b, err);
 }
 
 bool
 batch_sync(struct batch *b, struct err *err)
 {
-	bool ok = batch_sync_files(b, b->n > BATCH_FEW, err) && batch_rename(b, err) &&
-			batch_sync_home(b, err);
+	bool ok = batch_flush(b, err);
 
-	batch_drop(b);
+	b->failed = false;
 	return ok;
 }
 

@@ -14,16 +14,22 @@ bool letter_copy(
 size_t letter_peek(const struct letter_body *body, char *out, size_t n);
 
 /* Files that are written under one name and get another when all of the batch
- * is on disk. Names are below `dir`; `home` is the directory they end in. */
+ * is on disk. Names are below `dir`; `home` is the directory they end in.
+ *
+ * A batch may have to be synced before its owner asks for it: batch_flush. What that
+ * fails for is remembered: nothing more goes into the batch, and the owner's own
+ * batch_sync, which speaks for all of its messages, fails too. */
 struct batch {
 	int dir, home;
 	dev_t dev;
+	ino_t ino; /* of dir */
 	struct batch_file {
 		char *tmp, *name;
 	} * files;
 	size_t n, cap;
 	bool renamed; /* home is to be synced */
-	bool fresh; /* home itself is new in its maildir */
+	bool failed; /* some of the batch is not on disk; err says why */
+	struct err err;
 };
 
 enum { BATCH_FEW = 3 }; /* more than that are synced by syncfs */
@@ -31,17 +37,24 @@ enum { BATCH_FEW = 3 }; /* more than that are synced by syncfs */
 /* Makes the directory unless it is there, and opens it for an empty batch: as dir and
  * as home. False: dir is -1. */
 bool batch_open(struct batch *b, const char *path, struct err *err);
-/* Creates the file to be written, empty, mode 0600; -1 and *err. An old one of
- * that name is gone. */
+/* Closes what is open and removes what has not got its name. */
+void batch_close(struct batch *b);
+/* Creates the file to be written, empty, mode 0600; -1 and *err, also when the batch
+ * has failed. An old one of that name is gone. */
 int batch_create(const struct batch *b, const char *tmp, struct err *err);
 void batch_add(struct batch *b, const char *tmp, const char *name);
-/* The three steps of making a batch durable: contents, names, directory. */
+/* False and *err when the batch has failed already. */
+bool batch_sound(const struct batch *b, struct err *err);
+/* Sets it to failed for that reason and removes what has not got its name. */
+void batch_fail(struct batch *b, const struct err *err);
+/* The three steps of making a batch durable: contents, names, directories. */
 bool batch_sync_files(const struct batch *b, bool whole, struct err *err);
 bool batch_rename(struct batch *b, struct err *err);
 bool batch_sync_home(struct batch *b, struct err *err);
-/* All of them; the batch is empty afterwards, come what may. */
+/* All of them, in the middle of a batch; it goes on empty, or failed. */
+bool batch_flush(struct batch *b, struct err *err);
+/* The same at its end: false also when it failed before. The next one begins, empty. */
 bool batch_sync(struct batch *b, struct err *err);
-void batch_drop(struct batch *b); /* removes what has not got its name; empty again */
 /* Takes the files from number n on out of the batch again. */
 void batch_cut(struct batch *b, size_t n);
 /* Removes files of dir that begin with '.' (all: any) and are older than that. */

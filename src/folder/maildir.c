@@ -17,6 +17,7 @@
 #include "postern/qid.h"
 
 enum {
+	BOXES_OPEN = 64, /* each with three descriptors */
 	NAME_SIZE = 80,
 	YOUNG_MS = 5000,
 	CUR_MOST = 1000000,
@@ -30,10 +31,17 @@ struct mailbox_dir {
 	bool looked; /* what is in cur/ is known */
 	struct file_names names;
 	struct map seen; /* base names of cur/, into names */
+	struct map written; /* names below, into the batch */
 };
 
+/* The mailboxes of a batch are held open until its end; where there are more of them
+ * than may be open, those that are make room by being synced in mid-batch. */
 struct maildir {
-	struct list boxes; /* of this batch */
+	struct list boxes;
+	struct map by_path;
+	size_t n;
+	bool failed; /* such a sync: maildir_sync will fail too */
+	struct err err;
 	int64_t born_ms;
 };
 
@@ -103,10 +111,13 @@ struct maildir *
 maildir_new(void)
 {
 	struct maildir *m = calloc(1, sizeof(*m));
+	uint64_t seed[2];
 
 	if (!m)
 		abort();
 	list_init(&m->boxes);
+	clock_random(seed, sizeof(seed));
+	map_init(&m->by_path, seed[0], seed[1]);
 	m->born_ms = clock_wall_ms();
 	return m;
 }
@@ -114,13 +125,10 @@ maildir_new(void)
 static void
 maildir_box_free(struct mailbox_dir *box)
 {
-	list_del(&box->link);
-	batch_drop(&box->batch);
-	free(box->batch.files);
-	fd_done(&box->batch.dir);
-	fd_done(&box->batch.home);
+	batch_close(&box->batch);
 	fd_done(&box->cur);
 	map_done(&box->seen);
+	map_done(&box->written);
 	file_names_done(&box->names);
 	free(box->path);
 	free(box);
@@ -129,8 +137,12 @@ maildir_box_free(struct mailbox_dir *box)
 static void
 maildir_empty(struct maildir *m)
 {
-	LIST_EACH (link, &m->boxes)
+	map_done(&m->by_path);
+	m->n = 0;
+	LIST_EACH (link, &m->boxes) {
+		list_del(link);
 		maildir_box_free(LIST_ITEM(link, struct mailbox_dir, link));
+	}
 }
 
 void
@@ -147,116 +159,14 @@ maildir_open_dirs(struct mailbox_dir *box, struct err *err)
 {
 	if (!batch_open(&box->batch, box->path, err))
 		return false;
-	box->batch.fresh = faccessat(box->batch.dir, "new", F_OK, 0) != 0 ||
-			faccessat(box->batch.dir, "cur", F_OK, 0) != 0;
 	box->batch.home = dir_make(box->batch.dir, "new", 0700, err);
-	box->cur = box->batch.home < 0 ? -1
-				       : dir_make(box->batch.dir, "cur", 0700, err);
+	if (box->batch.home < 0)
+		return false;
+	box->cur = dir_make(box->batch.dir, "cur", 0700, err);
 	if (box->cur < 0)
 		return false;
 	AUTO(fd_done) int tmp = dir_make(box->batch.dir, "tmp", 0700, err);
-	if (tmp < 0)
-		return false;
-	return true;
-}
-
-static struct mailbox_dir *
-maildir_box(struct maildir *m, const char *path, struct err *err)
-{
-	LIST_EACH (link, &m->boxes) {
-		struct mailbox_dir *box = LIST_ITEM(link, struct mailbox_dir, link);
-
-		if (strcmp(box->path, path) == 0)
-			return box;
-	}
-	struct mailbox_dir *box = calloc(1, sizeof(*box));
-	uint64_t seed[2];
-	if (!box || !(box->path = strdup(path)))
-		abort();
-	clock_random(seed, sizeof(seed));
-	map_init(&box->seen, seed[0], seed[1]);
-	box->batch.dir = box->batch.home = box->cur = -1;
-	list_add(&m->boxes, &box->link);
-	if (!maildir_open_dirs(box, err)) {
-		maildir_box_free(box);
-		return NULL;
-	}
-	return box;
-}
-
-/* Readers move a message to cur/ and put flags behind its name. */
-static bool
-maildir_in_cur(struct mailbox_dir *box, const char *name, struct err *err, bool *there)
-{
-	if (!box->looked) {
-		if (!dir_names(box->cur, CUR_MOST, &box->names, err))
-			return false;
-		for (size_t i = 0; i < box->names.n; i++) {
-			struct span whole = span_of(box->names.names[i]);
-			struct span base = span_first(whole, span_find(whole, ':'));
-
-			if (span_ends_nocase(base, SPAN(".postern")))
-				(void)map_put(&box->seen, base, box);
-		}
-		box->looked = true;
-	}
-	*there = map_get(&box->seen, span_of(name)) != NULL;
-	return true;
-}
-
-/* Was it delivered by an attempt that was cut short before the store knew? */
-static bool
-maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid,
-		const char *name, bool *there, struct err *err)
-{
-	char plain[NAME_SIZE + 8];
-	int64_t queued_ms = (int64_t)(qid >> 16);
-
-	(void)snprintf(plain, sizeof(plain), "%s:2,", name);
-	*there = faccessat(box->batch.home, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-			faccessat(box->cur, plain, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	/* A young message is here for the first time: no need to read all of cur/. One of
-	 * the future came when the clock was ahead, nobody knows when. */
-	int64_t age_ms = clock_wall_ms() - queued_ms;
-	if (*there || (queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
-		return true;
-	return maildir_in_cur(box, name, err, there);
-}
-
-bool
-maildir_write(struct maildir *m, const char *path, uint64_t qid, uint64_t recipient,
-		const struct letter_body *body, struct err *err)
-{
-	char id[QID_SIZE], name[NAME_SIZE], tmp[NAME_SIZE + 8], final[NAME_SIZE + 8];
-	struct mailbox_dir *box = maildir_box(m, path, err);
-	bool there = false;
-
-	if (!box)
-		return false;
-	qid_print(qid, id);
-	(void)snprintf(name, sizeof(name), "%llu.Q%sR%llu.postern",
-			(unsigned long long)(qid >> 16) / 1000, id,
-			(unsigned long long)recipient);
-	if (!maildir_delivered(m, box, qid, name, &there, err))
-		return false;
-	if (there) {
-		box->batch.renamed = true;
-		return true;
-	}
-	(void)snprintf(tmp, sizeof(tmp), "tmp/%s", name);
-	(void)snprintf(final, sizeof(final), "new/%s", name);
-	AUTO(fd_done) int fd = batch_create(&box->batch, tmp, err);
-	if (fd < 0)
-		return false;
-	if (!letter_copy(fd, body, 0, err)) {
-		(void)unlinkat(box->batch.dir, tmp, 0);
-		return false;
-	}
-	for (size_t i = 0; i < box->batch.n; i++)
-		if (strcmp(box->batch.files[i].tmp, tmp) == 0)
-			return true; /* the same again in one batch */
-	batch_add(&box->batch, tmp, final);
-	return true;
+	return tmp >= 0;
 }
 
 static bool
@@ -282,25 +192,163 @@ maildir_sync_files(struct maildir *m, struct err *err)
 	return true;
 }
 
+/* All names before any directory: then one commit of the journal carries them. */
+static bool
+maildir_sync_all(struct maildir *m, struct err *err)
+{
+	if (!maildir_sync_files(m, err))
+		return false;
+	LIST_EACH (link, &m->boxes)
+		if (!batch_rename(&LIST_ITEM(link, struct mailbox_dir, link)->batch,
+				    err))
+			return false;
+	LIST_EACH (link, &m->boxes)
+		if (!batch_sync_home(&LIST_ITEM(link, struct mailbox_dir, link)->batch,
+				    err))
+			return false;
+	return true;
+}
+
+/* Makes durable what was written so far, and closes all mailboxes. */
+static bool
+maildir_flush(struct maildir *m, struct err *err)
+{
+	struct err why = { 0 };
+
+	crash_point("maildir: before sync");
+	if (!m->failed && !maildir_sync_all(m, &why)) {
+		m->failed = true;
+		m->err = why;
+	}
+	crash_point("maildir: after sync");
+	maildir_empty(m);
+	if (m->failed && err)
+		*err = m->err;
+	return !m->failed;
+}
+
+static struct mailbox_dir *
+maildir_box(struct maildir *m, const char *path, struct err *err)
+{
+	struct mailbox_dir *box = map_get(&m->by_path, span_of(path));
+	uint64_t seed[2];
+
+	if (box)
+		return box;
+	if (m->n == BOXES_OPEN && !maildir_flush(m, err))
+		return NULL;
+	box = calloc(1, sizeof(*box));
+	if (!box || !(box->path = strdup(path)))
+		abort();
+	clock_random(seed, sizeof(seed));
+	map_init(&box->seen, seed[0], seed[1]);
+	map_init(&box->written, seed[0], seed[1]);
+	box->batch.dir = box->batch.home = box->cur = -1;
+	if (!maildir_open_dirs(box, err)) {
+		maildir_box_free(box);
+		return NULL;
+	}
+	list_add(&m->boxes, &box->link);
+	(void)map_put(&m->by_path, span_of(box->path), box);
+	m->n++;
+	return box;
+}
+
+/* Readers move a message to cur/ and put flags behind its name. */
+static bool
+maildir_in_cur(struct mailbox_dir *box, const char *name, struct err *err, bool *there)
+{
+	if (!box->looked) {
+		if (!dir_names(box->cur, CUR_MOST, &box->names, err))
+			return false;
+		for (size_t i = 0; i < box->names.n; i++) {
+			struct span whole = span_of(box->names.names[i]);
+			struct span base = span_first(whole, span_find(whole, ':'));
+
+			if (span_ends_nocase(base, SPAN(".postern")))
+				(void)map_put(&box->seen, base, box);
+		}
+		box->looked = true;
+	}
+	*there = map_get(&box->seen, span_of(name)) != NULL;
+	return true;
+}
+
+static bool
+maildir_there(int dir, const char *name, bool *there, struct err *err)
+{
+	*there = faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	/* Only this says no: what cannot be looked at may well be there. */
+	return *there || errno == ENOENT ||
+			err_errno(err, 0, errno, "cannot look for %s", name);
+}
+
+/* Was it delivered by an attempt that was cut short before the store knew? */
+static bool
+maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid,
+		const char *name, bool *there, struct err *err)
+{
+	char plain[NAME_SIZE + 8];
+	int64_t queued_ms = (int64_t)(qid >> 16);
+	/* One of the future came when the clock was ahead, nobody knows when. */
+	int64_t age_ms = clock_wall_ms() - queued_ms;
+
+	(void)snprintf(plain, sizeof(plain), "%s:2,", name);
+	if (!maildir_there(box->batch.home, name, there, err) ||
+			(!*there && !maildir_there(box->cur, plain, there, err)))
+		return false;
+	/* A young message is here for the first time: no need to read all of cur/. */
+	if (*there ||
+			(queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
+		return true;
+	return maildir_in_cur(box, name, err, there);
+}
+
+bool
+maildir_write(struct maildir *m, const char *path, uint64_t qid, uint64_t recipient,
+		const struct letter_body *body, struct err *err)
+{
+	char id[QID_SIZE], name[NAME_SIZE], tmp[NAME_SIZE + 8], final[NAME_SIZE + 8];
+	struct mailbox_dir *box = m->failed ? NULL : maildir_box(m, path, err);
+	bool there = false;
+
+	if (!box) {
+		if (m->failed && err)
+			*err = m->err;
+		return false;
+	}
+	qid_print(qid, id);
+	(void)snprintf(name, sizeof(name), "%llu.Q%sR%llu.postern",
+			(unsigned long long)(qid >> 16) / 1000, id,
+			(unsigned long long)recipient);
+	if (!maildir_delivered(m, box, qid, name, &there, err))
+		return false;
+	if (there) {
+		box->batch.renamed = true;
+		return true;
+	}
+	(void)snprintf(tmp, sizeof(tmp), "tmp/%s", name);
+	(void)snprintf(final, sizeof(final), "new/%s", name);
+	if (map_get(&box->written, span_of(final)))
+		return true; /* the same again in one batch */
+	AUTO(fd_done) int fd = batch_create(&box->batch, tmp, err);
+	if (fd < 0)
+		return false;
+	if (!letter_copy(fd, body, 0, err)) {
+		(void)unlinkat(box->batch.dir, tmp, 0);
+		return false;
+	}
+	batch_add(&box->batch, tmp, final);
+	(void)map_put(&box->written, span_of(box->batch.files[box->batch.n - 1].name),
+			box);
+	return true;
+}
+
 bool
 maildir_sync(struct maildir *m, struct err *err)
 {
-	crash_point("maildir: before sync");
-	bool ok = maildir_sync_files(m, err);
+	bool ok = maildir_flush(m, err);
 
-	/* All names first: then one commit of the journal carries them. */
-	LIST_EACH (link, &m->boxes)
-		ok = ok &&
-				batch_rename(&LIST_ITEM(link, struct mailbox_dir, link)
-								->batch,
-						err);
-	LIST_EACH (link, &m->boxes)
-		ok = ok &&
-				batch_sync_home(&LIST_ITEM(link, struct mailbox_dir,
-								link)
-								 ->batch,
-						err);
-	crash_point("maildir: after sync");
-	maildir_empty(m);
+	m->failed = false;
 	return ok;
 }

@@ -26,6 +26,10 @@ static const struct event rows[] = {
 			"Internal worker %worker is not responding for %seconds s: %err.",
 			"A part of the service ended or hangs; it is started again.",
 			"If it repeats, keep the log and report it." },
+	{ 1006, 'E', 0, "unnamed-failure", "Postern failed in something: %err.",
+			"Something went wrong for which there is no event; that is a fault of Postern's "
+			"own.",
+			"Keep the log and report it." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",
@@ -144,6 +148,12 @@ static const struct event rows[] = {
 			"Account %account suspended after %attempts refused logons.",
 			"The account is not polled any more, so that the provider does not lock it.",
 			"Mend the password, then postern poll." },
+	{ 4020, 'W', 0, "bytes-outside-answer",
+			"Message %uidl: the server sent bytes outside its answer; the message was not "
+			"taken and is fetched again by itself.",
+			"The server ended a message early, mostly at a line that holds but a dot, and "
+			"went on with the rest of it.",
+			"If 4012 follows, fetch the message by other means and tell the provider." },
 	{ 4021, 'I', 3, "submission-opened",
 			"SMTP submission session to %host opened for %id.",
 			"The collector speaks to the relay.", "Nothing." },
@@ -311,7 +321,15 @@ static const struct event rows[] = {
 			"The Badmail folder holds %bytes octets, more than %max.",
 			"Nothing more is thrown away for it; see 5104.",
 			"Look through Badmail." },
-	{ 5107, 'I', 0, "evidence-pruned", "Evidence %file was removed: %why.",
+	{ 5107, 'E', 0, "folder-unwritable",
+			"Folder %path: mail could not be written: %err. %count messages stay in the queue.",
+			"The disk is full or fails, or the folder may not be written to. They are tried "
+			"again.",
+			"Check disk space, the disk, and owner and mode of the folder." },
+	{ 5108, 'E', 0, "folder-fault", "Folder %path: %err.",
+			"A folder could not be read, cleaned or synced.",
+			"Check the disk, and owner and mode of the folder." },
+	{ 5109, 'I', 0, "evidence-pruned", "Evidence %file was removed: %why.",
 			"It was older than badmail.keep, or there were more than a thousand.",
 			"Nothing; copy what you want to keep." },
 	{ 6001, 'W', 0, "mailbox-silent", "Account %account has been silent for %time.",
@@ -402,10 +420,11 @@ static const struct event rows[] = {
 			"The newest one did not work.", "postern check." },
 	{ 9004, 'W', 0, "key-misuse", "A wrong token was used from %host.",
 			"Somebody tried.", "Find out who." },
-	{ 9005, 'C', 0, "database-damaged",
-			"The database %path failed its integrity check: %err.",
+	{ 9005, 'C', 0, "database-trouble", "The database cannot be used: %err.",
+			"The disk is full or fails, another program holds the database, or it is damaged. "
 			"Mail is neither taken nor deleted before this is mended.",
-			"Restore it, or ask for help; do not delete the spool." },
+			"A full disk: make room. Locked: end the program that holds it. Damaged or "
+			"missing: stop the service and restore it; do not delete the spool." },
 	{ 9006, 'I', 0, "migrated",
 			"The database %path was migrated from version %from to %to.",
 			"A newer Postern runs here for the first time.", "Nothing." },
@@ -415,6 +434,12 @@ static const struct event rows[] = {
 			"%count events could not be written to %sink: %err.",
 			"The log sink was full or gone; mail went on.",
 			"Make room, or restart the sink." },
+	{ 9015, 'E', 0, "database-moved",
+			"The files of the database were moved under the service: %err.",
+			"Somebody removed or replaced postern.db, its log or its index; the relay starts "
+			"again with what lies there now.",
+			"Leave these files alone while the service runs. Put postern.db back if it was "
+			"moved away." },
 };
 
 const struct event *

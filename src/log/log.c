@@ -18,6 +18,7 @@
 enum {
 	JOURNAL_MAX = 64 * 1024 * 1024, /* then it is moved to events.jsonl.1 */
 	ROTATE_EVERY = 256, /* records between two looks at the size */
+	EVENT_UNNAMED = 1006,
 	PATIENCE_MS = 100, /* for a sink that has begun to take a record */
 };
 
@@ -214,16 +215,32 @@ emit(const struct record *r)
 	mutex_unlock(the.mutex);
 }
 
+/* A failure that nobody gave an event is a fault of ours, but it must be heard of. */
+static const struct event *
+event_of(int id)
+{
+	const struct event *e = event_find(id);
+
+#ifdef POSTERN_STRICT
+	MUST(e);
+#endif
+	return e ? e : event_find(EVENT_UNNAMED);
+}
+
 void
 log_event_at(int id, char severity, unsigned level, const struct field *fields)
 {
-	const struct event *e = event_find(id);
-	MUST(e);
+	const struct event *e = event_of(id);
+
+	if (e->id != id) {
+		severity = e->severity;
+		level = e->level;
+	}
 	if (!log_wants(level))
 		return;
 
 	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
-	(void)log_words(&words, id, fields); /* past the limit the tail is lost */
+	(void)log_words(&words, e->id, fields); /* past the limit the tail is lost */
 	struct record r = { clock_wall_ms(), e, severity, level, buf_span(&words),
 		fields };
 	emit(&r);
@@ -232,17 +249,15 @@ log_event_at(int id, char severity, unsigned level, const struct field *fields)
 void
 log_event(int id, const struct field *fields)
 {
-	const struct event *e = event_find(id);
+	const struct event *e = event_of(id);
 
-	MUST(e);
-	log_event_at(id, e->severity, e->level, fields);
+	log_event_at(e->id, e->severity, e->level, fields);
 }
 
 void
 log_err(const struct err *e, struct span account, struct span id)
 {
-	if (e->event != 0)
-		log_event(e->event,
-				FIELDS(f_span("account", account), f_span("id", id),
-						f_str("err", e->text)));
+	log_event(e->event,
+			FIELDS(f_span("account", account), f_span("id", id),
+					f_str("err", e->text)));
 }

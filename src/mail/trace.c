@@ -245,6 +245,21 @@ is_printable(char c)
 	return (unsigned char)c > 0x20 && c != 0x7f;
 }
 
+bool
+trace_id_names(struct span body)
+{
+	struct span left = span_first(body, span_find(body, '@'));
+
+	for (size_t i = 0; i < left.n; i++) {
+		char c = ascii_lower(left.p[i]);
+
+		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+				(unsigned char)c >= 0x80)
+			return true;
+	}
+	return false;
+}
+
 struct span
 trace_message_id(struct arena *arena, struct span body)
 {

@@ -353,12 +353,7 @@ prune_done(struct control *c)
 	int64_t now = loop_now_ms(c->r->loop);
 
 	c->is_pruning = false;
-	if (c->pruning.job.result != STORE_DONE) {
-		log_err(&c->pruning.job.err, (struct span){ NULL, 0 },
-				(struct span){ NULL, 0 });
-		return;
-	}
-	if (!c->pruning.more)
+	if (c->pruning.job.result != STORE_DONE || !c->pruning.more)
 		return;
 	if (!c->r->once)
 		c->pruned_ms = now - PRUNE_MS; /* the rest at the next tick */

@@ -5,6 +5,7 @@
 
 #include "postern/buf.h"
 #include "postern/gleaner.h"
+#include "postern/trace.h"
 
 enum {
 	PART_FROM,
@@ -31,6 +32,7 @@ enum {
 	 * with the most stamps that one writes. */
 	STAMPS_MAX = 64,
 	STAMP_SIZE = 128, /* with room for a little more than ours have */
+	WORDS = 128, /* octets of a field that show whether it names anything */
 };
 
 struct fingerprint {
@@ -39,7 +41,9 @@ struct fingerprint {
 	/* Of each field, all that came of it: a chain over the digests of its bodies. */
 	uint8_t parts[PARTS][DIGEST_SIZE];
 	uint8_t origin[DIGEST_SIZE]; /* of the last one's body alone */
-	bool has[ORIGIN + 1]; /* some word of it came */
+	bool has[ORIGIN + 1]; /* it says something (names_one) */
+	char words[WORDS]; /* of the open part, as far as they are looked at */
+	size_t words_n;
 	size_t open; /* the part whose body `field` is taking; NAMES: none */
 	struct digest *field, *body;
 	struct buf stamps;
@@ -76,10 +80,34 @@ fingerprint_free(struct fingerprint *f)
 	free(f);
 }
 
+/* Does it tell one mail from the next? A date has digits in it, and a clock that was
+ * never set says 1970. */
+static bool
+names_one(size_t field, struct span said)
+{
+	bool digits = false;
+
+	if (field == PART_MESSAGE_ID)
+		return trace_id_names(said);
+	if (field != PART_DATE)
+		return said.n > 0;
+	for (size_t i = 0; i < said.n; i++) {
+		if (span_starts(span_skip(said, i), SPAN("1970")))
+			return false;
+		digits = digits || (said.p[i] >= '1' && said.p[i] <= '9');
+	}
+	return digits;
+}
+
 static void
 field_ends(struct fingerprint *f)
 {
 	uint8_t one[DIGEST_SIZE];
+
+	if (f->open < NAMES &&
+			names_one(f->open, (struct span){ f->words, f->words_n }))
+		f->has[f->open] = true;
+	f->words_n = 0;
 
 	if (f->open == ORIGIN)
 		digest_end(f->field, f->origin);
@@ -105,10 +133,12 @@ part_bit(struct fingerprint *f, const struct gleaner_bit *bit)
 		f->open = bit->field;
 		return;
 	}
-	f->has[bit->field] = true;
 	if (bit->parted)
 		digest_add(f->field, SPAN(" "));
 	digest_add(f->field, bit->bytes);
+	struct span seen = span_first(bit->bytes, WORDS - f->words_n);
+	memcpy(f->words + f->words_n, seen.p, seen.n);
+	f->words_n += seen.n;
 }
 
 static void

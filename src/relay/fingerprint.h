@@ -6,7 +6,7 @@
  * field every occurrence counts, unfolded: trace and envelope headers, the order of
  * fields and their folding, which providers change, do not matter. The body counts
  * octet by octet. A message with neither a Message-ID nor a Date has its lowest Received
- * field in their place. */
+ * field in their place; one that names nothing ("<>", blank, 1970) counts as none. */
 #ifndef RELAY_FINGERPRINT_H
 #define RELAY_FINGERPRINT_H
 

@@ -60,7 +60,7 @@ static void
 not_taken(struct jobs *j, struct store_job *job)
 {
 	job->result = STORE_FAILED;
-	err_set(&job->err, 0, "the relay is stopping");
+	err_set(&job->err, 9005, "the relay stopped before it was recorded");
 	job_back(j->r, job);
 }
 
@@ -76,8 +76,10 @@ take_back(struct jobs *j)
 
 		list_del(link);
 		j->under_way--;
+		health_job(j->r, job);
 		job_back(j->r, job);
 	}
+	health_look(j->r);
 	inbound_flush(j->r->inbound);
 }
 

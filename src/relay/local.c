@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "dispatch.h"
+#include "drops.h"
 
 #include "postern/badmail.h"
 #include "postern/body.h"
 #include "postern/clock.h"
-#include "postern/drop.h"
 #include "postern/evidence.h"
 #include "postern/file.h"
 #include "postern/log.h"
@@ -22,7 +22,7 @@
 
 enum {
 	BATCH = 256, /* messages written before the folders are synced */
-	DROPS_MAX = 32, /* folders held open */
+	DROPS_OPEN = 32,
 	PARCEL_MEMORY = 16 * 1024 * 1024,
 	PATH_BYTES_MAX = 4096,
 	PRUNE_MS = 3600 * 1000,
@@ -43,14 +43,7 @@ struct parcel {
 	bool more; /* is to be pruned */
 	struct err err; /* why it is deferred */
 	struct err *bounced; /* Maildir: recipients without a place, event 0: fine; or NULL */
-	struct drop_at *drop;
-};
-
-struct drop_at {
-	char *path;
-	struct drop *drop;
-	bool used, failed; /* in this batch */
-	struct err err;
+	struct drop_at *drop; /* until its batch is over; or NULL */
 };
 
 struct local {
@@ -65,8 +58,7 @@ struct local {
 
 	/* the thread's own */
 	struct reader *reader;
-	struct drop_at drops[DROPS_MAX];
-	size_t drops_n;
+	struct drops *drops;
 	struct maildir *maildir;
 	struct badmail *badmail;
 	bool maildir_used, badmail_used;
@@ -82,58 +74,32 @@ reader_ready(struct local *w, struct err *err)
 	return w->reader;
 }
 
-static struct drop_at *
-drop_for(struct local *w, const char *path, struct err *err)
+/* The folder that a lease goes to, as the log names it. */
+static const char *
+folder_of(const struct local *w, const struct parcel *p)
 {
-	for (size_t i = 0; i < w->drops_n; i++)
-		if (strcmp(w->drops[i].path, path) == 0)
-			return &w->drops[i];
-	if (w->drops_n == DROPS_MAX) {
-		err_set(err, 5105, "more than %d drop folders", DROPS_MAX);
-		return NULL;
-	}
-
-	struct drop *drop = drop_open(path, err);
-	if (!drop)
-		return NULL;
-	struct drop_at *at = &w->drops[w->drops_n++];
-	*at = (struct drop_at){ .path = strdup(path), .drop = drop };
-	if (!at->path)
-		abort();
-	return at;
-}
-
-/* A folder whose batch failed is opened anew: somebody may have removed it. */
-static void
-drop_forget(struct local *w, struct drop_at *at)
-{
-	drop_close(at->drop);
-	free(at->path);
-	*at = w->drops[--w->drops_n];
+	if (p->l->hop->badmail)
+		return w->badmail_path;
+	return p->l->hop->to.path ? p->l->hop->to.path : w->drop_path;
 }
 
 static bool
 write_drop(struct local *w, struct parcel *p, const struct letter_body *body)
 {
 	const struct queue_message *m = p->l->m;
-	const char *path = p->l->hop->to.path ? p->l->hop->to.path : w->drop_path;
 	struct span *to = arena_alloc(&p->arena, m->n * sizeof(*to));
 
 	if (!to)
 		return err_set(&p->err, 0, "too many recipients");
 	for (size_t i = 0; i < m->n; i++)
 		to[i] = m->recipients[i].address;
-	p->drop = drop_for(w, path, &p->err);
-	if (!p->drop)
-		return false;
-	p->drop->used = true;
-	return drop_write(p->drop->drop,
+	return drops_write(w->drops, folder_of(w, p),
 			&(struct letter){ .qid = m->id,
 					.sender = m->sender,
 					.recipients = to,
 					.n_recipients = m->n,
 					.body = *body },
-			&p->err);
+			&p->drop, &p->err);
 }
 
 static bool
@@ -260,12 +226,11 @@ static void
 parcel_write(struct local *w, struct parcel *p)
 {
 	struct body *b = reader_ready(w, &p->err)
-			? body_open(w->reader, p->l->m->id, &p->err)
+			? body_find(w->reader, p->l->m->id, &p->gone, &p->err)
 			: NULL;
 
 	if (!b) {
 		/* Settled in the meantime, or it cannot be read now. */
-		p->gone = w->reader && p->err.event == 0;
 		p->deferred = !p->gone;
 		return;
 	}
@@ -313,35 +278,68 @@ not_synced(struct list *batch, bool (*those)(const struct parcel *),
 	}
 }
 
+static void
+drops_not_synced(struct list *batch)
+{
+	LIST_EACH (link, batch) {
+		struct parcel *p = LIST_ITEM(link, struct parcel, link);
+		const struct err *err =
+				p->written && p->drop ? drop_at_failed(p->drop) : NULL;
+
+		if (err) {
+			p->deferred = true;
+			p->err = *err;
+		}
+		p->drop = NULL;
+	}
+}
+
+/* What a folder could not take, once for each folder of the batch. An err with an event
+ * of its own speaks of the message. */
+static void
+say_untaken(const struct local *w, struct list *batch)
+{
+	struct untaken {
+		const char *folder, *why;
+		int64_t n;
+	} all[BATCH];
+	size_t n = 0;
+
+	LIST_EACH (link, batch) {
+		const struct parcel *p = LIST_ITEM(link, struct parcel, link);
+		size_t i = 0;
+
+		if (p->task != TASK_DELIVER || !p->deferred || p->err.event != 0)
+			continue;
+		const char *folder = folder_of(w, p);
+		while (i < n && strcmp(all[i].folder, folder) != 0)
+			i++;
+		if (i == n)
+			all[n++] = (struct untaken){ folder, p->err.text, 0 };
+		all[i].n++;
+	}
+	for (size_t i = 0; i < n; i++)
+		log_event(5107,
+				FIELDS(f_str("path", all[i].folder),
+						f_str("err", all[i].why),
+						f_num("count", all[i].n)));
+}
+
 /* One sync for each folder that was written to; what it fails for is not there. */
 static void
 batch_sync(struct local *w, struct list *batch)
 {
 	struct err err = { 0 };
 
-	for (size_t i = 0; i < w->drops_n; i++) {
-		struct drop_at *at = &w->drops[i];
-
-		at->failed = at->used && !drop_sync(at->drop, &at->err);
-		at->used = false;
-	}
-	LIST_EACH (link, batch) {
-		struct parcel *p = LIST_ITEM(link, struct parcel, link);
-
-		if (p->task == TASK_DELIVER && p->written && p->drop &&
-				p->drop->failed) {
-			p->deferred = true;
-			p->err = p->drop->err;
-		}
-	}
-	for (size_t i = w->drops_n; i-- > 0;)
-		if (w->drops[i].failed)
-			drop_forget(w, &w->drops[i]);
+	drops_sync(w->drops);
+	drops_not_synced(batch);
+	drops_end(w->drops);
 	if (w->maildir_used && !maildir_sync(w->maildir, &err))
 		not_synced(batch, in_maildir, &err);
 	if (w->badmail_used && !badmail_sync(w->badmail, &err))
 		not_synced(batch, in_badmail, &err);
 	w->maildir_used = w->badmail_used = false;
+	say_untaken(w, batch);
 }
 
 static void
@@ -369,9 +367,13 @@ prune(struct local *w, struct parcel *p)
 
 	p->more = false;
 	if (!badmail_prune(w->badmail, now, &p->more, &p->err))
-		log_err(&p->err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		log_event(5108,
+				FIELDS(f_str("path", w->badmail_path),
+						f_str("err", p->err.text)));
 	if (!evidence_prune(w->r->state, &limits, &more, &p->err))
-		log_err(&p->err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+		log_event(5108,
+				FIELDS(f_str("path", "evidence"),
+						f_str("err", p->err.text)));
 	p->more |= more;
 }
 
@@ -437,9 +439,10 @@ parcel_back(struct local *w, struct parcel *p)
 		dispatch_forget(l);
 		return;
 	}
-	if (p->deferred)
+	if (p->deferred && p->err.event != 0) /* else its folder was named already */
 		log_err(&p->err, l->m->account, (struct span){ NULL, 0 });
 	if (l->hop->badmail) {
+		w->r->sum.badmail_failed += p->deferred;
 		settle_badmail(l, !p->deferred, AGAIN_MS);
 		settle_lease(w->r, l);
 		return;
@@ -519,6 +522,7 @@ local_new(struct relay *r, struct err *err)
 	w->in = mailbox_new();
 	w->out = mailbox_new();
 	w->bell = loop_wake_new(r->loop, woken, w);
+	w->drops = drops_new(DROPS_OPEN);
 	w->maildir = maildir_new();
 	w->badmail = badmail_open(w->badmail_path,
 			c->keep_s > 0 ? (uint64_t)c->keep_s : 0, c->max, err);
@@ -541,10 +545,7 @@ local_free(struct local *w)
 		thread_join(w->thread);
 		woken(w);
 	}
-	for (size_t i = 0; i < w->drops_n; i++) {
-		drop_close(w->drops[i].drop);
-		free(w->drops[i].path);
-	}
+	drops_free(w->drops);
 	maildir_free(w->maildir);
 	badmail_close(w->badmail);
 	loop_wake_free(w->bell);

@@ -434,6 +434,7 @@ mail_answer(struct relay *r, struct mail *m, char *text)
 		return smtp_have_it();
 	case STORE_FULL:
 		return smtp_refuse(SMTP_REFUSE_BUSY);
+	case STORE_BUSY:
 	case STORE_FAILED:
 		return smtp_refuse(SMTP_REFUSE_STORE);
 	}

@@ -56,10 +56,14 @@ picked_post(struct pickups *w, struct picked *p)
 		loop_wake(w->bell);
 }
 
+/* An err without an event is one of that folder. */
 static void
-say_failed(const struct err *err)
+say_failed(const char *folder, const struct err *err)
 {
-	log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	if (err->event != 0)
+		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	else
+		log_event(5108, FIELDS(f_str("path", folder), f_str("err", err->text)));
 }
 
 static bool
@@ -259,8 +263,8 @@ not_now(struct slice *s, struct picked *p, const struct err *err)
 		log_event(5102,
 				FIELDS(f_str("file", p->claim.file),
 						f_str("err", err->text)));
-	else if (!s->look->failed) /* once for all of a slice */
-		say_failed(err);
+	else if (!s->look->failed && !leaving(s->w)) /* once for all of a slice */
+		say_failed(s->w->badmail_path, err);
 	if (p->spool_fd >= 0)
 		spool_remove(s->w->r->store, p->id);
 	s->look->failed = true;
@@ -281,10 +285,12 @@ pick_bad(struct slice *s, struct picked *p)
 		picked_free(p);
 		return;
 	}
-	if (to_badmail(s->w, p, &err))
+	if (to_badmail(s->w, p, &err)) {
 		list_add(&s->bad, &p->link);
-	else
+	} else {
+		s->look->badmail_failed++;
 		not_now(s, p, &err);
+	}
 }
 
 static void
@@ -323,6 +329,7 @@ bad_done(struct slice *s)
 
 		list_del(link);
 		if (!ok) {
+			s->look->badmail_failed++;
 			not_now(s, p, &err);
 			continue;
 		}
@@ -336,7 +343,7 @@ bad_done(struct slice *s)
 		picked_free(p);
 	}
 	if (ok && !intake_sync(s->w->intake, &err))
-		say_failed(&err);
+		say_failed(s->w->path, &err);
 }
 
 static void
@@ -383,7 +390,7 @@ remove_queued(struct pickups *w, struct list *queued)
 	crash_point("pickup: before sync");
 	bool ok = intake_sync(w->intake, &err);
 	if (!ok)
-		say_failed(&err);
+		say_failed(w->path, &err);
 	crash_point("pickup: removed");
 	LIST_EACH (link, queued) {
 		struct picked *p = LIST_ITEM(link, struct picked, link);

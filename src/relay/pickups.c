@@ -120,6 +120,7 @@ looked(struct pickups *w, const struct picked *p)
 	w->waiting = !p->look.more && p->look.wait_ms > 0;
 	w->passed = w->passed || !p->look.more;
 	w->r->sum.badmail += p->badmail;
+	w->r->sum.badmail_failed += p->badmail_failed;
 	if (p->failed) {
 		w->again = true;
 		w->again_at_ms = loop_now_ms(w->r->loop) + AGAIN_MS;
@@ -315,9 +316,6 @@ pickups_done(struct pickups *w, struct mail *m)
 		qid_print(m->job.had, id);
 	if ((result == STORE_DONE || result == STORE_HAD) && log_wants(1))
 		log_event(5101, FIELDS(f_str("file", p->claim.file), f_str("id", id)));
-	if (result == STORE_FAILED && !w->again) /* once for all of a slice */
-		log_err(&m->job.job.err, (struct span){ NULL, 0 },
-				(struct span){ NULL, 0 });
 	mail_free(r, m);
 	crash_point("pickup: queued");
 	if (result != STORE_DONE && result != STORE_HAD) {

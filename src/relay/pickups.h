@@ -45,7 +45,7 @@ struct picked {
 	bool again; /* the work area, too */
 	struct intake_look look;
 	bool failed; /* something is to be tried again later */
-	unsigned badmail; /* files that went there */
+	unsigned badmail, badmail_failed; /* files that went there, or could not */
 };
 
 struct pickups {

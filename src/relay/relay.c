@@ -160,6 +160,7 @@ tick_due(void *host)
 
 	space_look(r);
 	clockwatch_tick(r);
+	health_look(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
@@ -225,6 +226,7 @@ state_open(struct relay *r, struct err *err)
 					.min_free = relay_least_free(r->conf, r->state),
 					.now_ms = clock_wall_ms() },
 			&found, err);
+	r->trouble = found.trouble;
 	if (!r->store)
 		return false;
 	say_recovery(&found);
@@ -294,8 +296,9 @@ descriptors_raise(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
-struct relay *
-relay_new(const struct relay_options *o, struct err *err)
+/* NULL, *err and *trouble: that of the store, if it was its. */
+static struct relay *
+make(const struct relay_options *o, enum store_trouble *trouble, struct err *err)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 
@@ -310,6 +313,7 @@ relay_new(const struct relay_options *o, struct err *err)
 	descriptors_raise();
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
+		*trouble = r->trouble;
 		relay_free(r);
 		return NULL;
 	}
@@ -324,6 +328,14 @@ relay_new(const struct relay_options *o, struct err *err)
 		return NULL;
 	}
 	return r;
+}
+
+struct relay *
+relay_new(const struct relay_options *o, struct err *err)
+{
+	enum store_trouble ignored;
+
+	return make(o, &ignored, err);
 }
 
 bool
@@ -395,19 +407,35 @@ relay_free(struct relay *r)
 	free(r);
 }
 
+/* Why the role cannot begin, or go on. */
+static void
+say_ended(const struct err *err)
+{
+	if (err->event != 0)
+		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	else
+		log_event(1005,
+				FIELDS(f_str("worker", "relay"),
+						f_str("err", err->text)));
+}
+
 int
 relay_role(const struct relay_options *o)
 {
 	struct err err = { 0 };
-	struct relay *r = relay_new(o, &err);
+	enum store_trouble trouble = STORE_SOUND;
+	struct relay *r = make(o, &trouble, &err);
 
 	if (!r) {
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-		return err.event == 115 ? 78 : 1;
+		say_ended(&err);
+		return err.event == 115			   ? 78
+				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
+							   : 1;
 	}
 	bool ok = relay_run(r, &err);
+	trouble = r->trouble;
 	relay_free(r);
-	if (!ok)
-		log_err(&err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-	return ok ? 0 : 1;
+	if (!ok && trouble == STORE_SOUND) /* else it was told when it began */
+		say_ended(&err);
+	return ok ? 0 : trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED : 1;
 }

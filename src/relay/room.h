@@ -81,6 +81,8 @@ struct relay {
 	bool spool_told; /* a failing spool is logged once */
 	size_t receiving; /* octets in memory of mails that are being received */
 	size_t pending; /* ... and of those that the store has */
+	enum store_trouble trouble; /* told */
+	int64_t trouble_since_ms; /* monotonic */
 	struct list unsettled; /* leases whose results the store could not take */
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
@@ -96,6 +98,10 @@ void relay_fail(struct relay *r, const struct err *e); /* this role cannot go on
 /* Something ended: perhaps everything has. */
 void relay_look_done(struct relay *r);
 void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
+
+/* ---- health.c: what the state of the store means to the relay ---- */
+void health_job(struct relay *r, const struct store_job *job); /* one came back */
+void health_look(struct relay *r);
 
 /* ---- jobs.c: hand-over to the store thread and back ---- */
 struct jobs *jobs_new(struct relay *r, struct err *err);

@@ -168,6 +168,7 @@ static bool
 next_body(struct outbound *o)
 {
 	struct err err = { 0 };
+	bool gone;
 
 	for (;;) {
 		if (!o->l) {
@@ -181,10 +182,10 @@ next_body(struct outbound *o)
 		if (l->todo_at == l->todo_n) { /* answers to come may ask for more */
 			return false;
 		}
-		o->body = body_open(o->r->reader, l->m->id, &err);
+		o->body = body_find(o->r->reader, l->m->id, &gone, &err);
 		if (o->body)
 			return true;
-		if (err.event == 0) { /* settled by somebody else in the meantime */
+		if (gone) { /* settled by somebody else in the meantime */
 			o->l = NULL;
 			busy(o, false);
 			free(l->todo);
@@ -260,6 +261,9 @@ feed_body(struct outbound *o)
 					OUT_ENOUGH) {
 		if (o->piece.n == 0 && o->body_left > 0) {
 			if (!body_next(o->body, &o->piece, &err) || o->piece.n == 0) {
+				if (err.event == 0)
+					(void)err_set(&err, 9005,
+							"the stored body ends too early");
 				log_err(&err, o->feeding->l->m->account,
 						(struct span){ NULL, 0 });
 				smtp_client_abandon(o->engine,

@@ -356,18 +356,15 @@ say_badmail(struct relay *r, struct told *t)
 /* ---- back from the store ---- */
 
 /* The verdict is known and must not get lost: it stays leased and comes again. Only
- * a crash before that repeats the attempt. A full disk is waited for; a store that
- * fails otherwise is opened anew by a new process. */
+ * a crash before that repeats the attempt. How long a store in trouble is waited for is
+ * health.c's; one that is well and will not have it is opened anew by a new process. */
 static void
 not_settled(struct relay *r, struct lease *l)
 {
 	const struct store_job *job = &l->job.job;
 
-	if (r->unsettled_tries == 0)
-		log_err(&job->err, l->m->account, (struct span){ NULL, 0 });
 	list_add(&r->unsettled, &l->link);
-	if (r->unsettled_tries > UNSETTLED_MAX &&
-			(r->once || job->result != STORE_FULL))
+	if (r->unsettled_tries > UNSETTLED_MAX && job->trouble == STORE_SOUND)
 		relay_fail(r, &job->err);
 }
 

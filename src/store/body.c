@@ -32,7 +32,7 @@ take(struct query *q, struct body *b, bool *file)
 }
 
 struct body *
-body_open(struct reader *r, uint64_t id, struct err *e)
+body_find(struct reader *r, uint64_t id, bool *gone, struct err *e)
 {
 	struct body *b = calloc(1, sizeof *b);
 	MUST(b);
@@ -43,8 +43,10 @@ body_open(struct reader *r, uint64_t id, struct err *e)
 	bool found = query_row(&q), file = false;
 	bool whole = found && take(&q, b, &file);
 	bool good = query_end(&q, "cannot read the body", e);
-	if (good && !found) {
-		good = err_set(e, 0, "the message is not there, or settled");
+	*gone = good && !found;
+	if (*gone) {
+		good = err_set(e, EVENT_DATABASE,
+				"the message is not there, or settled");
 	} else if (good && !whole) {
 		good = err_set(e, EVENT_DATABASE,
 				"the stored body has not the size it should have");
@@ -58,6 +60,13 @@ body_open(struct reader *r, uint64_t id, struct err *e)
 		return b;
 	body_close(b);
 	return NULL;
+}
+
+struct body *
+body_open(struct reader *r, uint64_t id, struct err *e)
+{
+	bool gone;
+	return body_find(r, id, &gone, e);
 }
 
 struct body_lay

@@ -1,6 +1,7 @@
 #include "db.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -105,13 +106,68 @@ db_close(struct db *db)
 	db->h = NULL;
 }
 
+enum store_trouble
+db_trouble(int rc)
+{
+	if (rc == SQLITE_READONLY_DBMOVED)
+		return STORE_MOVED;
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return STORE_DISK_FULL;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL: /* the lock could not be had for long */
+		return STORE_LOCKED;
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_TOOBIG:
+	case SQLITE_MISMATCH:
+	case SQLITE_RANGE:
+		return STORE_SOUND;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return STORE_DAMAGED;
+	default:
+		return STORE_DISK_FAILS;
+	}
+}
+
+/* Whoever reads it shall know at once whether to make room, to end another program, or to
+ * look for a backup. */
+static const char *
+words_of(struct db *db, char space[160])
+{
+	bool last = db->h && sqlite3_extended_errcode(db->h) == db->rc;
+	const char *says = last ? sqlite3_errmsg(db->h) : sqlite3_errstr(db->rc);
+	int no = last ? sqlite3_system_errno(db->h) : 0;
+	switch (db_trouble(db->rc)) {
+	case STORE_DISK_FULL:
+		return "the disk is full";
+	case STORE_LOCKED:
+		return "database is locked by another program";
+	case STORE_DAMAGED:
+		(void)snprintf(space, 160, "the database is damaged (%s)", says);
+		return space;
+	case STORE_MOVED:
+		return "its files were removed or replaced while in use";
+	case STORE_DISK_FAILS:
+		if (no == 0)
+			return says;
+		(void)snprintf(space, 160, "%s (%s)", says, err_words(no));
+		return space;
+	case STORE_SOUND:
+		break;
+	}
+	return says;
+}
+
 bool
 db_failed(struct db *db, const char *doing, struct err *e)
 {
-	return err_set(e, EVENT_DATABASE, "%s: %s", doing,
-			db->h && sqlite3_extended_errcode(db->h) == db->rc
-					? sqlite3_errmsg(db->h)
-					: sqlite3_errstr(db->rc));
+	char space[160];
+	return err_set(e, EVENT_DATABASE, "%s: %s", doing, words_of(db, space));
 }
 
 bool

@@ -10,6 +10,7 @@
 
 #include "postern/arena.h"
 #include "postern/err.h"
+#include "postern/store.h"
 #include "sql.h"
 
 struct db {
@@ -21,13 +22,15 @@ struct db {
 };
 
 /* Catalogue numbers (the catalogue itself is above this room). */
-enum { EVENT_DATABASE = 9005, EVENT_MIGRATION = 9006 };
+enum { EVENT_DATABASE = 9005, EVENT_MIGRATION = 9006, EVENT_MOVED = 9015 };
 
 enum { DB_WRITE = 1, DB_MAKE = 2 };
 
 /* Opens with every setting that makes it safe; flags: DB_*. */
 bool db_open(struct db *db, const char *path, int flags, int busy_ms, struct err *e);
 void db_close(struct db *db);
+/* What a result of SQLite's means; STORE_SOUND: it says nothing about the database. */
+enum store_trouble db_trouble(int rc);
 /* Fills *e from db->rc; returns false. */
 bool db_failed(struct db *db, const char *doing, struct err *e);
 /* A constant statement without values. */

@@ -179,10 +179,11 @@ run(void *arg)
 		bool idle = list_empty(&waiting);
 		/* Asked before the last look into the mailbox, so that nothing is left there. */
 		bool stopping = atomic_load(&s->stopping);
-		unpack(s, &waiting, idle && !stopping ? -1 : 0);
+		unpack(s, &waiting, idle && !stopping ? LOOK_MS : 0);
 		if (list_empty(&waiting)) {
 			if (stopping)
 				return;
+			group_look(s);
 			continue;
 		}
 		if (!stopping)

@@ -3,6 +3,7 @@
 
 #include "postern/clock.h"
 #include "postern/crash.h"
+#include "postern/thread.h"
 #include "state.h"
 
 enum {
@@ -10,33 +11,6 @@ enum {
 	 * enough that its two syncs do not count beside those of the commits. */
 	CHECKPOINT_PAGES = 8192,
 };
-
-/* What a failure means for the group. */
-enum trouble {
-	TROUBLE_JOB, /* one job's: the others can go on without it */
-	TROUBLE_FULL,
-	TROUBLE_BUSY,
-	TROUBLE_DISK, /* nothing this connection says can be trusted any more */
-};
-
-static enum trouble
-trouble_of(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		return TROUBLE_FULL;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return TROUBLE_BUSY;
-	case SQLITE_CONSTRAINT:
-	case SQLITE_TOOBIG:
-	case SQLITE_MISMATCH:
-	case SQLITE_RANGE:
-		return TROUBLE_JOB;
-	default:
-		return TROUBLE_DISK;
-	}
-}
 
 static bool
 word(struct store *s, enum sql which, const char *doing, struct err *e)
@@ -57,19 +31,27 @@ roll_back(struct store *s)
 	buf_clear(&s->removed);
 }
 
-/* Has somebody removed or replaced the file under us? What would be committed then
- * is nowhere. */
+/* Has somebody removed or replaced the files under us? What would be committed then is
+ * nowhere. */
 static bool
 still_ours(struct store *s, struct err *e)
 {
 	int moved = 0;
+	if (atomic_load(&s->over)) {
+		s->self.db.rc = SQLITE_READONLY_DBMOVED;
+		*e = s->over_err;
+		return false;
+	}
 	s->self.db.rc = sqlite3_file_control(
 			s->self.db.h, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (s->self.db.rc == SQLITE_OK && !moved)
-		return true;
+		return files_ours(s, e);
+	/* Where it was moved, it is whole there from now on. */
+	(void)files_save(s);
 	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_DATABASE,
-			"postern.db was removed or replaced while in use");
+	return err_set(e, EVENT_MOVED,
+			"postern.db was removed or replaced while in use: put it back, or restart the "
+			"service with another");
 }
 
 static bool
@@ -91,6 +73,10 @@ commit(struct store *s, struct err *e)
 	if (!word(s, SQL_COMMIT, "cannot commit", e))
 		return false;
 	crash_point("store: after commit, before answers");
+	/* Into a log that has lost its name meanwhile: nobody is answered before what it holds
+	 * is saved. */
+	if (!files_ours(s, e) && !atomic_load(&s->over))
+		return false;
 	uint64_t took = (uint64_t)(clock_mono_us() - began),
 		 was = atomic_load(&s->sync_us);
 	atomic_store(&s->sync_us, was ? was - was / 8 + took / 8 : took);
@@ -128,7 +114,7 @@ job_do_alone(struct store *s, struct store_job *job)
 	size_t removed = s->removed.n;
 	if (job_do(s, job))
 		return word(s, SQL_RELEASE, "savepoint", &job->err);
-	if (trouble_of(s->self.db.rc) != TROUBLE_JOB)
+	if (db_trouble(s->self.db.rc) != STORE_SOUND)
 		return false;
 	s->removed.n = removed;
 	names_forget(&s->accounts);
@@ -139,12 +125,19 @@ job_do_alone(struct store *s, struct store_job *job)
 			word(s, SQL_RELEASE, "savepoint", &job->err);
 }
 
+/* Nothing that this connection says counts any more. */
+static bool
+distrusted(enum store_trouble t)
+{
+	return t == STORE_DISK_FAILS || t == STORE_DAMAGED || t == STORE_MOVED;
+}
+
 /* A commit failed on the disk: the log may hold it whole even so, and whoever reads it
  * from the start (the next service) finds it done. Its spool files must stay then. */
 static void
 doubt(struct store *s, struct list *jobs)
 {
-	if (trouble_of(s->self.db.rc) != TROUBLE_DISK)
+	if (!distrusted(db_trouble(s->self.db.rc)))
 		return;
 	LIST_EACH (at, jobs) {
 		const struct submission *sub =
@@ -190,15 +183,19 @@ undecided(struct list *jobs)
 }
 
 static void
-decide(struct list *jobs, bool submissions_only, enum store_result result,
+decide(struct list *jobs, bool submissions_only, enum store_trouble t,
 		const struct err *e)
 {
+	const enum store_result result = t == STORE_DISK_FULL ? STORE_FULL
+			: t == STORE_LOCKED		      ? STORE_BUSY
+							      : STORE_FAILED;
 	LIST_EACH (at, jobs) {
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		if (job->decided || (submissions_only && job->work != STORE_SUBMIT))
 			continue;
 		job->decided = true;
 		job->result = result;
+		job->trouble = t;
 		job->err = *e;
 		job->err.event = e->event ? e->event : EVENT_DATABASE;
 	}
@@ -210,46 +207,59 @@ static void
 reopen(struct store *s)
 {
 	struct err ignored;
+	/* A log without a name would end with the connection that has it open. */
+	if (atomic_load(&s->over) || (s->self.db.h && !files_ours(s, &ignored)))
+		return;
 	db_close(&s->self.db);
 	(void)state_open_db(s, false, &ignored);
 }
 
 static void
+feel(struct store *s, enum store_trouble t, const struct err *e)
+{
+	mutex_lock(s->lock);
+	if (atomic_load(&s->over)) {
+		t = STORE_MOVED;
+		e = &s->over_err;
+	}
+	s->health.trouble = t;
+	if (distrusted(t))
+		s->health.broken++;
+	else
+		s->health.broken = 0;
+	s->health.over = atomic_load(&s->over);
+	s->health.err = *e;
+	if (t != STORE_SOUND && e->event == 0)
+		s->health.err.event = EVENT_DATABASE;
+	mutex_unlock(s->lock);
+}
+
+/* One transaction, and where a job is at fault, a second one that leaves it out. */
+static void
 transact(struct store *s, struct list *jobs)
 {
 	struct err e = { 0 };
-	if (undecided(jobs) == 0 || transaction(s, jobs, false, &e)) {
-		atomic_store(&s->broken, 0);
-		return;
+	enum store_trouble t = STORE_SOUND;
+	bool done = transaction(s, jobs, false, &e);
+	if (!done) {
+		t = db_trouble(s->self.db.rc);
+		if (t == STORE_DISK_FULL) { /* deliveries go on: they make room */
+			decide(jobs, true, t, &e);
+			atomic_store(&s->low, true);
+		} else if (t != STORE_SOUND) {
+			decide(jobs, false, t, &e);
+		}
+		done = undecided(jobs) > 0 && transaction(s, jobs, true, &e);
 	}
-	switch (trouble_of(s->self.db.rc)) {
-	case TROUBLE_JOB:
-		break;
-	case TROUBLE_FULL: /* deliveries go on: they make room */
-		decide(jobs, true, STORE_FULL, &e);
-		atomic_store(&s->low, true);
-		break;
-	case TROUBLE_BUSY:
-		decide(jobs, false, STORE_FAILED, &e);
-		return;
-	case TROUBLE_DISK:
-		decide(jobs, false, STORE_FAILED, &e);
-		break;
+	if (!done && undecided(jobs) > 0) {
+		t = db_trouble(s->self.db.rc);
+		decide(jobs, false, t, &e);
 	}
-	if (undecided(jobs) > 0 && transaction(s, jobs, true, &e)) {
-		atomic_store(&s->broken, 0);
-		return;
-	}
-	if (undecided(jobs) > 0)
-		decide(jobs, false,
-				trouble_of(s->self.db.rc) == TROUBLE_FULL
-						? STORE_FULL
-						: STORE_FAILED,
-				&e);
-	if (trouble_of(s->self.db.rc) == TROUBLE_DISK) {
-		atomic_fetch_add(&s->broken, 1);
+	if (t == STORE_DAMAGED && s->service)
+		place_suspect(s->dir);
+	if (distrusted(t))
 		reopen(s);
-	}
+	feel(s, done ? STORE_SOUND : t, &e);
 }
 
 /* Spool files that nobody needs now. After a failed disk a file may yet belong to a
@@ -284,7 +294,7 @@ files_after(struct store *s, struct list *jobs)
 static void
 count(struct store *s, struct list *jobs)
 {
-	uint64_t n[4] = { 0 }, submitted = 0, all = 0;
+	uint64_t n[STORE_FAILED + 1] = { 0 }, submitted = 0, all = 0;
 	LIST_EACH (at, jobs) {
 		const struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		n[job->result]++;
@@ -295,7 +305,7 @@ count(struct store *s, struct list *jobs)
 	atomic_fetch_add(&s->jobs, all);
 	atomic_fetch_add(&s->submitted, submitted);
 	atomic_fetch_add(&s->had, n[STORE_HAD]);
-	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_FAILED]);
+	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_BUSY] + n[STORE_FAILED]);
 }
 
 void
@@ -307,6 +317,7 @@ group_run(struct store *s, struct list *jobs)
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		job->result = STORE_DONE;
 		job->err = (struct err){ 0 };
+		job->trouble = STORE_SOUND;
 		job->decided = false;
 		if (job->work != STORE_SUBMIT)
 			continue;
@@ -317,9 +328,12 @@ group_run(struct store *s, struct list *jobs)
 		}
 	}
 	if (arriving && store_space_look(s))
-		decide(jobs, true, STORE_FULL, &low);
-	(void)spool_sync(s, jobs);
-	transact(s, jobs);
+		decide(jobs, true, STORE_DISK_FULL, &low);
+	struct err spool = { 0 };
+	if (!spool_sync(s, jobs, &spool))
+		feel(s, STORE_DISK_FAILS, &spool);
+	if (undecided(jobs) > 0)
+		transact(s, jobs);
 	files_after(s, jobs);
 	count(s, jobs);
 }
@@ -334,6 +348,23 @@ group_tidy(struct store *s)
 	int rc = sqlite3_wal_checkpoint_v2(
 			s->self.db.h, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &done);
 	s->wal_pages = rc == SQLITE_OK && done >= log ? 0 : s->wal_pages / 2;
+}
+
+void
+group_look(struct store *s)
+{
+	struct err e = { 0 };
+	if (s->self.db.h && !atomic_load(&s->over) && !still_ours(s, &e))
+		feel(s, STORE_MOVED, &e);
+}
+
+struct store_health
+store_health(struct store *s)
+{
+	mutex_lock(s->lock);
+	struct store_health h = s->health;
+	mutex_unlock(s->lock);
+	return h;
 }
 
 void

@@ -71,19 +71,19 @@ spool_unlink(const struct store *s, uint64_t id)
 void
 spool_doubt(struct store *s, uint64_t id)
 {
-	mutex_lock(s->doubt_lock);
+	mutex_lock(s->lock);
 	MUST(buf_add(&s->doubtful, (struct span){ (const char *)&id, sizeof id }));
-	mutex_unlock(s->doubt_lock);
+	mutex_unlock(s->lock);
 }
 
 void
 spool_remove(struct store *s, uint64_t id)
 {
 	bool doubtful = false;
-	mutex_lock(s->doubt_lock);
+	mutex_lock(s->lock);
 	for (size_t i = 0; i < s->doubtful.n && !doubtful; i += sizeof id)
 		doubtful = memcmp(s->doubtful.p + i, &id, sizeof id) == 0;
-	mutex_unlock(s->doubt_lock);
+	mutex_unlock(s->lock);
 	if (!doubtful)
 		spool_unlink(s, id);
 }
@@ -104,12 +104,14 @@ sync_one(struct submission *sub)
 		if ((uint64_t)st.st_size == sub->spool_size)
 			return true;
 		sub->job.result = STORE_FAILED;
+		sub->job.trouble = STORE_DISK_FAILS;
 		err_set(&sub->job.err, EVENT_DATABASE,
 				"the spool file has not the size it should have");
 		return false;
 	}
 	bool full = errno == ENOSPC || errno == EDQUOT;
 	sub->job.result = full ? STORE_FULL : STORE_FAILED;
+	sub->job.trouble = full ? STORE_DISK_FULL : STORE_DISK_FAILS;
 	err_errno(&sub->job.err, EVENT_DATABASE, errno, "cannot sync the spool");
 	return false;
 }
@@ -123,10 +125,26 @@ spooled(struct list *at)
 			: NULL;
 }
 
+static bool
+sync_files(struct list *jobs, struct err *e)
+{
+	bool good = true;
+	LIST_EACH (at, jobs)
+		if (spooled(at) && !sync_one(spooled(at))) {
+			struct store_job *job = LIST_ITEM(at, struct store_job, link);
+			job->decided = true;
+			if (job->result == STORE_FAILED) {
+				good = false;
+				*e = job->err;
+			}
+		}
+	return good;
+}
+
 /* Every spool file of the group, then their directory, once. The one that fails is
- * decided; false when the directory did, and so no submission with a file may go on. */
+ * decided; when the directory did, all are. False: the disk failed, and *e says how. */
 bool
-spool_sync(struct store *s, struct list *jobs)
+spool_sync(struct store *s, struct list *jobs, struct err *e)
 {
 	size_t files = 0;
 	LIST_EACH (at, jobs)
@@ -137,22 +155,20 @@ spool_sync(struct store *s, struct list *jobs)
 		}
 	if (files == 0)
 		return true;
-	LIST_EACH (at, jobs)
-		if (spooled(at) && !sync_one(spooled(at)))
-			LIST_ITEM(at, struct store_job, link)->decided = true;
+	bool good = sync_files(jobs, e);
 	crash_point("store: spool files synced");
-	struct err e = { 0 };
-	if (dir_sync(s->self.spool, &e)) {
+	if (dir_sync(s->self.spool, e)) {
 		crash_point("store: spool directory synced");
-		return true;
+		return good;
 	}
+	e->event = EVENT_DATABASE;
 	LIST_EACH (at, jobs)
 		if (spooled(at)) {
 			struct store_job *job = LIST_ITEM(at, struct store_job, link);
 			job->decided = true;
 			job->result = STORE_FAILED;
-			job->err = e;
-			job->err.event = EVENT_DATABASE;
+			job->trouble = STORE_DISK_FAILS;
+			job->err = *e;
 		}
 	return false;
 }
@@ -184,17 +200,19 @@ next_entry(DIR *d, uint64_t *id, char name[QID_SIZE])
 }
 
 /* The highest id that a file there is named by, 0 when there is none. */
-uint64_t
-spool_last(int spool)
+bool
+spool_last(int spool, uint64_t *last, struct err *e)
 {
-	uint64_t id, last = 0;
+	uint64_t id;
 	char name[QID_SIZE];
 	DIR *d = entries(spool);
-	while (d && next_entry(d, &id, name))
-		last = id > last ? id : last;
-	if (d)
-		closedir(d);
-	return last;
+	*last = 0;
+	if (!d)
+		return err_errno(e, EVENT_DATABASE, errno, "cannot read the spool");
+	while (next_entry(d, &id, name))
+		*last = id > *last ? id : *last;
+	closedir(d);
+	return true;
 }
 
 static bool

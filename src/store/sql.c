@@ -364,12 +364,12 @@ const char *const sql_text[SQL_COUNT] = {
 			"UPDATE recipient INDEXED BY due SET next_ms = ?2"
 			" WHERE state < 3 AND hop = ?1 AND next_ms > ?2",
 	[SQL_RETRY_ONE] =
-			"UPDATE recipient SET next_ms = ?1 WHERE state = 0 AND message = ?2",
+			"UPDATE recipient SET next_ms = ?1 WHERE state < 3 AND message = ?2",
 	[SQL_RETRY_DOMAIN] =
 			"UPDATE recipient SET next_ms = ?1"
-			" WHERE state < 3 AND state = 0 AND in_domain(address, ?2)",
+			" WHERE state < 3 AND in_domain(address, ?2)",
 	[SQL_RETRY_ALL] =
-			"UPDATE recipient SET next_ms = ?1 WHERE state < 3 AND state = 0",
+			"UPDATE recipient SET next_ms = ?1 WHERE state < 3",
 
 	[SQL_VERSION_GET] = "SELECT value FROM meta WHERE key = 'policies'",
 	[SQL_VERSION_RAISE] =

@@ -153,16 +153,30 @@ schema_known(struct db *db, int64_t *version, struct err *e)
 	return true;
 }
 
+/* A database of some size that holds nothing: a first start that was cut short leaves
+ * one, and so does whoever exchanges it. */
+static bool
+never_was(struct store *s, struct err *e)
+{
+	enum place p = place_beside(s->dir, s->at, "without content", e);
+	if (p == PLACE_LOST)
+		s->trouble = STORE_DAMAGED;
+	return p == PLACE_NEW;
+}
+
 /* Up to SCHEMA_VERSION in one transaction: a crash leaves the old one whole. */
 static bool
-schema_migrate(struct db *db, struct err *e)
+schema_migrate(struct store *s, struct err *e)
 {
+	struct db *db = &s->self.db;
 	int64_t version;
 	char stamp[100];
 	if (!schema_known(db, &version, e))
 		return false;
 	if (version == SCHEMA_VERSION)
 		return true;
+	if (version == 0 && !s->fresh && !never_was(s, e))
+		return false;
 	if (!db_exec(db, "BEGIN IMMEDIATE", e))
 		return false;
 	/* Again, now that nobody else can: two may have started at once. */
@@ -210,48 +224,28 @@ bool
 state_open_db(struct store *s, bool migrate, struct err *e)
 {
 	struct db *db = &s->self.db;
+	if (!migrate && !files_same(s)) {
+		db->rc = SQLITE_READONLY_DBMOVED;
+		return err_set(e, EVENT_MOVED,
+				"postern.db was removed or replaced while in use");
+	}
 	if (!db_open(db, s->path, DB_WRITE, s->busy_ms, e))
 		return false;
 	sqlite3_wal_hook(db->h, count_log, s);
 	int64_t version;
-	if (migrate ? schema_migrate(db, e) : schema_known(db, &version, e)) {
-		if (migrate || version == SCHEMA_VERSION)
+	if (migrate ? schema_migrate(s, e) : schema_known(db, &version, e)) {
+		if (migrate || version == SCHEMA_VERSION) {
+			files_note(s);
 			return true;
-		err_set(e, EVENT_DATABASE,
+		}
+		db->rc = SQLITE_READONLY_DBMOVED;
+		err_set(e, EVENT_MOVED,
 				"postern.db was replaced by another while in use");
 	}
+	int rc = db->rc;
 	db_close(db);
+	db->rc = rc;
 	return false;
-}
-
-/* Makes the file, with its mode, before SQLite would make it with another. A
- * missing or empty one beside a spool that holds mail is never taken for new. */
-static bool
-make_files(struct store *s, const char *dir, off_t *size, bool *unclean, struct err *e)
-{
-	if (!dir_make_path(dir, 0700, e))
-		return false;
-	s->dir = dir_open(AT_FDCWD, dir, e);
-	if (s->dir < 0)
-		return false;
-	s->self.spool = dir_make(s->dir, "spool", 0700, e);
-	if (s->self.spool < 0)
-		return false;
-	struct stat st;
-	bool fresh = fstatat(s->dir, "postern.db", &st, 0) != 0 || st.st_size == 0;
-	*size = fresh ? 0 : st.st_size;
-	if (fresh && spool_last(s->self.spool) > 0)
-		return err_set(e, EVENT_DATABASE,
-				"%s/postern.db is missing or empty, but spool/ beside it holds mail",
-				dir);
-	*unclean = fstatat(s->dir, "postern.db-wal", &st, 0) == 0 && st.st_size > 0;
-	int fd = openat(s->dir, "postern.db", O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY,
-			0600);
-	if (fd < 0)
-		return err_errno(e, EVENT_DATABASE, errno, "cannot open %s/postern.db",
-				dir);
-	close(fd);
-	return !fresh || dir_sync(s->dir, e);
 }
 
 static bool
@@ -259,10 +253,14 @@ seed_ids(struct store *s, struct err *e)
 {
 	struct query q = query_of(&s->self.db, SQL_LAST_ID);
 	uint64_t last = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
+	if (!query_end(&q, "cannot read the queue", e))
+		return false;
 	/* Half a message may lie there under an id of a clock that was set back since. */
-	uint64_t file = s->service ? spool_last(s->self.spool) : 0;
+	uint64_t file = 0;
+	if (s->service && !spool_last(s->self.spool, &file, e))
+		return false;
 	atomic_store(&s->last_id, file > last && file < INT64_MAX ? file : last);
-	return query_end(&q, "cannot read the queue", e);
+	return true;
 }
 
 /* Before anybody asks for them. Those that are there stay. */
@@ -300,8 +298,15 @@ recover(struct store *s, off_t size, bool unclean, struct store_recovery *found,
 		struct err *e)
 {
 	found->unclean = unclean;
-	if ((unclean || size <= CHECK_ALWAYS) && !quick_check(&s->self.db, e))
+	bool suspected = place_suspected(s->dir);
+	if ((unclean || suspected || size <= CHECK_ALWAYS) &&
+			!quick_check(&s->self.db, e)) {
+		enum store_trouble t = db_trouble(s->self.db.rc);
+		s->trouble = t == STORE_SOUND ? STORE_DAMAGED : t;
 		return false;
+	}
+	if (suspected)
+		place_cleared(s->dir);
 	struct queue_size open;
 	if (!queue_count(&s->self, &open, e))
 		return false;
@@ -317,12 +322,13 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 {
 	struct store *s = calloc(1, sizeof *s);
 	MUST(s && asprintf(&s->path, "%s/postern.db", dir) > 0);
+	s->at = dir;
 	s->dir = s->self.spool = -1;
 	s->service = o->service;
 	s->busy_ms = o->busy_ms;
 	s->min_free = o->min_free;
 	s->removed = BUF_MAX(SIZE_MAX);
-	s->doubt_lock = mutex_new();
+	s->lock = mutex_new();
 	s->doubtful = BUF_MAX(SIZE_MAX);
 	s->steady_lock = mutex_new();
 	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
@@ -334,14 +340,20 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	if (!found)
 		found = &ignored;
 	memset(found, 0, sizeof *found);
-	if (make_files(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
+	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
 			seed_ids(s, e) &&
 			steady_open(s, o->now_ms, &found->away_ms, e) &&
 			(!o->service || recover(s, size, unclean, found, e))) {
 		s->opened = true;
+		place_mark(s->dir);
 		store_space_look(s);
+		s->at = NULL;
 		return s;
 	}
+	if (e && e->event == 0)
+		e->event = EVENT_DATABASE;
+	if (found)
+		found->trouble = s->trouble ? s->trouble : db_trouble(s->self.db.rc);
 	store_close(s);
 	return NULL;
 }
@@ -361,7 +373,7 @@ store_close(struct store *s)
 	names_forget(&s->hops);
 	buf_done(&s->removed);
 	buf_done(&s->doubtful);
-	mutex_free(s->doubt_lock);
+	mutex_free(s->lock);
 	mutex_free(s->steady_lock);
 	fd_done(&s->dir);
 	fd_done(&s->self.spool);
@@ -369,34 +381,64 @@ store_close(struct store *s)
 	free(s);
 }
 
-struct reader *
-reader_open(const char *dir, struct err *e)
+static bool
+reader_begin(struct reader *r, int dir, const char *path, bool *none, struct err *e)
 {
+	off_t size;
+	int64_t version;
+	AUTO(buf_done) struct buf file = BUF_MAX(SIZE_MAX);
+	enum place was = place_look(dir, path, &size, e);
+	*none = was == PLACE_NEW;
+	if (was != PLACE_KEPT || !buf_addf(&file, "%s/postern.db", path))
+		return false;
+	r->spool = dir_open(dir, "spool", e);
+	if (r->spool < 0 || !db_open(&r->db, buf_cstr(&file), 0, 0, e) ||
+			!schema_known(&r->db, &version, e))
+		return false;
+	if (version == SCHEMA_VERSION)
+		return true;
+	if (version == 0) {
+		*none = place_beside(dir, path, "without content", e) == PLACE_NEW;
+		return false;
+	}
+	return err_set(e, EVENT_MIGRATION, "the database waits for its migration");
+}
+
+struct reader *
+reader_find(const char *dir, bool *none, struct err *e)
+{
+	*none = false;
 	AUTO(fd_done) int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstatat(fd, "postern.db", &st, 0) != 0 || st.st_size == 0) {
-		err_set(e, 0, "there is no state in %s yet", dir);
+	if (fd < 0) {
+		*none = errno == ENOENT;
+		err_errno(e, EVENT_DATABASE, errno, "cannot open %s", dir);
 		return NULL;
 	}
 	struct reader *r = calloc(1, sizeof *r);
-	char *path;
-	MUST(r && asprintf(&path, "%s/postern.db", dir) > 0);
-	int64_t version;
-	r->spool = dir_open(fd, "spool", e);
-	if (r->spool >= 0 && db_open(&r->db, path, 0, 0, e) &&
-			schema_known(&r->db, &version, e)) {
-		if (version == SCHEMA_VERSION) {
-			free(path);
-			return r;
-		}
-		err_set(e, version ? EVENT_MIGRATION : 0,
-				version ? "the database waits for its migration"
-					: "there is no state in %s yet",
-				dir);
-	}
-	free(path);
+	MUST(r);
+	r->spool = -1;
+	if (reader_begin(r, fd, dir, none, e))
+		return r;
 	reader_close(r);
+	if (e && e->event == 0)
+		e->event = EVENT_DATABASE;
 	return NULL;
+}
+
+struct reader *
+reader_open(const char *dir, struct err *e)
+{
+	bool none;
+	struct reader *r = reader_find(dir, &none, e);
+	if (none)
+		err_set(e, EVENT_DATABASE, "there is no database in %s", dir);
+	return r;
+}
+
+bool
+reader_check(struct reader *r, struct err *e)
+{
+	return quick_check(&r->db, e);
 }
 
 void
@@ -468,7 +510,6 @@ store_count(struct store *s)
 		.had = atomic_load(&s->had),
 		.failed = atomic_load(&s->failed),
 		.sync_us = atomic_load(&s->sync_us),
-		.broken = atomic_load(&s->broken),
 	};
 }
 

@@ -3,6 +3,7 @@
 #define STORE_STATE_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "db.h"
 #include "postern/aliasstore.h"
@@ -30,17 +31,32 @@ struct steady {
 	int64_t wall_ms, mono_ms; /* the others at the last look */
 };
 
+/* The database and what belongs to it, as they were when they were opened. */
+enum { FILE_DATABASE, FILE_LOG, FILE_INDEX, FILES };
+struct file_seen {
+	dev_t dev;
+	ino_t ino;
+	bool seen;
+};
+
 struct store {
 	struct reader self;
 	char *path; /* of the database */
 	int dir;
+	const char *at; /* the directory's path, while the store is opened */
+	struct file_seen files[FILES];
+	bool fresh; /* there was no database before */
+	enum store_trouble
+			trouble; /* why it could not be opened, when rc does not tell */
+	struct err over_err; /* once it is over */
 	bool service;
 	bool opened; /* for good */
 	int busy_ms;
 	uint64_t min_free;
 	struct names accounts, hops;
-	struct mutex *doubt_lock;
+	struct mutex *lock; /* of the next two */
 	struct buf doubtful; /* ids that a failed commit may have kept; any thread */
+	struct store_health health; /* any thread */
 	struct buf removed; /* ids whose spool file goes after the commit */
 	struct mutex *steady_lock;
 	struct steady steady; /* any thread, by steady_now */
@@ -49,9 +65,9 @@ struct store {
 
 	/* Any thread. */
 	_Atomic uint64_t last_id;
-	atomic_bool low;
+	atomic_bool low, over;
 	atomic_int about_to_end;
-	_Atomic uint64_t groups, jobs, submitted, had, failed, sync_us, broken;
+	_Atomic uint64_t groups, jobs, submitted, had, failed, sync_us;
 
 	/* The store thread's desk: desk.c. */
 	struct thread *thread;
@@ -63,6 +79,7 @@ enum {
 	SPOOL_KEEP_MS = 36 * 3600 * 1000, /* longer than any session can be */
 	PRUNE_AT_ONCE = 200, /* messages */
 	PRUNE_KEYS = 2000, /* of the ledger */
+	LOOK_MS = 1000, /* at the files, while nothing is to be done */
 };
 
 /* origins.c: an id that no message which arrived since then has. Ids begin with the time at
@@ -108,18 +125,46 @@ bool alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *a
 bool submit_check(const struct submission *sub, struct err *e);
 
 /* spool.c */
-bool spool_sync(struct store *s, struct list *jobs);
+bool spool_sync(struct store *s, struct list *jobs, struct err *e);
 void spool_unlink(const struct store *s, uint64_t id);
 void spool_doubt(struct store *s, uint64_t id); /* spool_remove leaves it from now on */
 bool spool_recover(struct store *s, struct store_recovery *found, struct err *e);
 /* Removes what no open message owns; counts it. starting: no session of the service lives. */
 bool spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e);
 int spool_open_at(int spool, uint64_t id);
-uint64_t spool_last(int spool);
+/* The highest id that a file there is named by, 0 when there is none. */
+bool spool_last(int spool, uint64_t *last, struct err *e);
+
+/* place.c */
+enum place {
+	PLACE_KEPT, /* there is a database */
+	PLACE_NEW, /* there is none, or an empty one, and never was */
+	PLACE_LOST, /* there was one: *e says what tells so */
+	PLACE_UNKNOWN, /* it cannot be looked at: *e */
+};
+enum place place_look(int dir, const char *path, off_t *size, struct err *e);
+/* The same of a database that is `how`, from what lies beside it: not PLACE_KEPT. */
+enum place place_beside(int dir, const char *path, const char *how, struct err *e);
+bool place_make(struct store *s, const char *path, off_t *size, bool *unclean,
+		struct err *e);
+void place_mark(int dir);
+/* The database is to be read through at the next start, for damage was seen. */
+void place_suspect(int dir);
+bool place_suspected(int dir);
+void place_cleared(int dir);
+
+/* files.c */
+void files_note(struct store *s); /* those that were just opened are ours */
+bool files_save(struct store *s); /* all that is in the log into the database */
+bool files_same(struct store *s); /* the database is still the one that was opened */
+/* False: somebody has removed or replaced the log or its index. All of it was written into
+ * the database then and the store is over; or it could not be, and *e says why. */
+bool files_ours(struct store *s, struct err *e);
 
 /* group.c */
 void group_run(struct store *s, struct list *jobs);
 void group_tidy(struct store *s); /* after the answers: the log into the database */
+void group_look(struct store *s); /* nothing was to be done for LOOK_MS */
 bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
 bool group_end(struct store *s, bool good, struct err *e);
 

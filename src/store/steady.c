@@ -12,7 +12,7 @@
 enum {
 	HOUR_MS = 3600 * 1000,
 	DAY_MS = 24 * HOUR_MS,
-	LOOK_MS = 1000, /* less is not worth a step */
+	SHORT_MS = 1000, /* less is not worth a step */
 	PULL = 8, /* towards the wall clock: one part in so many */
 };
 
@@ -26,7 +26,7 @@ int64_t
 steady_look(struct steady *t, int64_t wall_ms, int64_t mono_ms)
 {
 	int64_t passed = mono_ms - t->mono_ms;
-	if (passed < LOOK_MS)
+	if (passed < SHORT_MS)
 		return t->at_ms + (passed > 0 ? passed : 0);
 	t->at_ms += between(passed - passed / PULL, wall_ms - t->at_ms,
 			passed + passed / PULL);

@@ -26,6 +26,7 @@ enum {
 	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
+	DAMAGED_MAX = 5, /* ends with SUPER_DAMAGED, one after the other */
 	STOP_MS = 15000, /* for a role to settle what it has in hand */
 };
 
@@ -35,12 +36,14 @@ struct child {
 	int ready_fd; /* -1 once it said so */
 	bool ready;
 	int64_t started_ms, start_at_ms, pause_ms;
+	unsigned damaged; /* how often it ended so, without a good run between */
 };
 
 struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
+	uint64_t life;
 	struct listener {
 		int fd;
 		char address[128];
@@ -124,6 +127,7 @@ become_role(struct super *s, struct child *c, int ready_fd)
 		.listeners = listeners,
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
+		.life = s->life,
 	};
 	/* A role has ended its threads; exit is unsafe only against another exit. */
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
@@ -192,15 +196,22 @@ ended(struct super *s, struct child *c, int status)
 	c->ready_fd = -1;
 	if (s->stopping)
 		return;
-	(void)snprintf(words, sizeof(words),
-			WIFSIGNALED(status) ? "it was ended by signal %d"
-					    : "it ended with status %d",
-			WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	if (code == SUPER_DAMAGED)
+		(void)snprintf(words, sizeof(words),
+				"the database is damaged or lost, as event 9005 says%s",
+				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
+							      : "");
+	else
+		(void)snprintf(words, sizeof(words),
+				WIFSIGNALED(status) ? "it was ended by signal %d"
+						    : "it ended with status %d",
+				WIFSIGNALED(status) ? WTERMSIG(status) : code);
 	log_event(1005,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
-	if (code == 78) {
-		s->status = 78;
+	c->damaged = code != SUPER_DAMAGED ? 0 : ran_ms > QUIET_MS ? 1 : c->damaged + 1;
+	if (code == 78 || c->damaged == DAMAGED_MAX) {
+		s->status = code == 78 ? 78 : 1;
 		s->stopping = true;
 		return;
 	}
@@ -285,6 +296,7 @@ begin(struct super *s, struct err *err)
 		return false;
 	}
 	s->version++;
+	clock_random(&s->life, sizeof(s->life));
 	for (size_t i = 0; i < s->o->n; i++) {
 		s->children[i] = (struct child){ .role = &s->o->roles[i],
 			.ready_fd = -1 };
@@ -292,18 +304,38 @@ begin(struct super *s, struct err *err)
 	return true;
 }
 
+static void
+reject(struct super *s, const char *why)
+{
+	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", why)));
+}
+
+/* The configuration of the file, when it may follow on the one in use; NULL: said why not. */
+static struct conf *
+read_next(struct super *s)
+{
+	struct conf *next = s->o->reload(s->o->host);
+
+	if (!next) {
+		reject(s, "the file has faults, see postern check");
+	} else if (strcmp(next->server.state, s->conf->server.state) != 0) {
+		/* This service holds the lock of the one, and the other's may be held. */
+		reject(s, "server.state is another directory now; that takes a restart");
+		s->o->drop(next);
+		next = NULL;
+	}
+	return next;
+}
+
 /* A new configuration: the roles settle, end, and start again with it. */
 static void
 reload(struct super *s)
 {
 	struct err err = { 0 };
-	struct conf *next = s->o->reload(s->o->host);
 
 	(void)sd_notify(0, "RELOADING=1");
+	struct conf *next = read_next(s);
 	if (!next) {
-		log_event(1003,
-				FIELDS(f_num("config", s->version),
-						f_str("err", "the file has faults, see postern check")));
 		(void)sd_notify(0, "READY=1");
 		return;
 	}
@@ -318,7 +350,7 @@ reload(struct super *s)
 		s->o->drop(old);
 		return;
 	}
-	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", err.text)));
+	reject(s, err.text);
 	s->conf = old;
 	s->o->drop(next);
 	if (!begin(s, &err)) {

@@ -14,6 +14,7 @@ static size_t crash_name_len;
 static unsigned long crash_at; /* 0: never */
 static const char *crash_trace;
 static atomic_ulong crash_passed;
+static int crash_signal = SIGKILL;
 
 /* Before main: the environment is still whole and there is one thread. */
 __attribute__((constructor)) static void
@@ -21,7 +22,11 @@ crash_arm(void)
 {
 	const char *want = getenv("POSTERN_CRASH");
 
+	const char *by = getenv("POSTERN_CRASH_SIGNAL");
+
 	crash_trace = getenv("POSTERN_CRASH_TRACE");
+	if (by && *by)
+		crash_signal = (int)strtol(by, NULL, 10);
 	if (want && *want) {
 		const char *mark = strchr(want, '#');
 
@@ -56,5 +61,5 @@ crash_here(const char *name)
 	if (crash_name && (n != crash_name_len || memcmp(name, crash_name, n) != 0))
 		return;
 	if (atomic_fetch_add(&crash_passed, 1) + 1 == crash_at)
-		(void)kill(getpid(), SIGKILL);
+		(void)raise(crash_signal);
 }

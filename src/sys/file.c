@@ -177,8 +177,11 @@ dir_make_path(const char *path, mode_t mode, struct err *err)
 			if (chmod(part, mode) != 0)
 				return err_errno(err, 0, errno,
 						"cannot set the mode of %s", part);
-			if (!dir_sync_above(part, err))
+			if (!dir_sync_above(part, err)) {
+				/* Found there the next time, it would pass for durable. */
+				(void)rmdir(part);
 				return false;
+			}
 		} else if (errno != EEXIST && errno != EISDIR && errno != EROFS &&
 				errno != EACCES) {
 			return err_errno(err, 0, errno, "cannot make the directory %s",

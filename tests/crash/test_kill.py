@@ -63,6 +63,7 @@ def test_service_killed_while_mail_comes_and_goes(pt, pop3, sink):
     hop = sink()
     server = pop3()
     pt.route("contoso.test", hop.route).account("contoso", server.port, every="10s")
+    pt.conf["delivery"]["connections_per_host"] = 1
     sent = []
     for k in range(KILLS):
         for i in range(40):
@@ -80,8 +81,10 @@ def test_service_killed_while_mail_comes_and_goes(pt, pop3, sink):
     got = [m.data.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for m in hop.mails]
     assert set(got) == set(sent), f"POSTERN_SEED={SEED}: lost {sorted(set(sent) - set(got))[:10]}"
     again = len(got) - len(set(got))
-    # Each kill leaves at most what was in flight to the hop in doubt.
-    assert again <= KILLS * 100, again
+    # In doubt is what the hop had answered and no commit held: the window of the one connection
+    # (four transactions), and another window answered while the commit before was synced.
+    # Measured: 1.3 to 1.6 a kill; 40 were put before each.
+    assert again <= KILLS * 2 * 4, f"POSTERN_SEED={SEED}: {again} again"
     assert server.left() == [] and pt.queue() == []
 
 

@@ -1,5 +1,6 @@
 """What nobody may have: refused on the wire, told, kept, and replayed."""
 import re
+import sqlite3
 
 import pytest
 from harness.message import check_same, message
@@ -139,3 +140,24 @@ def test_explain_changes_nothing(pt, pop3):
         assert [bool(c["kept"]) for c in said["candidates"]][2] is False
         assert said["sender"] == "max@nwtraders.test" and said["account"] == "contoso" and said["source"]
     assert pt.queue() == [] and pt.drop() == [] and server.sessions == []
+
+
+def test_badmail_that_cannot_be_written_is_said(pt, pop3):
+    """edge 23. /proc takes no file from anybody, root included."""
+    server = pop3()
+    server.put(message(to="bob@fabrikam.test"))
+    pt.account("contoso", server.port, domains=["contoso.test", "fabrikam.test"])
+    pt.state.mkdir(0o700)
+    (pt.state / "Badmail").symlink_to("/proc")
+    said = pt.run("once").expect(FAILED)
+    assert "Badmail could not be written 1 times" in said.err, said
+    [event] = pt.events(5107)
+    assert event["level"] == 0 and event["path"].endswith("/Badmail") and event["count"] == 1, event
+    [row] = pt.queue()
+    (pt.state / "Badmail").unlink()
+    with sqlite3.connect(pt.state / "postern.db") as db:
+        db.execute("UPDATE recipient SET next_ms = 0")  # a minute later
+    assert pt.once(status=FAILED)["badmail"] == 1
+    [bad] = pt.badmail()
+    assert bad.id == row["id"]
+    assert pt.queue() == []

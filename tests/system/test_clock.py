@@ -85,7 +85,7 @@ def test_the_days_between_two_runs_count(pt, clock, held_mail):
     clock(61.6 * DAY)
     pt.once()
     assert pt.badmail() == [] and not list((pt.state / "evidence").iterdir())
-    assert len(pt.events(5104)) == 1 and len(pt.events(5107)) == 1
+    assert len(pt.events(5104)) == 1 and len(pt.events(5109)) == 1
 
 
 def poke(pt):

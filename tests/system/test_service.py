@@ -1,17 +1,24 @@
 """The service in the foreground, and the commands beside it."""
 import contextlib
+import itertools
 import os
 import re
 import select
 import signal
+import smtplib
+import socket
 import subprocess
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from harness import net
 from harness.message import message
 from harness.net import wait_for
-from harness.postern import DONE, FAILED, LATER
+from harness.postern import BAD_CONFIG, DONE, FAILED, LATER
+
+RELOADS = int(os.environ.get("POSTERN_RELOADS", "20"))
 
 
 @pytest.fixture
@@ -86,7 +93,6 @@ def test_retry_reaches_the_running_service(service):
 
 
 def test_policy_added_beside_the_running_service_counts_at_once(service):
-    import smtplib
     service.start()
     with smtplib.SMTP("127.0.0.1", service.port) as c:
         c.ehlo()
@@ -108,6 +114,125 @@ def test_reload(service):
     service.server.put(message())
     service.run("poll", write=False).expect(DONE)
     service.hop.wait(1)
+
+
+def reload_by(service, how):
+    if how == "SIGHUP":
+        os.kill(service.proc.pid, signal.SIGHUP)
+    else:
+        service.run("reload", write=False).expect(DONE)
+
+
+@pytest.mark.parametrize("how", ["SIGHUP", "reload"])
+def test_a_new_configuration_counts_after(service, sink, how):
+    """Another next hop, another account, another port: what was given up is given up."""
+    service.start()
+    hop, port = sink(), net.free_port()
+    service.server.put(message(subject="old"))
+    service.run("poll").expect(DONE)
+    service.hop.wait(1)
+    service.route("contoso.test", hop.route)
+    service.conf["smtp"]["listen"] = [f"127.0.0.1:{port}"]
+    service.write()
+    reload_by(service, how)
+    service.wait_line(r"event=1002\b")
+    assert deliver(port, "new") == 250
+    hop.wait(1)
+    assert len(service.hop.mails) == 1 and net.may_listen("127.0.0.1", service.port)
+
+
+def test_a_broken_configuration_is_rejected_and_the_old_one_stays(service):
+    """By SIGHUP 1003 says so; the word of the command line does not even ask."""
+    service.start()
+    good = service.file.read_text()
+    for bad in (good + "nonsense: 1\n", good + "  : [\n"):
+        heard = len(service.log().splitlines())
+        service.file.write_text(bad)
+        os.kill(service.proc.pid, signal.SIGHUP)
+        service.wait_line(r"event=1003\b", start=heard)
+        assert deliver(service.port, "still") == 250
+        assert service.run("reload", write=False).status == BAD_CONFIG
+    service.file.unlink()
+    heard = len(service.log().splitlines())
+    os.kill(service.proc.pid, signal.SIGHUP)
+    service.wait_line(r"event=1003\b", start=heard)
+    service.file.write_text(good)
+    service.hop.wait(2)
+    assert not re.search(r"event=(1002|1005)\b", service.log()) and service.terminate() == 0
+
+
+def test_a_configuration_that_cannot_be_taken_leaves_the_old_one(service):
+    """It has no fault, but somebody else holds the port."""
+    service.start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        service.conf["smtp"]["listen"] = [f"127.0.0.1:{service.port}", f"127.0.0.1:{other.getsockname()[1]}"]
+        service.write()
+        os.kill(service.proc.pid, signal.SIGHUP)
+        service.wait_line(r"event=1003\b")
+        assert deliver(service.port, "still") == 250
+    service.hop.wait(1)
+    assert service.terminate() == 0
+
+
+def test_a_reload_does_not_change_the_state(service):
+    """An empty file is a good one, and means another state directory, which nobody has locked."""
+    service.start()
+    good = service.file.read_text()
+    service.file.write_text(good.replace(str(service.state), str(service.dir / "elsewhere")))
+    os.kill(service.proc.pid, signal.SIGHUP)
+    said = service.wait_line(r"event=1003\b")
+    assert "server.state" in said and not (service.dir / "elsewhere").exists()
+    service.file.write_text(good)
+    assert deliver(service.port, "still") == 250
+    service.hop.wait(1)
+    assert service.terminate() == 0
+
+
+def deliver(port, name):
+    """The answer to a message, after as many tries as a client has that was put off or cut off."""
+    def tries():
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            with smtplib.SMTP("127.0.0.1", port, timeout=20) as c:
+                c.ehlo()
+                if c.mail("max@nwtraders.test")[0] == 250 and c.rcpt("ann@contoso.test")[0] == 250:
+                    return c.data(message(subject=name))[0]
+        return 0
+    return wait_for(tries, 20, f"an answer to {name}")
+
+
+@pytest.mark.limit(60 + 3 * RELOADS)
+def test_reloads_under_load_lose_nothing(service):
+    """Submissions and polls go on; who has his 250 finds his mail at the next hop."""
+    service.conf["accounts"]["contoso"]["every"] = "10s"
+    service.start()
+    accepted, over = [], threading.Event()
+
+    def submit(who):
+        for i in itertools.count():
+            if over.is_set():
+                return
+            if deliver(service.port, f"w{who} {i}") == 250:
+                accepted.append(f"w{who} {i}")
+    clients = [threading.Thread(target=submit, args=(k,)) for k in range(2)]
+    for c in clients:
+        c.start()
+    for i in range(RELOADS):
+        service.server.put(message(subject=f"collected {i}"))
+        accepted.append(f"collected {i}")
+        reloaded = len(service.log().splitlines())
+        os.kill(service.proc.pid, signal.SIGHUP)
+        service.wait_line(r"event=1002\b", start=reloaded)
+    over.set()
+    for c in clients:
+        c.join()
+    service.run("poll", write=False).expect(DONE)
+    assert service.terminate() == 0
+    service.once(status=DONE)
+    got = [re.search(rb"^Subject: ([^\r\n]*)", m.data, re.M)[1].decode() for m in service.hop.mails]
+    assert set(accepted) <= set(got) and service.queue() == [] and service.server.left() == []
+    assert len(accepted) > RELOADS and not re.search(r"event=(1003|1005)\b", service.log())
+    # Only what a client was not answered and sent again may be there twice; what was collected never.
+    assert max(Counter(s for s in got if s.startswith("collected")).values()) == 1
 
 
 def processes(session):

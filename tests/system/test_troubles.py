@@ -1,10 +1,17 @@
 """Messages and mailboxes that give trouble: too large, never to be had, renumbered,
 cut by the server. What is here stays here once, what is not stays at the provider."""
+import signal
+import threading
+
 import pytest
 from harness.message import message
+from harness.pop3_server import HANG
 from harness.postern import DONE, FAILED
 from test_collect import account_row
 from test_pop3_faults import fill, numbers
+
+# The process dies of a fault of its own with the first message in its hand.
+FAULT = {"POSTERN_CRASH": "fetch: message in hand", "POSTERN_CRASH_SIGNAL": str(int(signal.SIGABRT))}
 
 
 def poll(pt, status=(DONE,)):
@@ -195,14 +202,14 @@ def test_reused_unique_id_of_a_kept_message(pt, pop3):
 
 
 def test_a_message_that_ends_the_collector_is_set_aside(pt, pop3):
-    """FAULTS Q14: three processes ended with it in their hand; the others come."""
+    """FAULTS Q14: three processes died of a fault with it in their hand; the others come."""
     server = pop3()
     fill(server, 3)
     pt.account("contoso", server.port)
     for _ in range(3):
         server.boxes["global"].sort(key=lambda m: m.uidl)
-        r = pt.run("once", env={"POSTERN_CRASH": "fetch: message in hand"})
-        assert r.status < 0, "it was not killed"
+        r = pt.run("once", env=FAULT)
+        assert r.status == -signal.SIGABRT
     assert poll(pt)["collected"] == 2
     [event] = pt.events(4012)
     assert "uid-00001" in event["text"]
@@ -211,11 +218,56 @@ def test_a_message_that_ends_the_collector_is_set_aside(pt, pop3):
     assert len(pt.events(4012)) == 1 and server.last.retrieved == []
 
 
+def test_once_ended_by_somebody_blames_no_message(pt, pop3):
+    """Edge 15: a timeout that ends it again and again at the same slow message."""
+    server = pop3()
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    for _ in range(4):
+        assert pt.run("once", env={"POSTERN_CRASH": "fetch: message in hand"}).status == -signal.SIGKILL
+    assert poll(pt)["collected"] == 2 and pt.events(4012) == []
+
+
+def test_three_kills_of_the_service_in_a_message_blame_none(pt, pop3):
+    """Edge 15: all its processes at once, as by a power cut."""
+    server = pop3()
+    fill(server, 2)
+    inside = threading.Event()
+
+    def half(session, arg):
+        session.send(b"+OK\r\nTo: ann@contoso.test\r\n\r\nhalf a mess")
+        inside.set()
+        return HANG
+    pt.account("contoso", server.port)
+    server.answers["RETR"] = half
+    for _ in range(3):
+        inside.clear()
+        pt.start()
+        assert inside.wait(20)
+        pt.kill()
+    server.answers.clear()
+    assert poll(pt)["collected"] == 2 and pt.events(4012) == [] and server.left() == []
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGABRT])
+def test_a_collector_that_ends_alone_three_times_blames_the_message(pt, pop3, monkeypatch, sig):
+    """super lives on, and starts it again."""
+    server = pop3()
+    fill(server, 1)
+    pt.account("contoso", server.port)
+    monkeypatch.setenv("POSTERN_CRASH", "fetch: message in hand")
+    monkeypatch.setenv("POSTERN_CRASH_SIGNAL", str(int(sig)))
+    pt.start()
+    pt.wait_line("event=4012", 30)
+    assert pt.log().count("event=1005") == 3 and len(server.left()) == 1
+    pt.terminate()
+
+
 def test_one_crash_is_forgiven(pt, pop3):
     server = pop3()
     fill(server, 2)
     pt.account("contoso", server.port)
-    assert pt.run("once", env={"POSTERN_CRASH": "fetch: message in hand#2"}).status < 0
+    assert pt.run("once", env={**FAULT, "POSTERN_CRASH": "fetch: message in hand#2"}).status < 0
     poll(pt)
     assert len(pt.drop()) == 2 and server.left() == [] and pt.events(4012) == []
 

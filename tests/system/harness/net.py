@@ -42,6 +42,22 @@ def free_port(host="127.0.0.1"):
     raise RuntimeError("no free port")
 
 
+def may_listen(host, port):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            s.bind((host, port))
+            return True
+    return False
+
+
+def wait_free(address, seconds=10.0):
+    """Until a killed process has let go of HOST:PORT: the kernel closes its files one by one
+    after its parent was told."""
+    host, _, port = address.rpartition(":")
+    wait_for(lambda: may_listen(host.strip("[]"), int(port)), seconds, f"{address} free again")
+
+
 _libc = ctypes.CDLL(None)
 
 
@@ -50,10 +66,10 @@ def end_with_us():
     _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def short_dir(prefix="pt-"):
+def short_dir(prefix="pt-", where="/tmp"):
     """A new directory whose path leaves room for a socket's name (108 bytes)
     and which daemons that change their user may pass through."""
-    d = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    d = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
     d.chmod(0o711)
     return d
 

@@ -84,8 +84,8 @@ def read_drop(path):
 
 
 class Postern:
-    def __init__(self, prefix=()):
-        self.dir = net.short_dir()
+    def __init__(self, prefix=(), where="/tmp"):
+        self.dir = net.short_dir(where=where)
         self.state = self.dir / "state"
         self.file = self.dir / "postern.yaml"
         self.port = net.free_port()
@@ -233,11 +233,13 @@ class Postern:
                     raise AssertionError(f"no {pattern!r} in the log{' (it ended)' if ended else ''}:\n{text}")
 
     def kill(self):
-        """kill -9 of every process of the service at once."""
+        """kill -9 of every process of the service at once; when this returns another may start."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.proc.pid, signal.SIGKILL)
         self.proc.wait()
         self.reader.join(10)
+        for address in self.conf["smtp"].get("listen", []):
+            net.wait_free(address)
 
     def terminate(self, seconds=20.0):
         """SIGTERM; the exit status."""

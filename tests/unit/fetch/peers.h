@@ -69,6 +69,10 @@ struct relay_stub {
 	size_t n;
 	atomic_size_t had; /* origins that came again */
 	atomic_bool busy; /* MAIL is put off */
+	atomic_bool foreign; /* it does not offer XCOLLECT */
+	atomic_bool refuses; /* the whole message, for good */
+	atomic_bool dies; /* once a message is durable, before it says so */
+	atomic_uint mails; /* MAIL commands */
 	atomic_size_t put_off; /* > 0: so many commits are done, then 451 */
 };
 

@@ -17,6 +17,7 @@
 struct part {
 	char account[128], uid[256], recipients[512], badmail[64], sender[128];
 	struct buf body;
+	uint64_t print;
 	size_t accepted, refused;
 };
 
@@ -64,6 +65,7 @@ commit(struct relay_stub *r, struct store *store, struct part *t,
 		.id = store_new_id(store, clock_wall_ms()),
 		.account = span_of(t->account),
 		.uidl = span_of(t->uid),
+		.print = t->print,
 		.message_id = message_id(buf_span(&t->body)),
 		.arrived_ms = clock_wall_ms(),
 		.body = span_first(buf_span(&t->body), BODY_BLOB_MAX),
@@ -73,6 +75,8 @@ commit(struct relay_stub *r, struct store *store, struct part *t,
 	};
 	struct list jobs;
 
+	if (r->refuses)
+		return smtp_refuse(SMTP_REFUSE_SIZE);
 	if (r->put_off > 0 && r->n >= r->put_off)
 		return smtp_refuse(SMTP_REFUSE_STORE);
 	list_init(&jobs);
@@ -103,12 +107,14 @@ answer(struct relay_stub *r, struct store *store, struct smtp_server *s, struct 
 
 	switch (q->kind) {
 	case SMTP_ASK_MAIL:
+		r->mails++;
 		if (r->busy) {
 			smtp_server_answer(s, smtp_refuse(SMTP_REFUSE_BUSY));
 			return;
 		}
 		*t = (struct part){ .body = t->body };
 		buf_clear(&t->body);
+		t->print = q->mail.collect.print;
 		text_of(t->account, sizeof(t->account), q->mail.collect.account);
 		text_of(t->uid, sizeof(t->uid), q->mail.collect.uidl);
 		text_of(t->badmail, sizeof(t->badmail), q->mail.collect.badmail);
@@ -164,11 +170,12 @@ converse(struct relay_stub *r, int fd)
 {
 	struct smtp_server *s = smtp_server_new(&(struct smtp_server_options){
 			.hostname = SPAN("gw.contoso.test"),
-			.internal = true,
+			.internal = !r->foreign,
 			.max_recipients = 50000,
 	});
 	struct part t = { .body = BUF_MAX(64 * 1024 * 1024) };
 	struct buf in = BUF_MAX(1024 * 1024);
+	size_t before = r->n;
 	bool open = flush(s, fd);
 
 	while (open) {
@@ -187,7 +194,9 @@ converse(struct relay_stub *r, int fd)
 				moved = true;
 			}
 			buf_drop(&in, used);
-			open = flush(s, fd) &&
+			if (r->dies && r->n > before)
+				open = false;
+			open = open && flush(s, fd) &&
 					smtp_server_ask(s)->kind != SMTP_ASK_CLOSE;
 		}
 	}

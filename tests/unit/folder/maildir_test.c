@@ -102,12 +102,57 @@ test_once_even_when_repeated(void **state)
 	assert_int_equal(count_in("m/contoso.test/ann/tmp"), 0);
 }
 
+static size_t
+descriptors(void)
+{
+	struct file_names names;
+	int fd = dir_open(AT_FDCWD, "/proc/self/fd", NULL);
+
+	assert_true(dir_names(fd, 100000, &names, NULL));
+	(void)close(fd);
+	size_t n = names.n;
+	file_names_done(&names);
+	return n;
+}
+
+/* edge 20: a list of ten thousand, each with a Maildir of its own. */
+static void
+ten_thousand_maildirs_in_one_batch(void **state)
+{
+	enum { MANY = 10000, OPEN = 64 };
+	struct span text = SPAN("Subject: x\n\nbody\n");
+	struct letter_body body = { .parts = &text, .n_parts = 1, .fd = -1 };
+	struct maildir *m = maildir_new();
+	struct err err = { 0 };
+	size_t before = descriptors();
+	uint64_t now = (uint64_t)clock_wall_ms() << 16;
+	char box[100];
+
+	(void)state;
+	assert_int_equal(mkdir(folder_path("m"), 0700), 0);
+	for (uint64_t i = 0; i < MANY; i++) {
+		(void)snprintf(box, sizeof(box), "m/%llu", (unsigned long long)i);
+		assert_true(maildir_write(m, folder_path(box), now, i, &body, &err));
+		if (i % 100 == 99)
+			assert_true(descriptors() <= before + 3 * OPEN);
+	}
+	assert_true(maildir_sync(m, &err));
+	assert_int_equal(descriptors(), before);
+	for (uint64_t i = 0; i < MANY; i += 999) {
+		(void)snprintf(box, sizeof(box), "m/%llu/new", (unsigned long long)i);
+		assert_int_equal(folder_count(box), 1);
+	}
+	maildir_free(m);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_an_address_lives),
 		cmocka_unit_test_setup_teardown(test_once_even_when_repeated,
+				folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(ten_thousand_maildirs_in_one_batch,
 				folder_make, folder_remove),
 	};
 

@@ -173,8 +173,8 @@ where_nothing_is_dated_the_first_server_counts(void **state)
 				{ SPAN_INIT("Date:\r\nMessage-ID: \r\n" HOP("2")
 								ALARM) },
 				false },
-		{ "a Date is enough", { SPAN_INIT("Date: Mon\r\n" HOP("1") ALARM) },
-				{ SPAN_INIT("Date: Mon\r\n" HOP("2") ALARM) }, true },
+		{ "a Date is enough", { SPAN_INIT("Date: 5 Jan\r\n" HOP("1") ALARM) },
+				{ SPAN_INIT("Date: 5 Jan\r\n" HOP("2") ALARM) }, true },
 		{ "a Message-ID is enough",
 				{ SPAN_INIT(HOP("1") "Message-ID: <1@b>\r\n" ALARM) },
 				{ SPAN_INIT(HOP("2") "Message-ID: <1@b>\r\n" ALARM) },
@@ -191,6 +191,55 @@ where_nothing_is_dated_the_first_server_counts(void **state)
 					cases[i].same ? "not the same" : "the same");
 #undef ALARM
 #undef HOP
+}
+
+/* Edge 9: a Message-ID or a Date that names nothing tells nothing apart. */
+static void
+what_names_nothing_counts_as_none(void **state)
+{
+	static const char *const rows[] = {
+		"Message-ID: <>\r\n",
+		"Message-ID:\r\n",
+		"Message-ID: \t \r\n",
+		"Message-ID:\r\n <>\r\n",
+		"Message-ID:\r\n\t\r\n \r\n",
+		"Message-ID: < >\r\n",
+		"Message-ID: <@>\r\n",
+		"Message-ID: <@ups.nwtraders.test>\r\n",
+		"Message-ID: \"\"@ups.nwtraders.test\r\n",
+		"Message-ID: <>\r\nMessage-Id: <@>\r\n",
+		"Date: -\r\n",
+		"Date: unknown\r\nMessage-ID: <>\r\n",
+		"Date: 00 00 0000 00:00:00 +0000\r\n",
+		"Date: Thu, 01 Jan 1970 00:00:01 +0000\r\n",
+		"Date:\r\nDate: \r\n",
+	};
+	static const char *const named[] = {
+		"Message-ID: <1@b>\r\n",
+		"Message-ID: 1\r\n",
+		"Message-ID: <>\r\nMessage-ID: <1@b>\r\n",
+		"Message-ID: <1@b>\r\nMessage-ID: <>\r\n",
+		"Message-ID: <>\r\nDate: Tue, 1 Dec 2020 08:00:00 +0000\r\n",
+		"Message-ID: <\xc3\xa4@b>\r\n",
+	};
+	enum { NONE = sizeof(rows) / sizeof(rows[0]) };
+	enum { NAMED = sizeof(named) / sizeof(named[0]) };
+	char one[512], other[512];
+
+	(void)state;
+	for (size_t i = 0; i < NONE + NAMED; i++) {
+		const char *fields = i < NONE ? rows[i] : named[i - NONE];
+
+		(void)snprintf(one, sizeof(one),
+				"Received: id 1\r\nFrom: ups@b\r\n%s\r\non battery\r\n",
+				fields);
+		(void)snprintf(other, sizeof(other),
+				"Received: id 2\r\nFrom: ups@b\r\n%s\r\non battery\r\n",
+				fields);
+		if (same(span_of(one), span_of(other)) != (i >= NONE))
+			fail_msg("%s names %s", fields,
+					i < NONE ? "something" : "nothing");
+	}
 }
 
 static void
@@ -273,6 +322,7 @@ main(void)
 		cmocka_unit_test(pieces_do_not_matter),
 		cmocka_unit_test(headers_may_be_long),
 		cmocka_unit_test(where_nothing_is_dated_the_first_server_counts),
+		cmocka_unit_test(what_names_nothing_counts_as_none),
 		cmocka_unit_test(none_when_it_is_not_wanted),
 		cmocka_unit_test(stamps_are_gathered_within_bounds),
 		cmocka_unit_test(what_it_costs),

@@ -50,7 +50,8 @@ fixture_set_up(void **state)
 {
 	struct state *t = calloc(1, sizeof *t);
 	assert_non_null(t);
-	snprintf(t->dir, sizeof t->dir, "/tmp/postern-store-XXXXXX");
+	snprintf(t->dir, sizeof t->dir, "%s/postern-store-XXXXXX",
+			access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(t->dir));
 	t->arena = ARENA_MAX(64 * 1024 * 1024);
 	*state = t;

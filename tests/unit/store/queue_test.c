@@ -57,8 +57,9 @@ every_attempt_is_remembered(void **state)
 	assert_int_equal(s.attempts[2].code, 250);
 	assert_span(s.attempts[2].reply, "2.0.0 OK");
 	assert_int_equal(s.attempts[2].state, QUEUE_DELIVERED);
-	assert_null(body_open(store_reader(t->store), id, &t->err));
-	assert_int_equal(t->err.event, 0);
+	bool gone;
+	assert_null(body_find(store_reader(t->store), id, &gone, &t->err));
+	assert_true(gone);
 	/* What is settled stays as it is. */
 	fixture_settle(t, id, deferred(NOW));
 	s = fixture_show(t, id);
@@ -318,6 +319,25 @@ retry_makes_due_what_is_named(void **state)
 	assert_int_equal(changed, 2);
 }
 
+/* Badmail could not be written, and now there is room. */
+static void
+retry_makes_due_what_waits_for_badmail(void **state)
+{
+	struct state *t = *state;
+	uint64_t a = fixture_submit(t, "a"), changed;
+	struct settle_recipient out = deferred(NOW + DAY);
+	struct span none = { 0 };
+	struct queue_message *m;
+
+	out.state = QUEUE_BOUNCED;
+	fixture_settle(t, a, out);
+	assert_int_equal(fixture_due(t, "drop", NOW, &m), 0);
+	assert_true(queue_retry(t->store, 0, none, NOW, &changed, &t->err));
+	assert_int_equal(changed, 1);
+	assert_int_equal(fixture_due(t, "drop", NOW, &m), 1);
+	assert_int_equal(m[0].recipients[0].state, QUEUE_BOUNCED);
+}
+
 static void
 history_is_pruned_and_the_queue_is_not(void **state)
 {
@@ -356,6 +376,7 @@ main(void)
 		TEST(the_queue_is_listed_by_state_and_domain),
 		TEST(a_message_is_found_by_any_of_its_names),
 		TEST(retry_makes_due_what_is_named),
+		TEST(retry_makes_due_what_waits_for_badmail),
 		TEST(history_is_pruned_and_the_queue_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

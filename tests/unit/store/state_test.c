@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -255,12 +256,12 @@ a_database_taken_away_is_noticed(void **state)
 	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
 	sub = fixture_message(t, "a");
 	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
-	assert_int_equal(store_count(t->store).broken, 2);
+	assert_int_equal(store_health(t->store).broken, 2);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(rename(aside, path), 0);
 	sub = fixture_message(t, "a");
 	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
-	assert_int_equal(store_count(t->store).broken, 0);
+	assert_int_equal(store_health(t->store).broken, 0);
 }
 
 /* RLIMIT_FSIZE stands in for the full disk: writes past it fail. In a child, since
@@ -413,9 +414,11 @@ a_database_held_by_another_is_a_clear_failure(void **state)
 	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
 	assert_true(WIFSTOPPED(status));
 	struct submission sub = fixture_message(t, "a");
-	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
-	if (!strstr(sub.job.err.text, "locked"))
+	assert_int_equal(fixture_do(t, &sub.job), STORE_BUSY);
+	if (!strstr(sub.job.err.text, "database is locked"))
 		fail_msg("%s", sub.job.err.text);
+	assert_int_equal(store_health(t->store).trouble, STORE_LOCKED);
+	assert_int_equal(store_health(t->store).broken, 0);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	sub = fixture_message(t, "a");
@@ -437,8 +440,112 @@ a_reader_sees_what_is_committed_and_may_not_write(void **state)
 	assert_non_null(b);
 	body_close(b);
 	reader_close(r);
+}
+
+static bool
+reads(struct state *t, const char *dir, bool *none)
+{
+	t->err = (struct err){ 0 };
+	struct reader *r = reader_find(dir, none, &t->err);
+	if (!r && !*none && t->err.event == 0)
+		fail_msg("no event: %s", t->err.text);
+	reader_close(r);
+	return r != NULL;
+}
+
+/* Edge 2. */
+static void
+only_a_database_that_never_was_counts_as_none(void **state)
+{
+	struct state *t = *state;
+	char path[160], made[160], shut[160];
+	bool none;
+	assert_false(reads(t, "/nonexistent", &none));
+	assert_true(none);
 	assert_null(reader_open("/nonexistent", &t->err));
-	assert_int_equal(t->err.event, 0);
+	assert_int_equal(t->err.event, 9005);
+
+	assert_true(reads(t, t->dir, &none));
+	path_of(t, "postern.db", path);
+	path_of(t, "postern.made", made);
+	close_store(t);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_false(reads(t, t->dir, &none));
+	assert_false(none);
+	assert_non_null(strstr(t->err.text, "empty"));
+	assert_int_equal(unlink(path), 0);
+	assert_false(reads(t, t->dir, &none));
+	assert_false(none);
+	assert_non_null(strstr(t->err.text, "missing"));
+	refuses(t, 9005, "missing");
+	assert_int_equal(t->found.trouble, STORE_DAMAGED);
+
+	/* A directory that is not there, in one that is no directory. */
+	path_of(t, "postern.made/state", shut);
+	assert_false(reads(t, shut, &none));
+	assert_false(none);
+	/* Whoever removes the marker too begins anew. */
+	assert_int_equal(unlink(made), 0);
+	assert_false(reads(t, t->dir, &none));
+	assert_true(none);
+	assert_non_null(fixture_open(t, true));
+	assert_int_equal(access(made, F_OK), 0);
+}
+
+static void
+a_database_without_content_is_not_filled_beside_a_state_in_use(void **state)
+{
+	struct state *t = *state;
+	char path[160];
+	bool none;
+	path_of(t, "postern.db", path);
+	close_store(t);
+	assert_int_equal(unlink(path), 0);
+	sqlite3 *h;
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, "PRAGMA journal_mode=WAL", NULL, NULL, NULL),
+			SQLITE_OK);
+	sqlite3_close(h);
+	assert_false(reads(t, t->dir, &none));
+	assert_false(none);
+	refuses(t, 9005, "without content");
+}
+
+/* No descriptor is left: every open fails with EMFILE, as it does in a crowd. */
+static int
+without_descriptors(struct state *t)
+{
+	int fds[64], n = 0;
+	bool none = true;
+	struct rlimit few = { 32, 32 };
+	if (setrlimit(RLIMIT_NOFILE, &few) != 0)
+		return 1;
+	while (n < 64 && (fds[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	for (; n >= 0; n--) {
+		struct reader *r = reader_find(t->dir, &none, &t->err);
+		reader_close(r);
+		if (none || (!r && t->err.event != 9005))
+			return 2;
+		if (r)
+			return 0;
+		if (n > 0)
+			close(fds[n - 1]);
+	}
+	return 3;
+}
+
+/* Edge 2: however many opens go well before the one that fails. */
+static void
+a_failed_open_is_never_taken_for_no_state(void **state)
+{
+	struct state *t = *state;
+	int status;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(without_descriptors(t));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 int
@@ -460,6 +567,9 @@ main(void)
 		TEST(two_processes_may_write),
 		TEST(a_database_held_by_another_is_a_clear_failure),
 		TEST(a_reader_sees_what_is_committed_and_may_not_write),
+		TEST(only_a_database_that_never_was_counts_as_none),
+		TEST(a_database_without_content_is_not_filled_beside_a_state_in_use),
+		TEST(a_failed_open_is_never_taken_for_no_state),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

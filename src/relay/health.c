@@ -1,0 +1,57 @@
+/* health: what the state of the store means to the relay.
+ *
+ * A full disk and a lock pass: what cannot be recorded waits, nothing is attempted twice,
+ * and mail that comes is put off. A disk that fails, or a database that is damaged, is
+ * opened anew by a new process when it goes on; one whose files were taken away, at once. */
+#include "room.h"
+
+#include "postern/log.h"
+
+enum {
+	BROKEN_MAX = 5, /* groups in a row */
+	/* How long `once` waits, since whoever called it waits too. */
+	ONCE_LOCKED_MS = 60 * 1000,
+	ONCE_MS = 10 * 1000,
+};
+
+static void
+begin(struct relay *r, enum store_trouble trouble, const struct err *e)
+{
+	if (trouble == r->trouble)
+		return;
+	if (r->trouble == STORE_SOUND)
+		r->trouble_since_ms = loop_now_ms(r->loop);
+	r->trouble = trouble;
+	if (!r->has_failed) /* else the end of the role says it */
+		log_err(e, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+}
+
+void
+health_job(struct relay *r, const struct store_job *job)
+{
+	if (job->result == STORE_DONE || job->result == STORE_HAD)
+		return;
+	if (job->trouble == STORE_SOUND)
+		log_err(&job->err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
+	/* Of a disk below its floor 6004 is told. */
+	else if (job->trouble != STORE_DISK_FULL || job->work != STORE_SUBMIT)
+		begin(r, job->trouble, &job->err);
+}
+
+void
+health_look(struct relay *r)
+{
+	const struct store_health h = store_health(r->store);
+
+	if (h.trouble == STORE_SOUND) {
+		r->trouble = STORE_SOUND;
+		return;
+	}
+	begin(r, h.trouble, &h.err);
+
+	int64_t waited_ms = loop_now_ms(r->loop) - r->trouble_since_ms;
+	int64_t most_ms = h.trouble == STORE_LOCKED ? ONCE_LOCKED_MS : ONCE_MS;
+	if (h.over || h.broken >= BROKEN_MAX ||
+			(r->once && !list_empty(&r->unsettled) && waited_ms > most_ms))
+		relay_fail(r, &h.err);
+}
