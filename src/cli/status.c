@@ -47,8 +47,8 @@ struct status {
 	size_t n_look;
 };
 
-static void
-look_at(struct status *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void look_at(struct status *s, const char *fmt, ...)
+		__attribute__((format(printf, 2, 3)));
 
 static void
 look_at(struct status *s, const char *fmt, ...)
@@ -95,7 +95,9 @@ weigh(struct status *s, int state, const char *only, struct weight *w)
 	if (dir < 0 || !dir_names(dir, NAMES_MOST, &names, NULL))
 		return;
 	for (size_t i = 0; i < names.n; i++)
-		if (*only == '\0' || span_ends_nocase(span_of(names.names[i]), span_of(only)))
+		if (*only == '\0' ||
+				span_ends_nocase(
+						span_of(names.names[i]), span_of(only)))
 			weigh_file(s, dir, names.names[i], w);
 	file_names_done(&names);
 }
@@ -146,7 +148,8 @@ weight_of_all(const struct status *s)
 static bool
 is_held(const struct poll_result *p)
 {
-	return !p->ok && (p->event == 4009 || p->event == 4018 || p->event == 4019 ||
+	return !p->ok &&
+			(p->event == 4009 || p->event == 4018 || p->event == 4019 ||
 					p->event == 4046);
 }
 
@@ -164,13 +167,15 @@ look_at_account(struct status *s, const struct conf_account *a)
 	s->ok += p->ok;
 	if (is_held(p)) {
 		s->held++;
-		look_at(s, "account %s is held: " SPAN_FMT
-			   "; see: postern accounts show %s",
+		look_at(s,
+				"account %s is held: " SPAN_FMT
+				"; see: postern accounts show %s",
 				a->name, SPAN_ARG(span_first(p->text, 200)), a->name);
 	} else if (!p->ok) {
 		s->failing++;
-		look_at(s, "account %s fails: " SPAN_FMT
-			   "; see: postern accounts show %s",
+		look_at(s,
+				"account %s fails: " SPAN_FMT
+				"; see: postern accounts show %s",
 				a->name, SPAN_ARG(span_first(p->text, 200)), a->name);
 	} else if (s->now_ms - p->ended_ms > (most > DAY_MS ? most : DAY_MS)) {
 		date_iso(p->ended_ms, when);
@@ -205,19 +210,27 @@ look_at_queue(struct status *s)
 	uint64_t held = messages_in(s, QUEUE_HELD), open = unrouted(s), old = 0;
 
 	if (open > 0)
-		look_at(s, "%" PRIu64 " messages are for nobody; see: postern unrouted list",
+		look_at(s,
+				"%" PRIu64
+				" messages are for nobody; see: postern unrouted list",
 				open);
 	if (held > open)
-		look_at(s, "%" PRIu64 " messages are held; see: postern queue list --status held",
+		look_at(s,
+				"%" PRIu64
+				" messages are held; see: postern queue list --status held",
 				held - open);
 	for (size_t i = 0; i < QUEUE_HEAPS; i++)
 		if (s->heaps[i].state != QUEUE_HELD)
 			old += s->heaps[i].messages - s->heaps[i].of_day;
 	if (old > 0)
-		look_at(s, "%" PRIu64 " messages wait for more than a day; see: postern queue list",
+		look_at(s,
+				"%" PRIu64
+				" messages wait for more than a day; see: postern queue list",
 				old);
 	if (s->badmail_new > 0)
-		look_at(s, "%" PRIu64 " messages went to Badmail in the last day; see: postern badmail list",
+		look_at(s,
+				"%" PRIu64
+				" messages went to Badmail in the last day; see: postern badmail list",
 				s->badmail_new);
 }
 
@@ -304,8 +317,8 @@ print_screen(const struct status *s)
 		(void)printf("service    runs (process %d)\n", (int)s->service);
 	else
 		(void)puts("service    does not run");
-	(void)printf("accounts   %zu ok, %zu failing, %zu held, %zu never polled\n", s->ok,
-			s->failing, s->held, s->never);
+	(void)printf("accounts   %zu ok, %zu failing, %zu held, %zu never polled\n",
+			s->ok, s->failing, s->held, s->never);
 	print_queue(s);
 	(void)printf("badmail    %" PRIu64 " messages, %" PRIu64 " of the last day\n",
 			s->badmail_items, s->badmail_new);
@@ -320,7 +333,8 @@ print_screen(const struct status *s)
 	size_text(s->free, room);
 	size_text(s->floor, floor);
 	if (s->room_known)
-		(void)printf("disk       %s free; below %s no mail is taken\n", room, floor);
+		(void)printf("disk       %s free; below %s no mail is taken\n", room,
+				floor);
 	if (s->n_look > 0)
 		(void)puts("\nlook at");
 	for (size_t i = 0; i < s->n_look; i++) {
@@ -344,7 +358,8 @@ queue_json(const struct status *s)
 							heap_name(h), "messages",
 							(json_int_t)h->messages,
 							"last_hour",
-							(json_int_t)h->of_hour, "last_day",
+							(json_int_t)h->of_hour,
+							"last_day",
 							(json_int_t)h->of_day, "oldest",
 							cli_json_time(h->oldest_ms)));
 	}
@@ -371,10 +386,10 @@ print_json(const struct status *s)
 			"held", (json_int_t)s->held, "never", (json_int_t)s->never,
 			"queue", queue_json(s), "badmail", "messages",
 			(json_int_t)s->badmail_items, "last_day",
-			(json_int_t)s->badmail_new, "unrouted",
-			(json_int_t)unrouted(s), "state", state, "disk", "free",
-			s->room_known ? json_integer((json_int_t)s->free) : json_null(), "floor", (json_int_t)s->floor, "look_at",
-			look));
+			(json_int_t)s->badmail_new, "unrouted", (json_int_t)unrouted(s),
+			"state", state, "disk", "free",
+			s->room_known ? json_integer((json_int_t)s->free) : json_null(),
+			"floor", (json_int_t)s->floor, "look_at", look));
 }
 
 int

@@ -46,7 +46,8 @@ look_for_key(struct reading *r)
 	int64_t keep_s = s->poll->account->keep_s;
 	r->drop = true;
 	s->messages[r->i].durable = keep_s == 0 ||
-			(keep_s > 0 && pop_steady_ms(s->poll->reader) - since_ms >=
+			(keep_s > 0 &&
+					pop_steady_ms(s->poll->reader) - since_ms >=
 							keep_s * 1000);
 	return true;
 }

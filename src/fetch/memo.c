@@ -85,7 +85,8 @@ fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
 {
 	int64_t left = m->alone_until_ms - wall_ms;
 
-	return left > 0 && left <= MEMO_ALONE_MS; /* a clock that was ahead set the rest */
+	return left > 0 &&
+			left <= MEMO_ALONE_MS; /* a clock that was ahead set the rest */
 }
 
 bool

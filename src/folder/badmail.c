@@ -299,11 +299,8 @@ badmail_write(struct badmail *b, const struct badmail_letter *l, struct err *err
 
 	/* The BDP comes last: with it the item exists. */
 	size_t before = b->batch.n;
-	bool ok = (joined ||
-				  badmail_put_file(b, l, "BAD", SPAN(""), &l->body,
-						  err)) &&
-			badmail_put_file(b, l, "BDR", buf_span(&words), NULL,
-					err) &&
+	bool ok = (joined || badmail_put_file(b, l, "BAD", SPAN(""), &l->body, err)) &&
+			badmail_put_file(b, l, "BDR", buf_span(&words), NULL, err) &&
 			badmail_put_file(b, l, "BDP", buf_span(&json), NULL, err);
 	if (!ok) {
 		batch_cut(&b->batch, before);
@@ -446,8 +443,9 @@ badmail_say_pruned(uint64_t qid, bool old)
 	qid_print(qid, id);
 	log_event(5104,
 			FIELDS(f_str("badmail", id), f_str("id", id),
-					f_str("why", old ? "older than badmail.keep"
-							 : "the folder is over badmail.max")));
+					f_str("why",
+							old ? "older than badmail.keep"
+							    : "the folder is over badmail.max")));
 }
 
 bool

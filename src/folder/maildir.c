@@ -298,8 +298,7 @@ maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid
 			(!*there && !maildir_there(box->cur, plain, there, err)))
 		return false;
 	/* A young message is here for the first time: no need to read all of cur/. */
-	if (*there ||
-			(queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
+	if (*there || (queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
 		return true;
 	return maildir_in_cur(box, name, err, there);
 }

@@ -44,13 +44,15 @@ clockwatch_start(struct relay *r)
 	if (away < -JUMP_MS)
 		log_event(6008,
 				FIELDS(f_num("seconds", away / 1000),
-						f_str("what", "since the last run; what waits is tried "
-							      "again within delivery.retry")));
+						f_str("what",
+								"since the last run; what waits is tried "
+								"again within delivery.retry")));
 	else if (away > DAY_MS)
 		log_event(6008,
 				FIELDS(f_num("seconds", away / 1000),
-						f_str("what", "since the last run, or nothing ran so long; "
-							      "one day of it counts for what is kept")));
+						f_str("what",
+								"since the last run, or nothing ran so long; "
+								"one day of it counts for what is kept")));
 	retime(r);
 }
 
@@ -64,8 +66,9 @@ clockwatch_tick(struct relay *r)
 		return;
 	log_event(6008,
 			FIELDS(f_num("seconds", by / 1000),
-					f_str("what", by < 0 ? "what waits is tried again within delivery.retry"
-							     : "nothing that is kept is older for it")));
+					f_str("what",
+							by < 0 ? "what waits is tried again within delivery.retry"
+							       : "nothing that is kept is older for it")));
 	control_tidy(r->control);
 	if (by < 0)
 		retime(r);

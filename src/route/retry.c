@@ -37,7 +37,8 @@ retry_next(const struct retry *r, unsigned attempts, int64_t queued_ms, int64_t 
 		unsigned jitter)
 {
 	MUST(attempts > 0 && r->waits.n > 0 && jitter < RETRY_JITTER);
-	int64_t age = now_ms - queued_ms; /* below 0: it came under a clock that was ahead */
+	int64_t age = now_ms -
+			queued_ms; /* below 0: it came under a clock that was ahead */
 	int64_t limit = r->expire_s * MS;
 	int64_t wait = wait_after(r, attempts) * MS;
 

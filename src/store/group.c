@@ -287,7 +287,8 @@ files_after(struct store *s, struct list *jobs)
 		uint64_t swept = 0;
 		if (p->job.work == STORE_PRUNE && p->job.result == STORE_DONE &&
 				!p->more)
-			(void)spool_sweep(s, false, &swept, NULL); /* comes round again */
+			(void)spool_sweep(
+					s, false, &swept, NULL); /* comes round again */
 	}
 }
 

@@ -150,8 +150,9 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET"
 			" id = excluded.id, settled = 0, committed_ms = excluded.committed_ms,"
 			" print = excluded.print WHERE settled = 2",
-	[SQL_ORIGIN_FIND] = "SELECT o.id, o.settled, o.committed_ms FROM origin o WHERE o.account ="
-			    " (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
+	[SQL_ORIGIN_FIND] =
+			"SELECT o.id, o.settled, o.committed_ms FROM origin o WHERE o.account ="
+			" (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[SQL_BODY_ADD] = "INSERT INTO body VALUES (?, ?, ?, ?)",
 	[SQL_RECIPIENT_ADD] =
@@ -251,8 +252,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_META_GET] = "SELECT value FROM meta WHERE key = ?",
 	[SQL_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?, ?)",
 	[SQL_MARK_ADD] = "INSERT OR REPLACE INTO mark VALUES (?, ?)",
-	[SQL_MARK_AT] =
-			"SELECT id FROM mark WHERE at_ms <= ? ORDER BY at_ms DESC LIMIT 1",
+	[SQL_MARK_AT] = "SELECT id FROM mark WHERE at_ms <= ? ORDER BY at_ms DESC LIMIT 1",
 	[SQL_MARK_LAST] = "SELECT max(at_ms) FROM mark",
 	[SQL_MARK_PRUNE] = "DELETE FROM mark WHERE at_ms <"
 			   " (SELECT max(at_ms) FROM mark WHERE at_ms <= ?)",
@@ -360,16 +360,13 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_ALIAS_RULE_FORGET] =
 			"DELETE FROM alias_rule WHERE account = ? AND match = ?",
 	[SQL_BODY_GET] = "SELECT size, top, bytes FROM body WHERE id = ?",
-	[SQL_RETIME] =
-			"UPDATE recipient INDEXED BY due SET next_ms = ?2"
-			" WHERE state < 3 AND hop = ?1 AND next_ms > ?2",
+	[SQL_RETIME] = "UPDATE recipient INDEXED BY due SET next_ms = ?2"
+		       " WHERE state < 3 AND hop = ?1 AND next_ms > ?2",
 	[SQL_RETRY_ONE] =
 			"UPDATE recipient SET next_ms = ?1 WHERE state < 3 AND message = ?2",
-	[SQL_RETRY_DOMAIN] =
-			"UPDATE recipient SET next_ms = ?1"
-			" WHERE state < 3 AND in_domain(address, ?2)",
-	[SQL_RETRY_ALL] =
-			"UPDATE recipient SET next_ms = ?1 WHERE state < 3",
+	[SQL_RETRY_DOMAIN] = "UPDATE recipient SET next_ms = ?1"
+			     " WHERE state < 3 AND in_domain(address, ?2)",
+	[SQL_RETRY_ALL] = "UPDATE recipient SET next_ms = ?1 WHERE state < 3",
 
 	[SQL_VERSION_GET] = "SELECT value FROM meta WHERE key = 'policies'",
 	[SQL_VERSION_RAISE] =

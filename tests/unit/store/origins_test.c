@@ -75,7 +75,8 @@ origins_are_walked_in_the_order_of_their_octets(void **state)
 		assert_true(origin_walk_next(r, &o));
 	assert_span(o.uidl, "d");
 	assert_int_equal(o.id, d);
-	assert_in_range(o.committed_ms, NOW, NOW + 60 * 1000); /* the steady clock goes on */
+	assert_in_range(o.committed_ms, NOW,
+			NOW + 60 * 1000); /* the steady clock goes on */
 	assert_int_equal(o.print, 0);
 	assert_true(origin_walk_end(r, &t->err));
 }

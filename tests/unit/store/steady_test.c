@@ -16,9 +16,9 @@ static const struct settle_recipient delivered = { .state = QUEUE_DELIVERED,
 static void
 restart(struct state *t, int64_t wall_ms)
 {
-	const struct store_options o = { .service = true,
-		.now_ms = wall_ms,
-		.busy_ms = 20000 };
+	const struct store_options o = {
+		.service = true, .now_ms = wall_ms, .busy_ms = 20000
+	};
 
 	store_close(t->store);
 	t->store = store_open(t->dir, &o, &t->found, &t->err);
@@ -34,7 +34,7 @@ shows(struct state *t)
 
 /* Whatever the machine's load, a test does not take a minute. */
 #define assert_about(got, want) \
-	assert_in_range((got), (want) - 60 * 1000, (want) + 60 * 1000)
+	assert_in_range((got), (want)-60 * 1000, (want) + 60 * 1000)
 
 static void
 a_start_counts_the_time_since_the_last_run_but_no_jump(void **state)
@@ -42,7 +42,8 @@ a_start_counts_the_time_since_the_last_run_but_no_jump(void **state)
 	static const struct {
 		int64_t moved, counts;
 	} cases[] = { { 0, 0 }, { 5 * HOUR, 5 * HOUR }, { DAY, DAY }, { 60 * DAY, DAY },
-		{ 10 * YEAR, DAY }, { -HOUR, 0 }, { -10 * YEAR, 0 }, { 60 * DAY, DAY } };
+		{ 10 * YEAR, DAY }, { -HOUR, 0 }, { -10 * YEAR, 0 },
+		{ 60 * DAY, DAY } };
 	struct state *t = *state;
 	int64_t wall = NOW, at = shows(t);
 
@@ -243,9 +244,9 @@ what_is_due_in_ten_years_is_due_by_the_schedule(void **state)
 	struct state *t = *state;
 	uint64_t far = fixture_submit(t, "a"), near = fixture_submit(t, "b"),
 		 other = fixture_submit(t, "c");
-	struct settle_recipient r = { .state = QUEUE_QUEUED,
-		.attempted = true,
-		.next_try_ms = NOW + 10 * YEAR };
+	struct settle_recipient r = {
+		.state = QUEUE_QUEUED, .attempted = true, .next_try_ms = NOW + 10 * YEAR
+	};
 
 	fixture_settle(t, far, r);
 	r.hop = SPAN("mx:");
@@ -303,12 +304,12 @@ a_reader_sees_it_within_an_hour(void **state)
 	/* The wall clock is years ahead of where the store saw it. */
 	assert_true(reader_steady_ms(store_reader(t->store), &got, &t->err));
 	assert_about(got, NOW + HOUR);
-	assert_true(origin_since(store_reader(t->store), SPAN("isp"), SPAN("a"), &got,
-			&t->err));
+	assert_true(origin_since(
+			store_reader(t->store), SPAN("isp"), SPAN("a"), &got, &t->err));
 	assert_int_equal(got, 0);
 	settled_at(t, "a", NOW + 10 * YEAR);
-	assert_true(origin_since(store_reader(t->store), SPAN("isp"), SPAN("a"), &got,
-			&t->err));
+	assert_true(origin_since(
+			store_reader(t->store), SPAN("isp"), SPAN("a"), &got, &t->err));
 	assert_about(got, NOW);
 }
 

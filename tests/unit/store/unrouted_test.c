@@ -1,8 +1,8 @@
 /* Messages held for nobody, their assignment, and the alias rules made with it. */
-#include "steady.h"
 #include "postern/aliasstore.h"
 #include "postern/clock.h"
 #include "postern/policystore.h"
+#include "steady.h"
 
 static const struct submission_recipient nobody = {
 	.address = { "", 0 },
