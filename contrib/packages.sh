@@ -3,7 +3,7 @@
 # What a build needs.
 # shellcheck disable=SC2034
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config python3 libetpan-dev libevent-dev libc-ares-dev
-	libjansson-dev libidn2-dev libunistring-dev libyaml-dev libsqlite3-dev libssl-dev libsystemd-dev"
+	libjansson-dev libidn2-dev libunistring-dev libyaml-dev libsqlite3-dev libssl-dev libsystemd-dev libxxhash-dev"
 
 # need PACKAGE...: all of them are here afterwards, or the script ends and says why.
 need() {

@@ -26,6 +26,7 @@ struct letter_body {
 	int fd; /* < 0: none; stays the caller's */
 	uint64_t fd_at;
 	uint64_t fd_size;
+	const uint8_t *fd_sum; /* SUM_SIZE, of these octets (sum.h); NULL: not known */
 };
 
 struct letter {

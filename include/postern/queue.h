@@ -13,6 +13,9 @@
 #include "postern/notice.h"
 #include "postern/store.h"
 
+/* The next hop of what is to be written to Badmail. */
+#define QUEUE_HOP_BADMAIL "badmail"
+
 struct queue_recipient {
 	uint32_t seq; /* its number within the message, from 0 */
 	enum queue_state state;
@@ -68,6 +71,7 @@ bool queue_due(struct reader *r, const struct queue_due *q, struct arena *a,
 /* What became of one recipient. */
 struct settle_recipient {
 	uint32_t seq;
+	bool untouched; /* nothing became of it: it stays as it is, whatever stands here */
 	enum queue_state state; /* QUEUE_QUEUED: deferred until next_try_ms */
 	/* An attempt was made: it is counted, and the fields from code on replace the last
 	 * ones, which become history. False: code, host and reply are ignored. */
@@ -90,7 +94,13 @@ struct settlement {
 	const struct settle_recipient *recipients;
 	size_t n;
 	struct notice *notices; /* to be queued in the same transaction; NULL: none */
+	/* How its body is damaged; empty: it is not. Its other recipients become due, so that
+	 * they are told too; where it is still at the provider its origin is forgotten, so that
+	 * it is collected again. */
+	struct span damage;
 	bool settled; /* set by the store: it was the last of the message */
+	bool damage_new; /* nobody knew of the damage */
+	bool again; /* with damage_new: its origin was forgotten */
 };
 
 /* ---- questions ---- */

@@ -24,6 +24,11 @@
  *	           what a postmaster is told of
  *	           the failure (notice.h) came in
  *	           the same transaction
+ *	damaged    the body is gone, cut or altered    STORE_SETTLE with how    the same; found again when it is read,
+ *	           (body.h): seen when it is read for  (queue.h): bounced,      by its size at start, and after a crash
+ *	           delivery, before its end goes out   the origin forgotten     by its digest (the newest files)
+ *	                                               where the provider
+ *	                                               still has the message
  *	held       as queued, one recipient without    queue_assign: that row  the same; nothing expires it and
  *	           address (QUEUE_HELD, "unrouted")    settled, a queued one   no retry makes it due
  *	                                               beside it, at once
@@ -128,7 +133,7 @@ struct store_recovery {
 	uint64_t resumed; /* spool files of settled messages or broken sessions removed */
 	uint64_t verified; /* spool files of open messages found whole */
 	int64_t away_ms; /* the wall clock moved so far since the last run; 0: the first */
-	uint64_t damaged; /* their file is gone or cut: recipients are QUEUE_HELD now */
+	uint64_t damaged; /* gone, cut or altered: due at once, for Badmail (body.h) */
 	enum store_trouble trouble; /* why it could not be opened */
 };
 
@@ -259,6 +264,8 @@ enum {
 /* A message to be made durable: one transaction holds body, recipients, route
  * record and origin. At least one recipient; a collected message for nobody has
  * one with an empty address, QUEUE_REFUSED or QUEUE_HELD, and its reason. */
+struct sum;
+
 struct submission {
 	struct store_job job;
 	uint64_t id; /* from store_new_id; unchanged by the store */
@@ -277,6 +284,8 @@ struct submission {
 	struct span body; /* the octets as they came, when spool_fd is -1 */
 	int spool_fd; /* from spool_create, or -1; stays the caller's to close after */
 	uint64_t spool_size; /* octets written to it */
+	const struct sum *
+			spool_sum; /* of these; the caller's. NULL: it is never checked */
 	struct span route; /* JSON, at most STORE_ROUTE_MAX; may be empty */
 	const struct submission_recipient *recipients;
 	size_t n;
@@ -339,6 +348,9 @@ void store_about_to_end(struct store *s, int change);
  * deliveries go on. As of the last group or store_space_look. */
 bool store_space_low(struct store *s);
 bool store_space_look(struct store *s); /* looks now */
+/* Any thread: the room that is set aside for settlements could not be had, or is used up. What
+ * is attempted now might not be recorded, so nothing should be begun. Low too, then. */
+bool store_space_spent(struct store *s);
 
 struct store_counters {
 	uint64_t groups; /* transactions committed, each one sync of the log */

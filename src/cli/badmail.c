@@ -13,6 +13,7 @@
 #include "postern/nexthop.h"
 #include "postern/origin.h"
 #include "postern/qid.h"
+#include "postern/sum.h"
 
 static struct badmail *
 open_folder(struct cli *c)
@@ -235,7 +236,7 @@ report(struct replay *r, const struct badmail_item *item, struct span address,
  * are few, else in the spool. */
 static bool
 load_body(struct replay *r, const struct badmail_item *item, struct submission *sub,
-		struct buf *memory, struct err *err)
+		struct buf *memory, struct sum *sum, struct err *err)
 {
 	uint64_t size = 0, at = 0;
 	AUTO(fd_done) int fd = badmail_message(r->folder, item->qid, &size, err);
@@ -255,6 +256,7 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 			break;
 		at += (uint64_t)n;
 		struct span bytes = { piece, (size_t)n };
+		sum_add(sum, bytes);
 		if (sub->spool_fd < 0 ? !buf_add(memory, bytes)
 				      : !spool_write(sub->spool_fd, bytes,
 							&sub->spool_size, err))
@@ -263,6 +265,7 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 					: false;
 	}
 	sub->body = buf_span(memory);
+	sub->spool_sum = sum;
 	return true;
 }
 
@@ -309,18 +312,20 @@ submit(struct replay *r, const struct badmail_item *item,
 		.spool_fd = -1,
 		.recipients = recipients_of(r, said, a),
 		.n = said->n };
+	struct sum *sum = sum_new();
 	struct err err = { 0 };
 	struct list jobs;
 
 	list_init(&jobs);
 	list_init(&sub.job.link);
 	bool ready = sub.recipients && origin_of(&origin, item, address) &&
-			load_body(r, item, &sub, &memory, &err);
+			load_body(r, item, &sub, &memory, sum, &err);
 	sub.uidl = buf_span(&origin);
 	if (ready) {
 		list_add(&jobs, &sub.job.link);
 		store_run(r->store, &jobs);
 	}
+	sum_free(sum);
 	bool done = ready &&
 			(sub.job.result == STORE_DONE || sub.job.result == STORE_HAD);
 	if (sub.spool_fd >= 0) {

@@ -244,7 +244,8 @@ cli_policies_at_start(struct cli *c, int *status)
 		directory_free(d);
 		if (!ok) {
 			/* Whoever looks only into the journal finds it there. */
-			log_err(&err, SPAN(""), SPAN(""));
+			if (err.event != 0)
+				log_err(&err, SPAN(""), SPAN(""));
 			(void)cli_fail(0, "%s", err.text);
 		}
 		store_close(s);

@@ -196,7 +196,7 @@ cli_stored_header(struct reader *r, uint64_t id, size_t most, struct arena *a)
 	AUTO(buf_done) struct buf head = BUF_MAX(most);
 	struct err err = { 0 };
 	struct span piece;
-	struct body *b = body_open(r, id, &err);
+	struct body *b = body_open_left(r, id, &err);
 
 	while (b && head.n < most && body_next(b, &piece, &err) && piece.n > 0) {
 		if (!buf_add(&head, span_first(piece, most - head.n)))

@@ -8,6 +8,7 @@ enum {
 	SIZE_BITS = 20,
 	HEADER_BITS = 20,
 	MARKS_MOST = 512, /* octets of fields that a server adds by itself */
+	MARKS_MORE = 16, /* and of line ends that come with them (mailutils) */
 };
 
 static const uint64_t size_bits = (UINT64_C(1) << SIZE_BITS) - 1;
@@ -130,7 +131,8 @@ size_fits(uint64_t print, uint64_t octets, uint64_t marks)
 	if (pop_print_size_is(print, octets))
 		return true;
 	return marks > 0 && marks <= octets &&
-			((print - (octets - marks)) & size_bits) <= MARKS_MOST;
+			((print - (octets - marks) + MARKS_MORE) & size_bits) <=
+			MARKS_MOST + MARKS_MORE;
 }
 
 static bool

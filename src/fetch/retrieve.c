@@ -193,6 +193,23 @@ pop_retrieve(struct pop_session *s)
 	return ok;
 }
 
+/* It was durable when it was looked up, or submitted. Its body may have been found damaged
+ * since (5009): its origin is forgotten then, and what the provider has is all there is. */
+static bool
+still_known(struct pop_session *s, size_t i)
+{
+	enum origin_state state;
+	struct err err = { 0 };
+
+	if (!s->poll->reader)
+		return true;
+	if (origin_look(s->poll->reader, s->poll->name, pop_key(s, i), &state, NULL,
+			    &err))
+		return state != ORIGIN_NEW;
+	log_err(&err, s->poll->name, (struct span){ NULL, 0 });
+	return false;
+}
+
 /* Only what is durable here. The answer to DELE is a promise; QUIT keeps it. */
 bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
@@ -209,7 +226,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	if (!order || !*deleted)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
-		if (s->messages[i].durable)
+		if (s->messages[i].durable && still_known(s, i))
 			order[w.n++] = (uint32_t)i;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");

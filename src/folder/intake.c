@@ -318,8 +318,9 @@ claim_by_rename(struct intake *in, const char *name, struct claim *c, struct err
 	}
 	in->unsynced = true;
 	crash_point("pickup: renamed");
-	if (!same_file(c->fd, in->work_dir, c->name, &st)) {
-		/* Somebody replaced it between our look and the rename. */
+	if (!same_file(c->fd, in->work_dir, c->name, &st) || unfit(in, &st)) {
+		/* Somebody replaced it, or gave it another name, between our look and the
+		 * rename. */
 		(void)renameat2(in->work_dir, c->name, in->dir, name, RENAME_NOREPLACE);
 		wait_for(in, STABLE_MS);
 		return false;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "postern/body.h"
 #include "postern/clock.h"
 #include "postern/file.h"
 
@@ -47,30 +48,45 @@ letter_peek(const struct letter_body *body, char *out, size_t n)
 	return got;
 }
 
+/* The file of the body without its first `skip` octets, which are read all the same: its
+ * digest is of all of it. What was written of a damaged one is the caller's to remove. */
 static bool
-letter_copy_fd(int to, int from, uint64_t at, uint64_t left, struct err *err)
+letter_copy_fd(int to, const struct letter_body *body, uint64_t skip, struct err *err)
 {
-	size_t piece = left < PIECE ? (size_t)left : PIECE;
+	uint64_t at = 0;
+	size_t piece = body->fd_size < PIECE ? (size_t)body->fd_size : PIECE;
 	char *p = malloc(piece ? piece : 1);
+	struct sum *made = body->fd_sum ? sum_new() : NULL;
+	uint8_t sum[SUM_SIZE];
 	bool ok = true;
 
 	if (!p)
 		abort();
-	while (ok && left > 0) {
+	while (ok && at < body->fd_size) {
+		uint64_t left = body->fd_size - at;
 		size_t want = left < piece ? (size_t)left : piece;
-		ssize_t got = fd_read_at(from, p, want, at);
+		ssize_t got = fd_read_at(body->fd, p, want, body->fd_at + at);
+		struct span in = { p, want };
 
 		if (got < 0)
 			ok = err_errno(err, EVENT_BODY, errno,
 					"cannot read a spooled message");
 		else if ((size_t)got < want)
-			ok = err_set(err, EVENT_BODY,
-					"a spooled message is shorter than it should be");
-		else if (!fd_write_all(to, (struct span){ p, want }))
+			ok = err_set(err, BODY_DAMAGED, "its file was cut short");
+		if (ok && made)
+			sum_add(made, in);
+		size_t cut = skip < want ? (size_t)skip : want;
+		skip -= cut;
+		if (ok && !fd_write_all(to, span_skip(in, cut)))
 			ok = err_errno(err, 0, errno, "cannot write a message");
 		at += want;
-		left -= want;
 	}
+	if (ok && made) {
+		sum_get(made, sum);
+		ok = memcmp(sum, body->fd_sum, SUM_SIZE) == 0 ||
+				err_set(err, BODY_DAMAGED, BODY_ALTERED);
+	}
+	sum_free(made);
 	free(p);
 	return ok;
 }
@@ -89,12 +105,7 @@ letter_copy(int to, const struct letter_body *body, uint64_t skip, struct err *e
 	}
 	if (!fd_write_parts(to, body->parts + i, body->n_parts - i))
 		return err_errno(err, 0, errno, "cannot write a message");
-	if (body->fd < 0)
-		return true;
-	if (skip > body->fd_size)
-		skip = body->fd_size;
-	return letter_copy_fd(
-			to, body->fd, body->fd_at + skip, body->fd_size - skip, err);
+	return body->fd < 0 || letter_copy_fd(to, body, skip, err);
 }
 
 bool

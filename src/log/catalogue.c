@@ -30,6 +30,10 @@ static const struct event rows[] = {
 			"Something went wrong for which there is no event; that is a fault of Postern's "
 			"own.",
 			"Keep the log and report it." },
+	{ 1007, 'E', 0, "stopped-unsettled",
+			"Postern %version shut down, but not everything in hand was settled: %worker: %err.",
+			"A part of the service did not end well; what it did last may not be recorded.",
+			"Read the events before this one; 5011 names messages that may arrive twice." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",
@@ -301,6 +305,19 @@ static const struct event rows[] = {
 	{ 5008, 'W', 0, "destination", "Destination %host is %state: %why.",
 			"Mail for a next hop is held back for a while, or goes on again.",
 			"Check the next hop." },
+	{ 5009, 'E', 0, "body-damaged",
+			"The stored body of message %id is damaged (%how). It was not delivered; %disp.",
+			"The file of a message in the spool, or its row in the database, is not what "
+			"was stored: it was removed, cut, exchanged or altered, by somebody or by the "
+			"disk.",
+			"Look at the disk and its log; ask the sender to send the message again, "
+			"unless it is collected again." },
+	{ 5011, 'E', 0, "verdict-unrecorded",
+			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
+			"recorded: %err. It may arrive twice.",
+			"The service ended before the disk or the database took the result of a delivery; the "
+			"next start attempts it again.",
+			"Make room on the disk or mend what %err names, then start the service." },
 	{ 5101, 'I', 1, "pickup-accepted", "Pickup file %file was queued as %id.",
 			"A file of the Pickup folder is durable in the queue.",
 			"Nothing." },

@@ -34,7 +34,7 @@ static struct {
 	struct file_log *file, *journal;
 	unsigned written;
 	_Atomic uint64_t lost;
-	bool losing; /* 9008 was said for the present gap */
+	bool sink_loses, journal_loses; /* 9008 was said for the present gap */
 } the;
 
 static enum sink
@@ -168,28 +168,39 @@ to_sink(struct buf *line, const struct record *r, struct err *err)
 	return false;
 }
 
-/* Says once per gap that something was lost; the count goes on. */
+/* Whatever level is wanted, so that the one sink tells what became of the other. */
 static void
-count_lost(const struct err *err)
+say_lost(bool in_journal, const char *what, uint64_t lost, const char *why)
 {
-	uint64_t lost = atomic_fetch_add(&the.lost, 1) + 1;
-	bool first = !the.losing;
-
-	the.losing = true;
-	if (!first || !the.journal)
-		return;
-
 	const struct field *fields = FIELDS(f_num("count", (int64_t)lost),
-			f_str("sink", "the log"), f_str("err", err->text));
+			f_str("sink", what), f_str("err", why));
 	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
 	AUTO(buf_done) struct buf line = BUF_MAX(RECORD_MAX * 2);
 	const struct event *e = event_find(9008);
 	if (!log_words(&words, 9008, fields))
 		return;
-	struct record r = { clock_wall_ms(), e, e->severity, e->level, buf_span(&words),
-		fields };
-	if (record_json(&line, &r))
-		(void)file_log_add(the.journal, buf_span(&line), NULL);
+	const struct record r = { clock_wall_ms(), e, e->severity, e->level,
+		buf_span(&words), fields };
+	struct err ignored; /* both are gone: there is nobody to tell */
+	if (!(in_journal || the.json ? record_json(&line, &r) : record_text(&line, &r)))
+		return;
+	if (in_journal)
+		(void)file_log_add(the.journal, buf_span(&line), &ignored);
+	else
+		(void)to_sink(&line, &r, &ignored);
+}
+
+/* Counts, and says once per gap in the one that something is missing in the other. */
+static void
+count_lost(bool journal, const struct err *err)
+{
+	uint64_t lost = atomic_fetch_add(&the.lost, 1) + 1;
+	bool *loses = journal ? &the.journal_loses : &the.sink_loses;
+
+	if (!*loses && (journal || the.journal))
+		say_lost(!journal, journal ? "events.jsonl" : "the log", lost,
+				err->text);
+	*loses = true;
 }
 
 static void
@@ -203,15 +214,17 @@ emit(const struct record *r)
 	MUST(ok);
 	mutex_lock(the.mutex);
 	if (the.journal) {
-		if (!file_log_add(the.journal, buf_span(&json), &err))
-			count_lost(&err);
+		if (file_log_add(the.journal, buf_span(&json), &err))
+			the.journal_loses = false;
+		else
+			count_lost(true, &err);
 		if (++the.written % ROTATE_EVERY == 0)
 			(void)file_log_rotate(the.journal, JOURNAL_MAX, 1, NULL);
 	}
 	if (to_sink(the.json ? &json : &text, r, &err))
-		the.losing = false;
+		the.sink_loses = false;
 	else
-		count_lost(&err);
+		count_lost(false, &err);
 	mutex_unlock(the.mutex);
 }
 

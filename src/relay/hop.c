@@ -21,6 +21,7 @@ enum {
 	BACKOFF_FIRST_MS = 5 * 1000,
 	BACKOFF_MOST_MS = 5 * 60 * 1000,
 	KEEP_BAD_MS = 3600 * 1000, /* without Badmail: looked at so often */
+	LEASE_MORE = 4, /* words of a lease beside a reply for each recipient */
 };
 
 /* ---- leases ---- */
@@ -40,22 +41,26 @@ lease_key(const struct lease *l)
 	return (struct span){ (const char *)&l->m->id, sizeof(l->m->id) };
 }
 
-void *
-lease_room(struct lease *l, size_t n)
+struct span
+lease_words(struct lease *l, struct span s)
 {
-	return arena_alloc(&l->batch->arena, n);
+	struct span copy = arena_dup(&l->words, s);
+
+	MUST(copy.p);
+	return copy;
 }
 
+/* What a settlement needs is had before anybody is asked, and not from the batch, which
+ * may be full of what was loaded: an answer must never be lost for want of room. */
 static struct lease *
 lease_new(struct hop *h, struct batch *b, struct queue_message *m)
 {
-	struct lease *l = arena_alloc(&b->arena, sizeof(*l));
-	struct settle_recipient *results =
-			arena_alloc(&b->arena, m->n * sizeof(*results));
-	bool *open = arena_alloc(&b->arena, m->n);
+	struct lease *l = calloc(1, sizeof(*l));
+	struct settle_recipient *results = calloc(m->n, sizeof(*results));
+	bool *open = calloc(m->n, 1);
 
-	if (!l || !results || !open)
-		return NULL;
+	MUST(l && results && open);
+	l->words = ARENA_MAX((m->n + LEASE_MORE) * sizeof(struct verdict));
 	list_init(&l->link);
 	list_init(&l->job.job.link);
 	l->hop = h;
@@ -85,6 +90,11 @@ lease_free(struct lease *l)
 	h->d->leases--;
 	notices_free(l->notices);
 	batch_drop(l->batch);
+	arena_done(&l->words);
+	free(l->results);
+	free(l->open);
+	free(l->todo);
+	free(l);
 }
 
 static bool
@@ -346,10 +356,6 @@ load_some(struct hop *h, size_t room, struct err *err)
 	for (size_t i = 0; i < n; i++) {
 		struct lease *l = lease_new(h, b, &m[i]);
 
-		if (!l) { /* no memory for it now: it comes again */
-			h->wake_ms = i > 0 ? now : now + BACKOFF_FIRST_MS;
-			break;
-		}
 		if (rerouted(l)) {
 			list_del(&l->link);
 			h->n_ready--;
@@ -389,12 +395,11 @@ hop_look(struct hop *h)
 	/* A window is refilled when half of it is done, not message by message. */
 	bool room = held <= window / 2;
 	bool shut = h->shut_until_ms > loop_now_ms(d->r->loop) && !d->r->once;
-	if (hop_held(h))
+	if (hop_held(h) || shut || !dispatch_may_begin(d))
 		return;
-	if (!d->stopping && h->wake_ms <= now && room && !shut)
+	if (h->wake_ms <= now && room)
 		hop_load(h, window - held);
-	if (!d->stopping && !shut)
-		hop_work(h);
+	hop_work(h);
 }
 
 /* ---- its health ---- */

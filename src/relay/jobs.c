@@ -60,7 +60,7 @@ static void
 not_taken(struct jobs *j, struct store_job *job)
 {
 	job->result = STORE_FAILED;
-	err_set(&job->err, 9005, "the relay stopped before it was recorded");
+	err_set(&job->err, 0, "the relay is stopping"); /* told to nobody */
 	job_back(j->r, job);
 }
 

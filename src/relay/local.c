@@ -41,6 +41,8 @@ struct parcel {
 	bool written; /* in the batch; its sync decides */
 	bool deferred;
 	bool more; /* is to be pruned */
+	bool damaged; /* its stored body is, as `harm` says */
+	struct err harm;
 	struct err err; /* why it is deferred */
 	struct err *bounced; /* Maildir: recipients without a place, event 0: fine; or NULL */
 	struct drop_at *drop; /* until its batch is over; or NULL */
@@ -179,6 +181,15 @@ badmail_row(struct parcel *p, const struct queue_recipient *to,
 		row->reply = to->reply;
 	else
 		row->reply = arena_dup(&p->arena, buf_span(&reply));
+	buf_clear(&reply);
+	if (p->damaged &&
+			!span_starts(to->reply,
+					SPAN("5.3.0 the stored body is damaged")) &&
+			buf_addf(&reply,
+					SPAN_FMT
+					" (of the body this is what is left: %s)",
+					SPAN_ARG(row->reply), p->harm.text))
+		row->reply = arena_dup(&p->arena, buf_span(&reply));
 	buf_done(&reply);
 }
 
@@ -222,40 +233,57 @@ write_badmail(struct local *w, struct parcel *p, const struct letter_body *body)
 	return true;
 }
 
+static bool
+in_badmail(const struct parcel *p)
+{
+	return p->l->hop->badmail;
+}
+
+static bool
+body_write(struct local *w, struct parcel *p, const struct body *b)
+{
+	struct body_lay lay = body_lay(b);
+	const struct letter_body body = { .parts = &lay.held,
+		.n_parts = 1,
+		.fd = lay.fd,
+		.fd_size = lay.fd >= 0 ? lay.fd_size : 0,
+		.fd_sum = lay.fd_sum };
+
+	if (in_badmail(p))
+		return write_badmail(w, p, &body);
+	if (p->l->hop->to.kind == NEXTHOP_MAILDIR)
+		return write_maildir(w, p, &body);
+	return write_drop(w, p, &body);
+}
+
+/* Badmail takes what is left of it. */
+static bool
+left_write(struct local *w, struct parcel *p)
+{
+	p->err = (struct err){ 0 };
+	struct body *b = body_open_left(w->reader, p->l->m->id, &p->err);
+	bool ok = b && body_write(w, p, b);
+
+	body_close(b);
+	return ok;
+}
+
 static void
 parcel_write(struct local *w, struct parcel *p)
 {
 	struct body *b = reader_ready(w, &p->err)
 			? body_find(w->reader, p->l->m->id, &p->gone, &p->err)
 			: NULL;
+	bool ok = b && body_write(w, p, b);
 
-	if (!b) {
-		/* Settled in the meantime, or it cannot be read now. */
-		p->deferred = !p->gone;
-		return;
-	}
-
-	struct body_lay lay = body_lay(b);
-	const struct letter_body body = { .parts = &lay.held,
-		.n_parts = 1,
-		.fd = lay.fd,
-		.fd_size = lay.fd >= 0 ? lay.fd_size : 0 };
-	bool ok;
-	if (p->l->hop->badmail)
-		ok = write_badmail(w, p, &body);
-	else if (p->l->hop->to.kind == NEXTHOP_MAILDIR)
-		ok = write_maildir(w, p, &body);
-	else
-		ok = write_drop(w, p, &body);
-	p->written = ok;
-	p->deferred = !ok;
 	body_close(b);
-}
-
-static bool
-in_badmail(const struct parcel *p)
-{
-	return p->l->hop->badmail;
+	p->damaged = !ok && p->err.event == BODY_DAMAGED;
+	if (p->damaged) {
+		p->harm = p->err;
+		ok = in_badmail(p) && left_write(w, p);
+	}
+	p->written = ok;
+	p->deferred = !ok && !p->gone && (!p->damaged || in_badmail(p));
 }
 
 static bool
@@ -433,7 +461,7 @@ static void
 parcel_back(struct local *w, struct parcel *p)
 {
 	struct lease *l = p->l;
-	struct verdict v;
+	struct verdict v = { 0 };
 
 	if (p->gone) {
 		dispatch_forget(l);
@@ -441,6 +469,8 @@ parcel_back(struct local *w, struct parcel *p)
 	}
 	if (p->deferred && p->err.event != 0) /* else its folder was named already */
 		log_err(&p->err, l->m->account, (struct span){ NULL, 0 });
+	if (p->damaged)
+		v = settle_damage(l, p->harm.text);
 	if (l->hop->badmail) {
 		w->r->sum.badmail_failed += p->deferred;
 		settle_badmail(l, !p->deferred, AGAIN_MS);
@@ -457,7 +487,7 @@ parcel_back(struct local *w, struct parcel *p)
 	}
 	if (p->deferred)
 		v = verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", p->err.text);
-	else
+	else if (!p->damaged)
 		v = verdict_make(FATE_DELIVERED, 0, "2.0.0", "written");
 	settle_all(l, &v);
 	settle_lease(w->r, l);

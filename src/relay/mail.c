@@ -7,7 +7,6 @@
 
 #include "postern/address.h"
 #include "postern/clock.h"
-#include "postern/header.h"
 #include "postern/log.h"
 #include "postern/qid.h"
 #include "postern/smtp_body.h"
@@ -72,6 +71,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 	m->head = BUF_MAX(BODY_BLOB_MAX);
 	m->gather = BUF_MAX(GATHER + PIECE_LARGE);
 	m->top = BUF_MAX(4096);
+	heading_init(&m->heading);
 	list_init(&m->link);
 	list_init(&m->job.job.link);
 	m->began_ms = loop_now_ms(r->loop);
@@ -127,6 +127,8 @@ mail_free(struct relay *r, struct mail *m)
 	if (m->job.spool_fd >= 0)
 		(void)close(m->job.spool_fd);
 	copies_end(m);
+	sum_free(m->sum);
+	heading_done(&m->heading);
 	buf_done(&m->head);
 	buf_done(&m->gather);
 	buf_done(&m->top);
@@ -177,12 +179,12 @@ spool_out(struct relay *r, struct mail *m, struct span bytes)
 
 	if (!spool_write(m->job.spool_fd, bytes, &m->job.spool_size, &e))
 		return spool_failed(r, m, &e);
+	sum_add(m->sum, bytes);
 	r->spool_told = false;
 	return SMTP_LATER;
 }
 
-/* What was in memory goes to the file; of it only the header is kept, for the
- * Message-ID. */
+/* What was in memory goes to the file. */
 static struct smtp_reply
 spool_begin(struct relay *r, struct mail *m)
 {
@@ -192,14 +194,10 @@ spool_begin(struct relay *r, struct mail *m)
 	m->job.spool_fd = spool_create(r->store, m->job.id, &e);
 	if (m->job.spool_fd < 0)
 		return spool_failed(r, m, &e);
+	m->job.spool_sum = m->sum = sum_new();
 
 	struct smtp_reply reply = spool_out(r, m, buf_span(&m->head));
-	size_t header = header_length(buf_span(&m->head));
-	struct buf kept = BUF_MAX(BODY_BLOB_MAX);
-	if (buf_add(&kept, span_first(buf_span(&m->head), header))) {
-		buf_done(&m->head);
-		m->head = kept;
-	}
+	buf_done(&m->head);
 	return reply;
 }
 
@@ -250,6 +248,7 @@ mail_body(struct relay *r, struct mail *m, struct span piece)
 	struct smtp_reply reply = body_add(r, m, piece);
 
 	copies_body(m, piece);
+	heading_feed(&m->heading, piece);
 	trace_hops_feed(&m->hops, piece);
 	r->receiving += mail_weight(m) - before;
 	return reply;
@@ -261,13 +260,14 @@ mail_body(struct relay *r, struct mail *m, struct span piece)
 static void
 find_message_id(struct relay *r, struct mail *m)
 {
-	struct header_field f;
 	struct buf b = BUF_MAX(MESSAGE_ID_MAX + 2);
-	struct span id = { NULL, 0 };
+	struct span id = heading_get(&m->heading, HEADING_MESSAGE_ID);
 	char qid[QID_SIZE];
 
-	if (header_find(buf_span(&m->head), SPAN("Message-ID"), &f))
-		id = trace_message_id(&m->arena, f.body);
+	if (m->heading.cut[HEADING_MESSAGE_ID] && span_find(id, '>') == id.n)
+		id.n = 0; /* its end is not here */
+	if (id.n > 0)
+		id = trace_message_id(&m->arena, id);
 	qid_print(m->job.id, qid);
 	if (id.n == 0 || id.n > MESSAGE_ID_MAX) {
 		if (buf_addf(&b, "<%s@%s>", qid, r->conf->server.hostname))
@@ -312,16 +312,17 @@ stamp(struct relay *r, struct mail *m, const struct mail_client *client)
 static void
 say_hops(struct mail *m)
 {
-	struct header_field from = { 0 }, subject = { 0 };
 	char qid[QID_SIZE];
 
 	qid_print(m->job.id, qid);
-	(void)header_find(buf_span(&m->head), SPAN("From"), &from);
-	(void)header_find(buf_span(&m->head), SPAN("Subject"), &subject);
 	log_event(4098,
 			FIELDS(f_span("account", m->job.account), f_str("id", qid),
-					f_span("from", span_trim(from.body)),
-					f_span("subject", span_trim(subject.body))));
+					f_span("from",
+							heading_get(&m->heading,
+									HEADING_FROM)),
+					f_span("subject",
+							heading_get(&m->heading,
+									HEADING_SUBJECT))));
 }
 
 static void

@@ -253,7 +253,7 @@ static void
 header_read(struct relay *r, const struct lease *l, struct buf *out)
 {
 	struct err err = { 0 };
-	struct body *b = body_open(r->reader, l->m->id, &err);
+	struct body *b = body_open_left(r->reader, l->m->id, &err);
 	struct span piece = { "", 1 };
 
 	while (b && piece.n > 0 && out->n < out->max) {

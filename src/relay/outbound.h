@@ -36,6 +36,9 @@ struct outbound {
 	struct body *body; /* of l, read anew for each transaction */
 	struct span piece; /* of the body, not yet taken by the engine */
 	uint64_t body_left; /* octets not yet read */
+	bool cut; /* the rest of it cannot be had, as `why` says: it is broken off */
+	bool ours; /* the session ended for that, and not by the peer's fault */
+	struct err why;
 	size_t most; /* recipients of one transaction: what the peer takes */
 	bool tried, answered; /* a message was sent; got its reply */
 	bool opened, works, stopping, quitting, lingering, ended;

@@ -33,6 +33,7 @@ picked_new(enum picked_task task)
 	p->head = BUF_MAX(PICKUP_HEAD_MAX + PIECE);
 	p->body = BUF_MAX(BODY_BLOB_MAX);
 	p->gather = BUF_MAX(PIECE);
+	heading_init(&p->heading);
 	list_init(&p->link);
 	return p;
 }
@@ -45,6 +46,8 @@ picked_free(struct picked *p)
 	buf_done(&p->head);
 	buf_done(&p->body);
 	buf_done(&p->gather);
+	heading_done(&p->heading);
+	sum_free(p->sum);
 	arena_done(&p->arena);
 	free(p);
 }
@@ -136,11 +139,18 @@ envelope_fits(struct picked *p)
 /* ---- the message ---- */
 
 static bool
+spool_out(struct picked *p, struct span bytes, struct err *err)
+{
+	if (!spool_write(p->spool_fd, bytes, &p->spool_size, err))
+		return false;
+	sum_add(p->sum, bytes);
+	return true;
+}
+
+static bool
 gather_out(struct picked *p, struct err *err)
 {
-	bool ok = p->gather.n == 0 ||
-			spool_write(p->spool_fd, buf_span(&p->gather), &p->spool_size,
-					err);
+	bool ok = p->gather.n == 0 || spool_out(p, buf_span(&p->gather), err);
 
 	buf_clear(&p->gather);
 	return ok;
@@ -151,9 +161,10 @@ spool_begin(struct pickups *w, struct picked *p, struct err *err)
 {
 	p->id = store_new_id(w->r->store, clock_wall_ms());
 	p->spool_fd = spool_create(w->r->store, p->id, err);
-	return p->spool_fd >= 0 &&
-			spool_write(p->spool_fd, buf_span(&p->body), &p->spool_size,
-					err);
+	if (p->spool_fd < 0)
+		return false;
+	p->sum = sum_new();
+	return spool_out(p, buf_span(&p->body), err);
 }
 
 static bool
@@ -161,6 +172,7 @@ body_add(struct pickups *w, struct picked *p, struct span piece, struct err *err
 {
 	smtp_scan_add(&p->scan, piece);
 	trace_hops_feed(&p->hops, piece);
+	heading_feed(&p->heading, piece);
 	if (p->spool_fd < 0) {
 		if (buf_add(&p->body, piece))
 			return true;

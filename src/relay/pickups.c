@@ -198,14 +198,16 @@ body(struct relay *r, struct mail *m, struct picked *p)
 	if (p->spool_fd < 0)
 		return mail_body(r, m, buf_span(&p->body)).code == 0;
 
-	size_t before = mail_weight(m);
-	bool ok = buf_add(&m->head, buf_span(&p->body));
 	m->hops = p->hops;
-	r->receiving += mail_weight(m) - before;
+	heading_done(&m->heading);
+	m->heading = p->heading;
+	heading_init(&p->heading);
+	m->job.spool_sum = m->sum = p->sum;
+	p->sum = NULL;
 	m->job.id = p->id;
 	m->job.spool_fd = fd_take(&p->spool_fd);
 	m->job.spool_size = p->spool_size;
-	return ok;
+	return true;
 }
 
 /* RFC 6409 8.2 and 8.3 for what somebody has written and no mail program has sent. What

@@ -34,7 +34,9 @@ struct picked {
 	struct pickup file;
 	struct buf body; /* the message, or its beginning when it is spooled */
 	struct trace_hop_count hops;
+	struct heading heading;
 	struct buf gather; /* on its way to the spool */
+	struct sum *sum; /* of what was written to it; NULL: nothing */
 	struct smtp_scan scan;
 	uint64_t id; /* of the spool file */
 	int spool_fd;

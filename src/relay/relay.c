@@ -154,11 +154,11 @@ static void
 tick_due(void *host)
 {
 	struct relay *r = host;
+
+	space_look(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;
-
-	space_look(r);
 	clockwatch_tick(r);
 	health_look(r);
 	inbound_tick(r->inbound);
@@ -205,11 +205,8 @@ say_recovery(const struct store_recovery *found)
 								(int64_t)found->resumed),
 						f_num("verified",
 								(int64_t)found->verified),
-						f_num("badmail", 0)));
-	if (found->damaged > 0)
-		log_event(5005,
-				FIELDS(f_num("messages", (int64_t)found->damaged),
-						f_str("why", "their spool files are gone or cut")));
+						f_num("badmail",
+								(int64_t)found->damaged)));
 }
 
 static bool
@@ -338,6 +335,24 @@ relay_new(const struct relay_options *o, struct err *err)
 	return make(o, &ignored, err);
 }
 
+/* First those who have results end, then the store, which does what it was given, then
+ * what waited for it is told. */
+static void
+wind_up(struct relay *r)
+{
+	local_free(r->local);
+	r->local = NULL;
+	pickups_stop(r->pickups);
+	if (r->dispatch)
+		dispatch_shut(r->dispatch);
+	if (r->jobs)
+		jobs_flush(r->jobs);
+	if (r->store)
+		store_stop(r->store);
+	jobs_free(r->jobs);
+	r->jobs = NULL;
+}
+
 bool
 relay_run(struct relay *r, struct err *err)
 {
@@ -351,6 +366,9 @@ relay_run(struct relay *r, struct err *err)
 	}
 
 	bool ok = loop_run(r->loop, err);
+	wind_up(r);
+	if (!settle_end(r, err))
+		return false;
 	if (ok && r->has_failed) {
 		*err = r->failed;
 		ok = false;
@@ -369,17 +387,7 @@ relay_free(struct relay *r)
 {
 	if (!r)
 		return;
-	/* First those who have results, then the store, which does what it was given,
-	 * then those who waited for it. */
-	local_free(r->local);
-	pickups_stop(r->pickups);
-	if (r->dispatch)
-		dispatch_shut(r->dispatch);
-	if (r->jobs)
-		jobs_flush(r->jobs);
-	if (r->store)
-		store_stop(r->store);
-	jobs_free(r->jobs);
+	wind_up(r);
 	pickups_free(r->pickups);
 	inbound_free(r->inbound);
 	settle_free(r);

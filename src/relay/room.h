@@ -3,6 +3,8 @@
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
+#include "heading.h"
+
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
@@ -20,10 +22,11 @@
 #include "postern/retry.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
+#include "postern/sum.h"
 #include "postern/trace.h"
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
-#define HOP_BADMAIL "badmail"
+#define HOP_BADMAIL QUEUE_HOP_BADMAIL
 #define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
@@ -84,6 +87,7 @@ struct relay {
 	enum store_trouble trouble; /* told */
 	int64_t trouble_since_ms; /* monotonic */
 	struct list unsettled; /* leases whose results the store could not take */
+	size_t owed; /* how many they are, with those that are tried again just now */
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
@@ -122,8 +126,10 @@ struct mail {
 	struct session *session; /* NULL: the client is gone */
 	uint64_t ticket;
 	struct arena arena; /* every span of the job but the body */
-	struct buf head; /* the body, or what is kept of it when it is spooled */
+	struct heading heading;
+	struct buf head; /* the body, until it is spooled */
 	struct buf gather; /* small pieces on their way to the spool */
+	struct sum *sum; /* of what was written to it; NULL: nothing */
 	struct buf top;
 	struct submission_recipient *recipients; /* &one, or allocated */
 	struct submission_recipient one;
@@ -202,7 +208,8 @@ struct batch;
 struct lease {
 	struct list link;
 	struct hop *hop;
-	struct batch *batch; /* what it was loaded with; holds it and all it points to */
+	struct batch *batch; /* what it was loaded with: m and all that it points to */
+	struct arena words;
 	struct queue_message *m;
 	struct settlement job;
 	struct settle_recipient *results; /* one per recipient of m */
@@ -211,7 +218,9 @@ struct lease {
 	struct span host; /* who answered */
 	struct span last_reply; /* answers that repeat are kept once */
 	bool attempted; /* somebody was asked */
+	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
+	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
 	struct notices *notices; /* who is told that it failed; NULL: nobody */
 	/* outbound.c: recipients still to be sent, by their place in m */
@@ -228,6 +237,8 @@ void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 void dispatch_nudge(struct dispatch *d, struct span key);
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
+/* What was not possible may be again: see may_begin in dispatch.c. */
+void dispatch_resume(struct dispatch *d);
 bool dispatch_quiet(const struct dispatch *d); /* nothing leased */
 /* `once`: looks at the disk whether anything is due; what is idle says goodbye. */
 bool dispatch_nothing_due(struct dispatch *d);
@@ -253,13 +264,17 @@ enum session_end {
 /* why: for all but SESSION_DONE. */
 void dispatch_session_gone(
 		struct hop *h, enum session_end end, const struct verdict *why);
-/* Memory that lives as long as the lease; NULL past the batch's limit. */
-void *lease_room(struct lease *l, size_t n);
+/* A copy that lives as long as the lease. There is always room for a reply of each
+ * recipient and what else a session says of a message. */
+struct span lease_words(struct lease *l, struct span s);
 
 /* ---- settle.c ---- */
 /* One recipient's answer; only the first counts. */
 void settle_verdict(struct lease *l, size_t recipient, const struct verdict *v);
 void settle_all(struct lease *l, const struct verdict *v); /* those without one yet */
+/* Its stored body is damaged, and what `how` says goes with the settlement. The verdict for
+ * those who do not get it. */
+struct verdict settle_damage(struct lease *l, const char *how);
 /* Badmail has it, or is to get it later. */
 void settle_badmail(struct lease *l, bool written, int64_t again_ms);
 /* To the store with the answers; recipients without one stay as they are. */
@@ -267,6 +282,9 @@ void settle_lease(struct relay *r, struct lease *l);
 void settle_done(struct relay *r,
 		struct settlement *job); /* the store is done with it */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
+/* At the end, when the store is gone: false when results were not recorded, each of them
+ * told (5011) and *err set. */
+bool settle_end(struct relay *r, struct err *err);
 void settle_free(struct relay *r);
 
 /* ---- notice.c: postmasters are told of collected mail that failed ---- */

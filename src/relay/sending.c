@@ -36,6 +36,7 @@ body_end(struct outbound *o)
 	o->body = NULL;
 	o->feeding = NULL;
 	o->piece = (struct span){ NULL, 0 };
+	o->cut = false;
 }
 
 static void
@@ -69,7 +70,7 @@ outbound_over(struct outbound *o, const struct verdict *why, bool failed)
 	struct hop *h = o->h;
 	struct relay *r = o->r;
 	enum session_end end = failed ? SESSION_FAILED
-			: why && o->tried && !o->answered && !o->stopping
+			: why && o->tried && !o->answered && !o->stopping && !o->ours
 			? SESSION_BROKE
 			: SESSION_DONE;
 
@@ -117,13 +118,7 @@ outbound_failed(struct outbound *o, int event, const char *words)
 static void
 lease_begin(struct outbound *o, struct lease *l)
 {
-	size_t n = strlen(o->host);
-	char *host = lease_room(l, n + 1);
-
-	if (host) {
-		memcpy(host, o->host, n);
-		l->host = (struct span){ host, n };
-	}
+	l->host = lease_words(l, span_of(o->host));
 	l->todo = calloc(l->m->n, sizeof(*l->todo));
 	if (!l->todo)
 		abort();
@@ -162,15 +157,43 @@ send_new(struct outbound *o, struct lease *l)
 	return s;
 }
 
+/* What those get who were not sent a body that cannot be read; the event of it. */
+static struct verdict
+unreadable(struct lease *l, const struct err *err)
+{
+	if (err->event == BODY_DAMAGED) /* 5009 comes with the settlement */
+		return settle_damage(l, err->text);
+	log_err(err, l->m->account, (struct span){ NULL, 0 });
+	return verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", err->text);
+}
+
+/* No more of this message can be sent, and `err` says why, or it is settled already: those
+ * who were not asked have their answer. Those who were still get theirs; the lease ends with
+ * the last of them. */
+static void
+lease_unreadable(struct outbound *o, struct lease *l, bool gone, const struct err *err)
+{
+	if (gone) {
+		l->todo_at = l->todo_n;
+	} else {
+		struct verdict v = unreadable(l, err);
+
+		while (l->todo_at < l->todo_n)
+			settle_verdict(l, l->todo[l->todo_at++], &v);
+	}
+	if (l->sends == 0)
+		lease_over(o, l);
+}
+
 /* Opens the body of the next transaction, taking a lease when there is none. False:
  * nothing to send. */
 static bool
 next_body(struct outbound *o)
 {
-	struct err err = { 0 };
-	bool gone;
-
 	for (;;) {
+		struct err err = { 0 };
+		bool gone;
+
 		if (!o->l) {
 			struct lease *l = o->stopping ? NULL : dispatch_take(o->h);
 
@@ -185,18 +208,7 @@ next_body(struct outbound *o)
 		o->body = body_find(o->r->reader, l->m->id, &gone, &err);
 		if (o->body)
 			return true;
-		if (gone) { /* settled by somebody else in the meantime */
-			o->l = NULL;
-			busy(o, false);
-			free(l->todo);
-			dispatch_forget(l);
-			continue;
-		}
-		log_err(&err, l->m->account, (struct span){ NULL, 0 });
-		struct verdict v =
-				verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", err.text);
-		settle_all(l, &v);
-		lease_over(o, l);
+		lease_unreadable(o, l, gone, &err);
 	}
 }
 
@@ -249,28 +261,40 @@ send_next(struct outbound *o)
 	return true;
 }
 
+/* The rest of a body cannot be had. Its end is never said, so that nobody can take what was
+ * sent for the message; only closing the connection can tell the peer. The messages before
+ * it have their answers first. */
+static bool
+break_off(struct outbound *o)
+{
+	struct send *s = o->feeding;
+
+	if (smtp_client_under_way(o->engine) > 1)
+		return false;
+	struct verdict v = unreadable(s->l, &o->why);
+	if (o->why.event == BODY_DAMAGED)
+		settle_all(s->l, &v);
+	smtp_client_abandon(o->engine, "the message cannot be read");
+	o->ours = true;
+	body_end(o);
+	return true;
+}
+
 /* Some of the body to the engine; true when any of it moved. */
 static bool
 feed_body(struct outbound *o)
 {
-	struct err err = { 0 };
 	bool moved = false;
 
-	while (o->body && smtp_client_wants_body(o->engine) &&
+	if (o->cut && !smtp_client_body_done(o->engine))
+		return break_off(o);
+	while (o->body && !o->cut && smtp_client_wants_body(o->engine) &&
 			stream_pending(o->stream) + smtp_client_output(o->engine).n <
 					OUT_ENOUGH) {
 		if (o->piece.n == 0 && o->body_left > 0) {
-			if (!body_next(o->body, &o->piece, &err) || o->piece.n == 0) {
-				if (err.event == 0)
-					(void)err_set(&err, 9005,
-							"the stored body ends too early");
-				log_err(&err, o->feeding->l->m->account,
-						(struct span){ NULL, 0 });
-				smtp_client_abandon(o->engine,
-						"the message cannot be read");
-				body_end(o);
+			o->cut = !body_next(o->body, &o->piece, &o->why);
+			if (o->cut)
 				return true;
-			}
 			o->body_left -= o->piece.n;
 		}
 		size_t n = smtp_client_body(o->engine, o->piece, o->body_left == 0);

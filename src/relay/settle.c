@@ -56,12 +56,7 @@ keep_reply(struct lease *l, const struct verdict *v)
 		s = (struct span){ line, n > 0 ? strlen(line) : 0 };
 	}
 	if (!span_eq(s, l->last_reply)) {
-		char *p = lease_room(l, s.n + 1);
-
-		if (!p)
-			return (struct span){ "", 0 };
-		memcpy(p, s.p, s.n);
-		l->last_reply = (struct span){ p, s.n };
+		l->last_reply = lease_words(l, s);
 	}
 	return l->last_reply;
 }
@@ -122,6 +117,16 @@ settle_all(struct lease *l, const struct verdict *v)
 		settle_verdict(l, i, v);
 }
 
+struct verdict
+settle_damage(struct lease *l, const char *how)
+{
+	if (l->damage.n == 0)
+		l->damage = lease_words(l, span_of(how));
+	return verdict_make(FATE_BOUNCED, 0, "5.3.0",
+			"the stored body is damaged (" SPAN_FMT ")",
+			SPAN_ARG(l->damage));
+}
+
 void
 settle_badmail(struct lease *l, bool written, int64_t again_ms)
 {
@@ -147,18 +152,10 @@ settle_lease(struct relay *r, struct lease *l)
 	l->job.at_ms = clock_wall_ms();
 	l->job.recipients = l->results;
 	l->job.n = l->m->n;
+	l->job.damage = l->damage;
+	for (size_t i = 0; i < l->m->n; i++)
+		l->results[i].untouched = l->open[i];
 	notices_make(r, l);
-	if (l->left > 0) {
-		struct settle_recipient *some =
-				lease_room(l, (l->m->n - l->left + 1) * sizeof(*some));
-		size_t n = 0;
-
-		for (size_t i = 0; some && i < l->m->n; i++)
-			if (!l->open[i])
-				some[n++] = l->results[i];
-		l->job.recipients = some;
-		l->job.n = n;
-	}
 	jobs_add(r->jobs, &l->job.job);
 }
 
@@ -323,6 +320,21 @@ say_message(struct told *t)
 }
 
 static void
+say_damage(const struct relay *r, const struct told *t)
+{
+	char disp[160];
+
+	(void)snprintf(disp, sizeof(disp), "what is left of it %s%s",
+			r->conf->badmail.enabled ? "goes to Badmail"
+						 : "stays in the queue",
+			t->l->job.again ? ", and the next poll collects it again where the provider still has it"
+					: "");
+	log_event(5009,
+			FIELDS(t->account, t->id, f_span("how", t->l->damage),
+					f_str("disp", disp)));
+}
+
+static void
 say_badmail(struct relay *r, struct told *t)
 {
 	const struct queue_message *m = t->l->m;
@@ -355,15 +367,18 @@ say_badmail(struct relay *r, struct told *t)
 
 /* ---- back from the store ---- */
 
-/* The verdict is known and must not get lost: it stays leased and comes again. Only
- * a crash before that repeats the attempt. How long a store in trouble is waited for is
- * health.c's; one that is well and will not have it is opened anew by a new process. */
+/* The verdict is known and must not get lost: it stays leased and comes again, and
+ * until then no other attempt is begun. Only a crash before that repeats the attempt. How
+ * long a store in trouble is waited for is health.c's; one that is well and will not have
+ * it is opened anew by a new process. */
 static void
 not_settled(struct relay *r, struct lease *l)
 {
 	const struct store_job *job = &l->job.job;
 
 	list_add(&r->unsettled, &l->link);
+	r->owed += !l->owed;
+	l->owed = true;
 	if (r->unsettled_tries > UNSETTLED_MAX && job->trouble == STORE_SOUND)
 		relay_fail(r, &job->err);
 }
@@ -382,6 +397,11 @@ settle_done(struct relay *r, struct settlement *job)
 		return;
 	}
 	r->unsettled_tries = 0;
+	if (job->damage_new)
+		say_damage(r, &t);
+	if (l->owed && --r->owed == 0)
+		dispatch_resume(r->dispatch);
+	l->owed = false;
 	if (l->hop->badmail) {
 		say_badmail(r, &t);
 	} else {
@@ -404,6 +424,47 @@ settle_tick(struct relay *r)
 		list_del(link);
 		jobs_add(r->jobs, &l->job.job);
 	}
+}
+
+/* It was delivered, and no one will know. */
+static void
+say_unrecorded(const struct lease *l)
+{
+	struct told t = { .l = l };
+
+	qid_print(l->m->id, t.qid);
+	for (size_t i = 0; i < l->m->n; i++) {
+		const struct settle_recipient *out = &l->results[i];
+
+		if (l->open[i] || !out->attempted || out->state != QUEUE_DELIVERED)
+			continue;
+		told_reply(&t, out);
+		log_event(5011,
+				FIELDS(f_span("account", l->m->account),
+						f_str("id", t.qid),
+						f_span("recipient",
+								l->m->recipients[i]
+										.address),
+						f_span("host", out->host),
+						f_str("reply", t.reply),
+						f_str("err", l->job.job.err.text)));
+	}
+}
+
+bool
+settle_end(struct relay *r, struct err *err)
+{
+	if (r->owed == 0)
+		return true;
+
+	const struct err *why =
+			&LIST_ITEM(r->unsettled.next, struct lease, link)->job.job.err;
+	LIST_EACH (link, &r->unsettled)
+		say_unrecorded(LIST_ITEM(link, struct lease, link));
+	return err_set(err, 9005,
+			"what became of %zu messages that were attempted could not be recorded (%s): "
+			"they are attempted again and may arrive twice",
+			r->owed, why->text);
 }
 
 void

@@ -75,17 +75,56 @@ drop_body(struct store *s, uint64_t id, struct err *e)
 					(struct span){ (const char *)&id, sizeof id });
 }
 
+/* Whoever is still to get a damaged body has an answer soon. */
+bool
+damage_due(struct store *s, uint64_t id, int64_t now_ms, struct err *e)
+{
+	int64_t badmail;
+	if (!names_id(s, &s->hops, SPAN(QUEUE_HOP_BADMAIL), &badmail, e))
+		return false;
+	struct query q = query_of(&s->self.db, SQL_DAMAGED_DUE);
+	query_int(&q, (int64_t)id);
+	query_int(&q, now_ms);
+	query_int(&q, badmail);
+	query_text(&q, SPAN("5.3.0 the stored body is damaged"));
+	return query_run(&q, "cannot write to the queue", e);
+}
+
+static bool
+damage_do(struct store *s, struct settlement *set, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_BODY_TOLD);
+	query_int(&q, (int64_t)set->id);
+	query_text(&q, set->damage);
+	if (!query_run(&q, "cannot write the body", e))
+		return false;
+	set->damage_new = sqlite3_changes(s->self.db.h) > 0;
+	if (!set->damage_new)
+		return true;
+	if (!damage_due(s, set->id, set->at_ms, e))
+		return false;
+	q = query_of(&s->self.db, SQL_DAMAGED_ORIGIN);
+	query_int(&q, (int64_t)set->id);
+	if (!query_run(&q, "cannot forget an origin", e))
+		return false;
+	set->again = sqlite3_changes(s->self.db.h) > 0;
+	return true;
+}
+
 bool
 settle_do(struct store *s, struct settlement *set, struct err *e)
 {
 	bool open = true;
-	set->settled = false;
+	set->settled = set->damage_new = set->again = false;
 	for (size_t i = 0; i < set->n; i++)
-		if (!change(s, set, &set->recipients[i], e))
+		if (!set->recipients[i].untouched &&
+				!change(s, set, &set->recipients[i], e))
 			return false;
 	for (struct notice *n = set->notices; n; n = n->next)
 		if (!notice_do(s, set->id, set->at_ms, n, e))
 			return false;
+	if (set->damage.n > 0 && !damage_do(s, set, e))
+		return false;
 	if (!any_open(s, set, &open, e) || (!open && !drop_body(s, set->id, e)))
 		return false;
 	set->settled = !open;

@@ -1,15 +1,19 @@
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "postern/body.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/file.h"
 #include "postern/must.h"
 #include "postern/qid.h"
+#include "postern/sum.h"
 #include "postern/thread.h"
 #include "state.h"
 
@@ -30,7 +34,7 @@
 
 /* Write-out begins each time so many octets have come, so that the sync at the
  * commit has little left to do and dirty pages stay few. */
-enum { WRITE_OUT = 1024 * 1024 };
+enum { WRITE_OUT = 1024 * 1024, VERIFY_PIECE = 128 * 1024 };
 
 int
 spool_create(struct store *s, uint64_t id, struct err *e)
@@ -88,12 +92,51 @@ spool_remove(struct store *s, uint64_t id)
 		spool_unlink(s, id);
 }
 
+static bool
+gone(int no)
+{
+	return no == ENOENT || no == ELOOP || no == ENXIO || no == ENOTDIR;
+}
+
 int
-spool_open_at(int spool, uint64_t id)
+spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e)
 {
 	char name[QID_SIZE];
+	struct stat st;
 	qid_print(id, name);
-	return openat(spool, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	AUTO(fd_done)
+	int fd = openat(spool, name,
+			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && gone(errno)) {
+		(void)err_set(e, BODY_DAMAGED, "its file is gone");
+		return -1;
+	}
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		(void)err_errno(e, EVENT_DATABASE, errno, "cannot open spool/%s", name);
+		return -1;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		(void)err_set(e, BODY_DAMAGED, "its file is gone");
+		return -1;
+	}
+	*size = (uint64_t)st.st_size;
+	return fd_take(&fd);
+}
+
+int
+spool_open_body(int spool, uint64_t id, uint64_t size, struct err *e)
+{
+	uint64_t has = 0;
+	AUTO(fd_done) int fd = spool_open_any(spool, id, &has, e);
+	if (fd < 0)
+		return -1;
+	if (has != size) {
+		(void)err_set(e, BODY_DAMAGED,
+				"its file has %" PRIu64 " octets instead of %" PRIu64,
+				has, size);
+		return -1;
+	}
+	return fd_take(&fd);
 }
 
 static bool
@@ -275,38 +318,96 @@ spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e)
 	return good;
 }
 
+/* ---- at a start ---- */
+
+/* The sum of the newest files is looked at after a crash, of so many octets: they are those
+ * that it may have torn, and the start does not wait for more (from a disk of 200 MB/s it
+ * is a second). Of all others the size is; the sum is whenever one is read for delivery,
+ * before its end goes out. */
+enum { VERIFY_MOST = 256 * 1024 * 1024 };
+
 static bool
-damaged(struct store *s, uint64_t id, int64_t size)
+sum_holds(int fd, uint64_t size, struct span sum, struct err *e)
 {
-	char name[QID_SIZE];
-	struct stat st;
-	qid_print(id, name);
-	return fstatat(s->self.spool, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-			!S_ISREG(st.st_mode) || st.st_size != size;
+	AUTO(buf_done) struct buf piece = BUF_MAX(VERIFY_PIECE);
+	char *p = buf_room(&piece, VERIFY_PIECE);
+	struct sum *made = sum_new();
+	uint8_t got[SUM_SIZE];
+	uint64_t at = 0;
+	ssize_t n = 0;
+
+	MUST(p);
+	while (at < size && (n = fd_read_at(fd, p, VERIFY_PIECE, at)) > 0) {
+		sum_add(made, (struct span){ p, (size_t)n });
+		at += (uint64_t)n;
+	}
+	int no = errno;
+	sum_get(made, got);
+	sum_free(made);
+	if (n < 0)
+		return err_errno(e, EVENT_DATABASE, no, "cannot read the spool file");
+	return span_eq(sum, (struct span){ (const char *)got, sizeof got }) ||
+			err_set(e, BODY_DAMAGED, BODY_ALTERED);
 }
 
+static bool
+whole(struct store *s, uint64_t id, uint64_t size, struct span sum, uint64_t *left,
+		struct err *e)
+{
+	AUTO(fd_done) int fd = spool_open_body(s->self.spool, id, size, e);
+
+	if (fd < 0)
+		return false;
+	if (sum.n != SUM_SIZE || size > *left)
+		return true;
+	*left -= size;
+	return sum_holds(fd, size, sum, e);
+}
+
+struct lost {
+	uint64_t id;
+	char how[160];
+};
+
+static bool
+lost_write(struct store *s, const struct lost *l, int64_t now_ms, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_BODY_DAMAGED);
+	query_int(&q, (int64_t)l->id);
+	query_text(&q, span_of(l->how));
+	return query_run(&q, "cannot write the body", e) &&
+			damage_due(s, l->id, now_ms, e);
+}
+
+/* What is damaged becomes due at once: whoever tries to deliver it says so, and settles it. */
 bool
-spool_recover(struct store *s, struct store_recovery *found, struct err *e)
+spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
+		struct err *e)
 {
 	AUTO(buf_done) struct buf lost = BUF_MAX(SIZE_MAX);
+	uint64_t left = found->unclean ? VERIFY_MOST : 0;
 	struct query q = query_of(&s->self.db, SQL_SPOOLED_WALK);
 	while (query_row(&q)) {
-		uint64_t id = (uint64_t)query_get(&q, 0);
-		if (!damaged(s, id, query_get(&q, 1)))
+		struct lost l = { .id = (uint64_t)query_get(&q, 0) };
+		uint64_t size = (uint64_t)query_get(&q, 1);
+		struct err why = { 0 };
+		if (whole(s, l.id, size, query_peek(&q, 2), &left, &why)) {
 			found->verified++;
-		else if (buf_add(&lost, (struct span){ (const char *)&id, sizeof id }))
+		} else if (why.event == BODY_DAMAGED) {
+			(void)snprintf(l.how, sizeof l.how, "%.159s", why.text);
+			MUST(buf_add(&lost,
+					(struct span){ (const char *)&l, sizeof l }));
 			found->damaged++;
+		}
 	}
 	if (!query_end(&q, "cannot read the queue", e))
 		return false;
 	if (lost.n > 0) {
 		bool good = group_begin(s, e);
-		for (size_t i = 0; good && i < lost.n; i += sizeof(uint64_t)) {
-			uint64_t id;
-			memcpy(&id, lost.p + i, sizeof id);
-			q = query_of(&s->self.db, SQL_HOLD_DAMAGED);
-			query_int(&q, (int64_t)id);
-			good = query_run(&q, "cannot write to the queue", e);
+		for (size_t i = 0; good && i < lost.n; i += sizeof(struct lost)) {
+			struct lost l;
+			memcpy(&l, lost.p + i, sizeof l);
+			good = lost_write(s, &l, now_ms, e);
 		}
 		if (!group_end(s, good, e))
 			return false;

@@ -107,9 +107,15 @@ static const char schema_3[] =
 static const char schema_4[] =
 		"ALTER TABLE ledger ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;";
 
-/* Which ids were given out by when, on the steady clock: history and ledger end at such a
- * mark. Beside it stand 'steady' and 'steady_wall' in meta: steady.c. */
+/* A digest (postern/sum.h) of the octets that came: of bytes, or of the spool file. NULL in
+ * rows of older states: those are not checked. And what was found to be wrong with them, and
+ * whether that was said (5009). And which ids were given out by when, on the steady clock:
+ * history and ledger end at such a mark. Beside it stand 'steady' and 'steady_wall' in meta:
+ * steady.c. */
 static const char schema_5[] =
+		"ALTER TABLE body ADD COLUMN sum BLOB;"
+		"ALTER TABLE body ADD COLUMN damage TEXT;"
+		"ALTER TABLE body ADD COLUMN damage_told INTEGER NOT NULL DEFAULT 0;"
 		"CREATE TABLE mark (at_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL);";
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
@@ -123,10 +129,12 @@ const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 	" r.reply, r.reason, r.asked, r.asked_list"
 #define BODY_LOST "5.3.0 Body lost"
 /* It came to nothing, so whoever comes next is no copy: it bounced, stands in Badmail, was
- * removed, or its body is gone. */
+ * removed, or its body is damaged (or was lost, as schema 4 put it). */
 #define LEDGER_LOST \
 	"EXISTS (SELECT 1 FROM recipient r WHERE r.message = ledger.id AND r.seq = ledger.seq" \
-	" AND (r.state IN (2, 5, 6) OR r.state = 3 AND r.reply = '" BODY_LOST "'))"
+	" AND (r.state IN (2, 5, 6) OR r.state < 4 AND EXISTS (SELECT 1 FROM body b" \
+	" WHERE b.id = r.message AND b.damage IS NOT NULL)" \
+	" OR r.state = 3 AND r.reply = '" BODY_LOST "'))"
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
@@ -141,6 +149,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RELEASE] = "RELEASE job",
 	[SQL_ROLLBACK_TO] = "ROLLBACK TO job",
 
+	[SQL_PAGES] = "PRAGMA page_count",
+	[SQL_PAGES_SPARE] = "PRAGMA freelist_count",
+	[SQL_SHRINKS] = "PRAGMA auto_vacuum",
+	[SQL_SHRINK] = "PRAGMA incremental_vacuum(64)",
+
 	[SQL_ACCOUNT_FIND] = "SELECT id FROM account WHERE name = ?",
 	[SQL_ACCOUNT_ADD] = "INSERT INTO account (name) VALUES (?)",
 	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
@@ -154,7 +167,8 @@ const char *const sql_text[SQL_COUNT] = {
 			"SELECT o.id, o.settled, o.committed_ms FROM origin o WHERE o.account ="
 			" (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[SQL_BODY_ADD] = "INSERT INTO body VALUES (?, ?, ?, ?)",
+	[SQL_BODY_ADD] =
+			"INSERT INTO body (id, size, top, bytes, sum) VALUES (?, ?, ?, ?, ?)",
 	[SQL_RECIPIENT_ADD] =
 			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
 			" last_ms, code, reply, reason, asked, asked_list)"
@@ -182,6 +196,19 @@ const char *const sql_text[SQL_COUNT] = {
 			"SELECT 1 FROM recipient WHERE message = ? AND seq > ? AND state < 4 LIMIT 1",
 	[SQL_BODY_SPOOLED] = "SELECT bytes IS NULL FROM body WHERE id = ?",
 	[SQL_BODY_DELETE] = "DELETE FROM body WHERE id = ?",
+	[SQL_BODY_DAMAGED] = "UPDATE body SET damage = ?2 WHERE id = ?1",
+	[SQL_BODY_TOLD] = "UPDATE body SET damage = ?2, damage_told = 1"
+			  " WHERE id = ?1 AND damage_told = 0",
+	/* Who is still to get it is told now that nobody will; nobody can be named any more for
+	 * what is held, nor could whoever is. */
+	[SQL_DAMAGED_DUE] =
+			"UPDATE recipient SET next_ms = ?2, hop = iif(state = 3, ?3, hop),"
+			" reply = iif(state = 3, ?4, reply), reason = iif(state = 3, 'general', reason),"
+			" state = iif(state = 3, 2, state) WHERE message = ?1 AND state IN (0, 3)",
+	/* Still at the provider, as far as is known here: the next poll collects it again. */
+	[SQL_DAMAGED_ORIGIN] =
+			"DELETE FROM origin WHERE id = ?1 AND settled = 0 AND gone_listing = 0"
+			" AND (account, uidl) = (SELECT account, uidl FROM message WHERE id = ?1)",
 
 	/* What waits to be told is told before the window begins anew; nor does a clock that
 	 * was set back make it longer. */
@@ -279,9 +306,8 @@ const char *const sql_text[SQL_COUNT] = {
 			" INDEXED BY ledger_age WHERE id <= ?1 ORDER BY id LIMIT ?2)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
-			"SELECT b.id, b.size - length(b.top) FROM body b WHERE b.bytes IS NULL",
-	[SQL_HOLD_DAMAGED] = "UPDATE recipient SET state = 3, reply = '" BODY_LOST "'"
-			     " WHERE message = ? AND state < 3",
+			"SELECT id, size - length(top), sum FROM body WHERE bytes IS NULL"
+			" AND damage IS NULL ORDER BY id DESC",
 	[SQL_OPEN_COUNT] = "SELECT count(DISTINCT message), count(*) FROM"
 			   " (SELECT message FROM recipient WHERE state < 3"
 			   " UNION ALL SELECT message FROM recipient WHERE state = 3)",
@@ -359,7 +385,7 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO alias_rule VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
 	[SQL_ALIAS_RULE_FORGET] =
 			"DELETE FROM alias_rule WHERE account = ? AND match = ?",
-	[SQL_BODY_GET] = "SELECT size, top, bytes FROM body WHERE id = ?",
+	[SQL_BODY_GET] = "SELECT size, top, bytes, sum, damage FROM body WHERE id = ?",
 	[SQL_RETIME] = "UPDATE recipient INDEXED BY due SET next_ms = ?2"
 		       " WHERE state < 3 AND hop = ?1 AND next_ms > ?2",
 	[SQL_RETRY_ONE] =

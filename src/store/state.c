@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "postern/clock.h"
@@ -112,6 +111,7 @@ count_log(void *arg, sqlite3 *h, const char *name, int pages)
 	struct store *s = arg;
 	(void)h, (void)name;
 	s->wal_pages = pages;
+	s->log_pages = pages;
 	return SQLITE_OK;
 }
 
@@ -236,6 +236,7 @@ state_open_db(struct store *s, bool migrate, struct err *e)
 	if (migrate ? schema_migrate(s, e) : schema_known(db, &version, e)) {
 		if (migrate || version == SCHEMA_VERSION) {
 			files_note(s);
+			space_opened(s);
 			return true;
 		}
 		db->rc = SQLITE_READONLY_DBMOVED;
@@ -294,8 +295,8 @@ store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
 }
 
 static bool
-recover(struct store *s, off_t size, bool unclean, struct store_recovery *found,
-		struct err *e)
+recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
+		struct store_recovery *found, struct err *e)
 {
 	found->unclean = unclean;
 	bool suspected = place_suspected(s->dir);
@@ -313,7 +314,7 @@ recover(struct store *s, off_t size, bool unclean, struct store_recovery *found,
 	found->queued = open.messages;
 	if (!make_secrets(s, e))
 		return false;
-	return spool_recover(s, found, e);
+	return spool_recover(s, found, o->now_ms, e);
 }
 
 struct store *
@@ -341,9 +342,9 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 		found = &ignored;
 	memset(found, 0, sizeof *found);
 	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
-			seed_ids(s, e) &&
+			seed_ids(s, e) && space_start(s, e) &&
 			steady_open(s, o->now_ms, &found->away_ms, e) &&
-			(!o->service || recover(s, size, unclean, found, e))) {
+			(!o->service || recover(s, o, size, unclean, found, e))) {
 		s->opened = true;
 		place_mark(s->dir);
 		store_space_look(s);
@@ -481,23 +482,6 @@ store_new_id(struct store *s, int64_t now_ms)
 		}
 	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
 	return id;
-}
-
-bool
-store_space_look(struct store *s)
-{
-	struct statvfs v;
-	/* What cannot be asked is not full; the write will tell. */
-	bool low = fstatvfs(s->self.spool, &v) == 0 &&
-			(uint64_t)v.f_bavail * v.f_frsize < s->min_free;
-	atomic_store(&s->low, low);
-	return low;
-}
-
-bool
-store_space_low(struct store *s)
-{
-	return atomic_load(&s->low);
 }
 
 struct store_counters

@@ -3,6 +3,7 @@
 #include "postern/crash.h"
 #include "postern/origin.h"
 #include "postern/qid.h"
+#include "postern/sum.h"
 #include "state.h"
 
 static uint64_t
@@ -77,6 +78,12 @@ add_message(struct store *s, const struct submission *sub, int64_t account,
 static bool
 add_body(struct store *s, const struct submission *sub, struct err *e)
 {
+	uint8_t sum[SUM_SIZE];
+	bool summed = sub->spool_fd < 0 || sub->spool_sum;
+	if (sub->spool_fd < 0)
+		sum_of(sub->body, sum);
+	else if (sub->spool_sum)
+		sum_get(sub->spool_sum, sum);
 	struct query q = query_of(&s->self.db, SQL_BODY_ADD);
 	query_int(&q, (int64_t)sub->id);
 	query_int(&q, (int64_t)(sub->top.n + body_octets(sub)));
@@ -85,6 +92,10 @@ add_body(struct store *s, const struct submission *sub, struct err *e)
 		query_null(&q);
 	else
 		query_blob(&q, sub->body);
+	if (summed)
+		query_blob(&q, (struct span){ (const char *)sum, sizeof sum });
+	else
+		query_null(&q);
 	return query_run(&q, "cannot write the body", e);
 }
 

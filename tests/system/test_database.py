@@ -1,8 +1,10 @@
 """The database in trouble: locked, damaged, missing, its files taken away. Nothing that was
 answered is lost, and everybody is told what is wrong."""
 import os
+import signal
 import smtplib
 import sqlite3
+from pathlib import Path
 
 import pytest
 from harness.message import message
@@ -88,6 +90,14 @@ def test_who_may_not_read_the_state_is_told_so(used):
         assert result.status == FAILED and "Permission denied" in result.err, result
 
 
+def role(pt, name):
+    """The process that bears it."""
+    for pid in Path(f"/proc/{pt.proc.pid}/task/{pt.proc.pid}/children").read_text().split():
+        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+            return int(pid)
+    raise AssertionError(f"there is no {name}")
+
+
 def damage(pt):
     """Every page but the first holds nonsense."""
     db = pt.state / "postern.db"
@@ -108,10 +118,11 @@ def test_a_service_ends_with_the_reason_when_its_database_stays_damaged(used):
     """Edge 38: a few tries, each with its words, then the end; not a loop."""
     used.start()
     damage(used)
-    submit(used.port, "third")  # whatever it meets
-    wait_for(lambda: used.proc.poll() is not None or submit(used.port, "more") < 0, 60, "the end of the service")
-    assert used.proc.wait(1) == 1
-    assert used.log().count("event=1005") >= 2, used.log()
+    os.kill(role(used, "relay"), signal.SIGKILL)
+    wait_for(lambda: used.proc.poll() is not None, 60, "the end of the service")
+    assert used.proc.wait() == 1
+    used.wait_line("END OF LOG")
+    assert used.log().count("event=1005") == 6, used.log()
     assert "damaged" in used.log() and "the service ends" in used.log()
 
 
@@ -132,6 +143,20 @@ def test_the_log_taken_away_under_the_service(used, taken):
     used.kill()
     used.once()
     assert accepted | {"first"} <= subjects(used)
+
+
+def test_a_poll_without_the_database_decides_nothing(used):
+    """Edge 2: it fails under its event; nothing goes to Badmail, nothing is deleted."""
+    used.start()
+    used.server.put(message(subject="second", to="nobody@nowhere.test"))
+    db, aside = used.state / "postern.db", used.dir / "aside"
+    db.rename(aside)
+    result = used.run("poll", write=False)
+    aside.rename(db)
+    assert result.status == FAILED and "missing" in result.out + result.err, result
+    used.wait_line(r"event=9005\b")
+    assert len(used.server.left()) == 1
+    check_nothing_was_touched(used)
 
 
 def test_a_lock_is_waited_for(used):

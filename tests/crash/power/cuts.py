@@ -42,11 +42,13 @@ CONTROLS = {
 class Count:
     states: int = 0
     restarts: int = 0
+    faulty: int = 0
     distinct: set = field(default_factory=set)
     faults: Counter = field(default_factory=Counter)  # states with a fault of that kind
     first: list = field(default_factory=list)  # how to make it again
 
     def add(self, faults, how):
+        self.faulty += bool(faults)
         for kind in {k for k, _ in faults}:
             self.faults[kind] += 1
         if faults and len(self.first) < 20:
@@ -70,21 +72,21 @@ def state(trace, seed, i):
     return cut, how, *disk.lookup(trace, cut, how)
 
 
-def replay(run, trace, states, first=0, restart_each=0, enough=None):
-    """Looks at that many states; every restart_each-th is given to the program too. With
-    `enough`, ends at so many faults."""
+def replay(run, trace, states, restart_each=0, until=None):
+    """Looks at that many states; every restart_each-th is given to the program too. `until`
+    are kinds of fault: it ends when one of them was seen."""
     count, eyes = Count(), look.Look(run, trace)
     try:
-        for i in range(first, first + states):
+        for i in range(states):
             cut, how, files, dirs = state(trace, run.seed, i)
             faults = eyes.faults(cut, files)
             if restart_each and i % restart_each == 0:
                 count.restarts += 1
                 faults = faults + restart(run, trace, cut, files, dirs)
             count.states += 1
-            count.distinct.add(hash((tuple(d for d in dirs), tuple(files.items()))))
+            count.distinct.add(hash((tuple(dirs), tuple(files.items()))))
             count.add(faults, f"seed {run.seed}, state {i}: cut {cut}, names {how.names}, data {how.data}")
-            if enough and len(count.first) >= enough:
+            if until and until & set(count.faults):
                 break
     finally:
         eyes.close()

@@ -27,6 +27,7 @@ class Database:
 
     def __init__(self, images, mails, scratch):
         self.wrong, self.there = None, bool(images[0])
+        self.claims = set()  # files of Pickup whose message is here
         self.messages = []  # (token, queue id, {recipient: state}, True, False or the file's size)
         if not self.there:
             return
@@ -50,6 +51,8 @@ class Database:
                 return
             if not c.execute("SELECT 1 FROM sqlite_schema WHERE name = 'message'").fetchone():
                 return
+            self.claims = {name for name, in c.execute(
+                "SELECT uidl FROM origin WHERE account = (SELECT id FROM account WHERE name = ':pickup')")}
             people = {}
             for number, address, state in c.execute("SELECT message, address, state FROM recipient"):
                 people.setdefault(number, {})[address or ""] = state
@@ -152,6 +155,10 @@ class Look:
         rows = {}
         for token, number, _, _ in db.messages:
             rows.setdefault(token, []).append(number)
+        for path in files:
+            name = path.rsplit("/", 1)[1] if path.startswith("state/run/pickup/") else None
+            if name and name.split(".")[1] in rows and name not in db.claims:
+                wrong.append(("doubled", f"{name} is queued, and its file would be again"))
         for m in self.run.mails.values():
             if m.put >= cut and m.how != "smtp":
                 continue

@@ -127,12 +127,12 @@ class Run:
         disk.mark(self.trace, put=m.token)
         self.pop3.put(m.data, uidl=m.uidl)
 
-    def put_pickup(self, n):
-        """Files that were there, on disk, before anybody looked."""
+    def put_pickup(self, n, bad=1):
+        """Files that were there, on disk, before anybody looked. The last has nobody to go
+        to, for Badmail for another reason."""
         d = self.pt.state / "Pickup"
         for i in range(n):
-            # The last one has nobody to go to: Badmail, for another reason.
-            m = self.mail("pickup", recipients=() if i == n - 1 else None)
+            m = self.mail("pickup", recipients=() if n - i <= bad else None)
             envelope = "".join(f"X-Receiver: {r}\r\n" for r in m.recipients)
             m.data = f"X-Sender: max@nwtraders.test\r\n{envelope}".encode() + m.data if m.recipients else \
                 b"\r\n" + m.body
@@ -164,6 +164,9 @@ class Run:
         self.pt.once(status=(DONE, FAILED))
         for recipient, renames in ((DROP, 1), (MAILDIR, 1), (AWAY, 3)):
             self.renamed(recipient, renames)
+        self.put_pickup(1, bad=0)
+        self.killed((disk.MOVE, 1))  # claimed, and the claim is not synced
+        self.pt.once(status=(DONE, FAILED))
         # More than a handful: one sync for the whole filesystem instead of one a file.
         self.put_pop3(3, large=3)
         self.put_pickup(third)

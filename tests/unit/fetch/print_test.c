@@ -45,6 +45,9 @@ the_whole_header_and_the_size_decide(void **state)
 				{ SPAN_INIT("From x Mon\r\nX-Mozilla-Status: 0001\r\n"
 					    "X-Keywords:\r\n\tNonJunk\r\n" HEAD) },
 				1059, PRINT_SAME },
+		{ "a mark, and an empty line more",
+				{ SPAN_INIT("Status: RO\r\n" HEAD) }, 1014,
+				PRINT_SAME },
 		{ "a mark, and another size", { SPAN_INIT("Status: RO\r\n" HEAD) },
 				3000, PRINT_HEADER },
 		{ "a mark, and a smaller size", { SPAN_INIT("Status: RO\r\n" HEAD) },

@@ -219,6 +219,42 @@ test_a_full_pipe_loses_events_not_time(void **state)
 	(void)close(ends[1]);
 }
 
+static size_t
+count_of(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
+		n++;
+	return n;
+}
+
+/* Of two places one is full: the other tells it, once. */
+static void
+test_what_one_sink_lost_the_other_tells(void **state)
+{
+	char text[8192];
+	struct log_options o = { .to = text_path, .level = 3, .journal = "/dev/full" };
+	struct err err = { 0 };
+
+	(void)state;
+	for (int turned = 0; turned < 2; turned++) {
+		(void)unlink(text_path);
+		assert_true(log_open(&o, &err));
+		for (int i = 0; i < 3; i++)
+			log_event(4001, FIELDS(f_str("account", "loud")));
+		log_close();
+		read_text(text, sizeof(text));
+		assert_int_equal(count_of(text, turned ? "\"id\":9008" : "event=9008"),
+				1);
+		assert_non_null(strstr(text, turned ? "the log" : "events.jsonl"));
+		assert_int_equal(count_of(text, "No space left on device"), turned + 1);
+		o = (struct log_options){
+			.to = "/dev/full", .level = 3, .journal = text_path
+		};
+	}
+}
+
 int
 main(void)
 {
@@ -229,6 +265,7 @@ main(void)
 		cmocka_unit_test(test_journal_reads_back),
 		cmocka_unit_test(test_levels_keep_quiet),
 		cmocka_unit_test(test_a_full_pipe_loses_events_not_time),
+		cmocka_unit_test(test_what_one_sink_lost_the_other_tells),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

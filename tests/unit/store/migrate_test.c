@@ -181,8 +181,11 @@ check_queue(struct state *t)
 	assert_int_equal(m[1].id, ID_OF(2));
 	assert_int_equal(m[2].id, ID_OF(6));
 	assert_span(m[2].account, "");
-	assert_int_equal(fixture_due(t, "badmail", NOW + 1000, &m), 1);
-	assert_span(m->recipients[0].reason, "relay-denied");
+	/* What an older version held for ever, its body lost, is on its way too. */
+	assert_int_equal(fixture_due(t, "badmail", NOW + 1000, &m), 2);
+	assert_int_equal(m[0].id, ID_OF(5));
+	assert_span(m[0].recipients[0].reason, "general");
+	assert_span(m[1].recipients[0].reason, "relay-denied");
 	check_body(t, ID_OF(1), "Received: by gw\r\nbody of the first.");
 	check_body(t, ID_OF(2), "A: b\r\nspooled body...");
 
@@ -195,7 +198,7 @@ check_queue(struct state *t)
 	assert_int_equal(fixture_show(t, ID_OF(3)).message.recipients[0].state,
 			QUEUE_DELIVERED);
 	assert_int_equal(fixture_show(t, ID_OF(5)).message.recipients[0].state,
-			QUEUE_HELD);
+			QUEUE_BOUNCED);
 }
 
 static void
@@ -326,7 +329,7 @@ everything_is_there_and_goes_on(void **state)
 	assert_false(fixture_spool_has(t, ID_OF(2)));
 	fixture_reopen(t);
 	assert_true(queue_count(store_reader(t->store), &left, &t->err));
-	assert_int_equal(left.messages, 2); /* the new one, and what is held */
+	assert_int_equal(left.messages, 2); /* the new one, and what was held */
 	assert_int_equal(fixture_show(t, ID_OF(1)).n, 4);
 }
 

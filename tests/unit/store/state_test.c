@@ -148,37 +148,6 @@ orphans_are_swept_when_no_session_can_own_them(void **state)
 }
 
 static void
-a_lost_or_cut_spool_file_holds_its_message(void **state)
-{
-	struct state *t = *state;
-	struct submission sub = fixture_message(t, "a");
-	char name[QID_SIZE], rel[32], path[160];
-	sub.spool_fd = spool_create(t->store, sub.id, &t->err);
-	assert_true(spool_write(
-			sub.spool_fd, SPAN("some octets"), &sub.spool_size, &t->err));
-	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
-	close(sub.spool_fd);
-	qid_print(sub.id, name);
-	snprintf(rel, sizeof rel, "spool/%s", name);
-	path_of(t, rel, path);
-	assert_int_equal(truncate(path, 4), 0);
-	fixture_reopen(t);
-	assert_int_equal(t->found.damaged, 1);
-	assert_int_equal(fixture_show(t, sub.id).message.recipients[0].state,
-			QUEUE_HELD);
-	struct queue_message *m;
-	assert_int_equal(fixture_due(t, "drop", NOW, &m), 0);
-	/* It is told, never cut short in silence. */
-	struct body *b = body_open(store_reader(t->store), sub.id, &t->err);
-	struct span piece = { "", 1 };
-	bool good = true;
-	while (good && piece.n > 0)
-		good = body_next(b, &piece, &t->err);
-	assert_false(good);
-	body_close(b);
-}
-
-static void
 refuses(struct state *t, int event, const char *word)
 {
 	assert_null(fixture_open(t, true));
@@ -265,7 +234,8 @@ a_database_taken_away_is_noticed(void **state)
 }
 
 /* RLIMIT_FSIZE stands in for the full disk: writes past it fail. In a child, since
- * SIGXFSZ and the limit stay. */
+ * SIGXFSZ and the limit stay. By a visitor, who sets no room aside: the service would
+ * know before it writes (space_test.c). */
 static int
 on_a_full_disk(struct state *t)
 {
@@ -274,7 +244,7 @@ on_a_full_disk(struct state *t)
 	enum store_result result = STORE_DONE;
 	static char big[BODY_BLOB_MAX];
 	signal(SIGXFSZ, SIG_IGN);
-	if (!fixture_open(t, true) || setrlimit(RLIMIT_FSIZE, &small) != 0)
+	if (!fixture_open(t, false) || setrlimit(RLIMIT_FSIZE, &small) != 0)
 		return 1;
 	size_t good = 0;
 	for (; good < 100 && result == STORE_DONE; good += result == STORE_DONE) {
@@ -556,7 +526,6 @@ main(void)
 		TEST(nothing_is_recovered_after_a_clean_end),
 		TEST(a_crash_leaves_what_was_committed),
 		TEST(orphans_are_swept_when_no_session_can_own_them),
-		TEST(a_lost_or_cut_spool_file_holds_its_message),
 		TEST(a_damaged_database_is_refused),
 		TEST(a_newer_version_is_refused),
 		TEST(a_foreign_database_is_refused),
