@@ -37,6 +37,14 @@ enum {
 	RECEIVING_MAX = 12 * 1024 * 1024,
 };
 
+/* The wall clock: clockwatch.c. */
+struct clockwatch {
+	int64_t away_ms; /* what the store found at the start */
+	int64_t ahead_ms; /* of the one that only passes, at the last look */
+	struct retiming job;
+	bool retiming;
+};
+
 struct relay {
 	const struct conf *conf;
 	const char *state;
@@ -83,6 +91,8 @@ struct relay {
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
+	struct clockwatch clock;
+	bool tidied; /* `once`: what is too old was removed */
 	struct loop_key loop_key;
 	struct relay_summary sum;
 };
@@ -303,6 +313,7 @@ void local_free(struct local *w); /* ends the thread after what it has in hand *
 void local_deliver(struct local *w, struct list *leases); /* they come back settled */
 bool local_quiet(const struct local *w);
 void local_tick(struct local *w);
+void local_tidy(struct local *w); /* Badmail and evidence are pruned, now */
 
 /* ---- pickups.c: the Pickup folder, and a thread of its own ---- */
 struct pickups *pickups_new(struct relay *r, struct err *err);
@@ -324,5 +335,11 @@ void control_free(struct control *c);
 void control_done(struct control *c, struct store_job *job);
 bool control_quiet(const struct control *c);
 void control_tick(struct control *c);
+void control_tidy(struct control *c); /* history is pruned, now */
+
+/* ---- clockwatch.c ---- */
+void clockwatch_start(struct relay *r);
+void clockwatch_tick(struct relay *r);
+void clockwatch_done(struct relay *r, const struct retiming *job);
 
 #endif

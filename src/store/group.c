@@ -92,6 +92,8 @@ job_do(struct store *s, struct store_job *job)
 				&job->err);
 	case STORE_PRUNE:
 		return prune_do(s, LIST_ITEM(job, struct pruning, job), &job->err);
+	case STORE_RETIME:
+		return retime_do(s, LIST_ITEM(job, struct retiming, job), &job->err);
 	case STORE_ORIGINS:
 	case STORE_POLLED:
 		break;
@@ -323,8 +325,8 @@ files_after(struct store *s, struct list *jobs)
 		uint64_t swept = 0;
 		if (p->job.work == STORE_PRUNE && p->job.result == STORE_DONE &&
 				!p->more)
-			(void)spool_sweep(s, p->now_ms, &swept,
-					NULL); /* comes round again */
+			(void)spool_sweep(
+					s, false, &swept, NULL); /* comes round again */
 	}
 }
 

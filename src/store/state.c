@@ -21,6 +21,8 @@ enum {
 	CHECK_ALWAYS = 4 * 1024 * 1024,
 };
 
+#define ID_TIME_MAX (INT64_C(1) << 45) /* the year 3084 */
+
 static const char *const state_names[] = {
 	[QUEUE_QUEUED] = "queued",
 	[QUEUE_REFUSED] = "refused",
@@ -296,10 +298,6 @@ static bool
 recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
 		struct store_recovery *found, struct err *e)
 {
-	struct store_recovery ignored;
-	if (!found)
-		found = &ignored;
-	memset(found, 0, sizeof *found);
 	found->unclean = unclean;
 	bool suspected = place_suspected(s->dir);
 	if ((unclean || suspected || size <= CHECK_ALWAYS) &&
@@ -333,14 +331,21 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	s->removed = BUF_MAX(SIZE_MAX);
 	s->lock = mutex_new();
 	s->doubtful = BUF_MAX(SIZE_MAX);
+	s->steady_lock = mutex_new();
 	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
 	names_init(&s->hops, SQL_HOP_FIND, SQL_HOP_ADD);
 
+	struct store_recovery ignored;
 	off_t size = 0;
 	bool unclean = false;
+	if (!found)
+		found = &ignored;
+	memset(found, 0, sizeof *found);
 	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
 			seed_ids(s, e) && space_start(s, e) &&
+			steady_open(s, o->now_ms, &found->away_ms, e) &&
 			(!o->service || recover(s, o, size, unclean, found, e))) {
+		s->opened = true;
 		place_mark(s->dir);
 		store_space_look(s);
 		s->at = NULL;
@@ -362,12 +367,15 @@ store_close(struct store *s)
 	if (s->thread)
 		store_stop(s);
 	mailbox_free(s->inbox);
+	if (s->opened && s->service && s->self.db.h)
+		steady_keep(s);
 	db_close(&s->self.db);
 	names_forget(&s->accounts);
 	names_forget(&s->hops);
 	buf_done(&s->removed);
 	buf_done(&s->doubtful);
 	mutex_free(s->lock);
+	mutex_free(s->steady_lock);
 	fd_done(&s->dir);
 	fd_done(&s->self.spool);
 	free(s->path);
@@ -453,6 +461,9 @@ store_reader(struct store *s)
 uint64_t
 store_new_id(struct store *s, int64_t now_ms)
 {
+	/* Past it there would be no room to count on in what SQLite stores. */
+	if (now_ms > ID_TIME_MAX)
+		now_ms = ID_TIME_MAX;
 	uint64_t now = now_ms > 0 ? (uint64_t)now_ms << 16 : 0;
 	uint64_t last = atomic_load(&s->last_id), id;
 	uint16_t chance = 0;
@@ -466,6 +477,8 @@ store_new_id(struct store *s, int64_t now_ms)
 			id = (id & ~UINT64_C(0xffff)) | 0x8000 | chance;
 			if (id <= last)
 				id += 0x10000;
+		} else if (id & 0x8000) { /* the clock was set back for long */
+			id = (id | 0xffff) + 1;
 		}
 	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
 	return id;
