@@ -16,6 +16,8 @@
 #include "postern/err.h"
 #include "postern/span.h"
 
+enum { BADMAIL_AT_ONCE = 500 };
+
 enum badmail_reason {
 	BADMAIL_BAD_PICKUP,
 	BADMAIL_GENERAL,
@@ -43,6 +45,7 @@ struct badmail_letter {
 	enum badmail_reason reason;
 	int event; /* under which it was logged */
 	int64_t time_ms; /* wall */
+	int64_t steady_ms; /* by the store's steady clock: the files' time, for their age; 0: wall */
 	struct span sender; /* empty: the null sender */
 	const struct badmail_recipient *recipients;
 	size_t n_recipients;
@@ -63,9 +66,10 @@ bool badmail_write(struct badmail *b, const struct badmail_letter *letter,
 /* Makes the batch durable and visible, as drop_sync. */
 bool badmail_sync(struct badmail *b, struct err *err);
 /* Removes what is older than keep_s, then the oldest until the folder is within
- * max_bytes; says 5104 for each, 5106 when it was over. Items newer
- * than an hour are never removed for size. */
-bool badmail_prune(struct badmail *b, int64_t now_ms, struct err *err);
+ * max_bytes, at most BADMAIL_AT_ONCE items: *more tells to come again. Says 5104 for each, 5106
+ * when it stays over. Items newer than an hour are never removed for size. Age is
+ * told by the store's steady clock; an item of its future is new. */
+bool badmail_prune(struct badmail *b, int64_t steady_ms, bool *more, struct err *err);
 
 /* One item as it lies there; owned by whoever got it. Texts are UTF-8. */
 struct badmail_item {

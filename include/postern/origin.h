@@ -39,10 +39,10 @@ struct origin_row {
 	struct span uidl; /* valid until the next call */
 	enum origin_state state;
 	uint64_t id; /* queue id; 0 for an adopted one */
-	int64_t committed_ms; /* or adopted then: for `keep` */
+	int64_t committed_ms; /* or adopted then, by the steady clock: for `keep` */
 	uint64_t print; /* as submitted with it; 0: none */
 	bool absent; /* the last complete listing did not name it */
-	int64_t absent_ms; /* ... since then */
+	int64_t absent_ms; /* ... since then, by the steady clock */
 };
 
 /* All origins of an account in the order of their UIDLs (octets), so that a listing
@@ -56,6 +56,9 @@ bool origin_walk_end(struct reader *r, struct err *e);
 /* One origin; *out is ORIGIN_NEW when it is unknown. id may be NULL. */
 bool origin_look(struct reader *r, struct span account, struct span uidl,
 		enum origin_state *out, uint64_t *id, struct err *e);
+/* Since when it is known, by the steady clock; 0: it is not. */
+bool origin_since(struct reader *r, struct span account, struct span uidl, int64_t *out,
+		struct err *e);
 
 enum origin_act {
 	ORIGIN_ACT_SETTLE, /* deleted, and QUIT answered +OK */
@@ -76,7 +79,6 @@ struct origin_change {
 	enum origin_act act;
 	bool continued;
 	struct span account;
-	int64_t now_ms;
 	const struct span *uidls;
 	size_t n;
 };

@@ -160,6 +160,20 @@ bool queue_collected(struct reader *r, const struct queue_since *f,
 bool queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
 		struct err *e);
 
+/* Open messages whose recipients are in one state; one with several stands in several. */
+struct queue_heap {
+	enum queue_state state;
+	bool deferred; /* QUEUE_QUEUED, and was tried */
+	uint64_t messages, of_hour, of_day; /* of the hour, the day before now_ms */
+	uint64_t unrouted; /* QUEUE_HELD because nobody was found */
+	int64_t oldest_ms; /* 0: none */
+};
+
+enum { QUEUE_HEAPS = 5 }; /* queued, deferred, refused, bounced, held */
+
+bool queue_heaps(struct reader *r, int64_t now_ms, struct queue_heap out[QUEUE_HEAPS],
+		struct err *e);
+
 struct queue_size {
 	uint64_t messages; /* with open recipients */
 	uint64_t recipients; /* open */

@@ -64,6 +64,9 @@ bool relay_run(struct relay *r, struct err *err);
 void relay_fetched(struct relay *r);
 void relay_stop(struct relay *r); /* from any thread */
 
+/* So much room is left for what is under way: below it no mail is taken. */
+uint64_t relay_least_free(const struct conf *conf, const char *state);
+
 /* After relay_run. */
 void relay_summary(const struct relay *r, struct relay_summary *out);
 void relay_free(struct relay *r); /* NULL is welcome */

@@ -3,7 +3,9 @@
  * Pure: times are arguments, in ms since 1970. Proof against clock jumps
  * (FAULTS.md Q11): a recipient expires only when it is old by the clock *and*
  * its failed attempts, spaced as the schedule says, account for at least half
- * of that age limit; so a clock that leaps ahead bounces nothing. */
+ * of that age limit; so a clock that leaps ahead bounces nothing. One that came under a
+ * clock that was ahead, and is younger than nothing now, expires when its attempts
+ * account for all of it. */
 #ifndef POSTERN_RETRY_H
 #define POSTERN_RETRY_H
 
@@ -23,8 +25,9 @@ enum { RETRY_JITTER = 65536 };
  * a tenth. The last try falls on the moment of expiry, not after it. */
 int64_t retry_next(const struct retry *r, unsigned attempts, int64_t queued_ms,
 		int64_t now_ms, unsigned jitter);
-/* A stored next try brought to what the schedule could have set at now_ms: a
- * clock that was set back must not hold mail for years. */
+/* The latest next try that the schedule could have set at now_ms, and a stored one
+ * brought to it: a clock that was set back must not hold mail for years. */
+int64_t retry_latest(const struct retry *r, int64_t now_ms);
 int64_t retry_clamp(const struct retry *r, int64_t next_ms, int64_t now_ms);
 /* The step a deferral is at, for event 5002: "first", "second", "third", "subsequent". */
 const char *retry_step(unsigned attempts);

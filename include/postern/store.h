@@ -8,8 +8,8 @@
  *	state      on disk                             moved on by             crash
  *	---------  ----------------------------------  ----------------------  -------------------------------
  *	receiving  nothing, or a part of spool/QUEUEID store_port_submit       a spool file without a row: swept
- *	           (bodies over BODY_BLOB_MAX)                                 at start and by STORE_PRUNE once
- *	                                                                       older than any session can be
+ *	           (bodies over BODY_BLOB_MAX)                                 at start; a visitor's once older
+ *	                                                                       than any session can be
  *	synced     spool/QUEUEID whole and synced,     the COMMIT of its       the same; the sender has no 250
  *	           its directory entry too             group                   and sends again
  *	queued     message, body, recipients, origin   queue_due: a lease in   found again by queue_due; a second
@@ -54,6 +54,13 @@
  * mail twice is better than a mail that is nowhere. One that is still on its way, or held
  * by somebody's word, counts: it is here, and what becomes of it is told.
  *
+ * The steady clock. What is kept for a time (history, ledger, origins, Badmail, evidence) is
+ * judged by a clock of the state's own, since the wall clock may jump. It passes with
+ * monotonic time while somebody holds the state; of the time between two runs it counts what
+ * the wall clock says, at most a day; it never jumps. Towards the wall clock it
+ * goes by an eighth of the time that passes. So a clock that is wrong for a while ages nothing by more than a
+ * day, and one that is right is followed exactly.
+ *
  * Threads. A struct store belongs to the thread that opened it, until
  * store_start gives it to the store thread; from then on only the functions
  * below that say "any thread" may be called, and jobs go through a port. Without
@@ -93,6 +100,9 @@ enum {
  * after five days, some after ten. Longer would only keep more rows. */
 #define STORE_LEDGER_MS (INT64_C(14) * 24 * 3600 * 1000)
 
+/* How long history can be kept. */
+#define STORE_HISTORY_MS (INT64_C(40) * 24 * 3600 * 1000)
+
 /* ---- trouble ---- */
 
 /* What keeps the database from its work. */
@@ -122,6 +132,7 @@ struct store_recovery {
 	uint64_t queued; /* messages with recipients still open */
 	uint64_t resumed; /* spool files of settled messages or broken sessions removed */
 	uint64_t verified; /* spool files of open messages found whole */
+	int64_t away_ms; /* the wall clock moved so far since the last run; 0: the first */
 	uint64_t damaged; /* gone, cut or altered: due at once, for Badmail (body.h) */
 	enum store_trouble trouble; /* why it could not be opened */
 };
@@ -161,10 +172,19 @@ struct reader *store_reader(struct store *s);
 bool store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
 		struct err *e);
 
+/* ---- the steady clock ---- */
+
+/* In milliseconds since 1970, like the wall clock's; any thread. */
+int64_t store_steady_ms(struct store *s);
+/* The same for who only reads: within an hour of it, whatever the clock did. */
+bool reader_steady_ms(struct reader *r, int64_t *out, struct err *e);
+
 /* ---- queue ids; any thread ---- */
 
 /* Unique for ever and rising: max(last + 1, now_ms << 16), also across restarts and
- * clocks set back. A visitor's ids have bit 15 set, so that they never meet. */
+ * clocks set back: so an id's time is never before the clock's when it was made, but may be
+ * after it. A visitor's ids have bit 15 set, the service's have not, so that they
+ * never meet. */
 uint64_t store_new_id(struct store *s, int64_t now_ms);
 
 /* ---- jobs ---- */
@@ -175,6 +195,7 @@ enum store_work {
 	STORE_ORIGINS, /* struct origin_change, origin.h */
 	STORE_POLLED, /* struct poll_result, origin.h */
 	STORE_PRUNE, /* struct pruning */
+	STORE_RETIME, /* struct retiming */
 	STORE_DIGEST, /* struct notice_digest, notice.h */
 };
 
@@ -273,14 +294,21 @@ struct submission {
 	uint64_t *copy_of;
 };
 
-/* Forgets history of settled messages that arrived before before_ms (a bounded
- * number of them: more tells to come again) and sweeps the spool. The newest
- * message always stays, since ids continue from it. */
+/* Forgets history of settled messages, and keys of the ledger, that are older than keep_ms
+ * by the steady clock (a bounded number of them: more tells to come again), sweeps the spool and makes
+ * the steady clock durable. The newest message always stays, since ids continue from it. */
 struct pruning {
 	struct store_job job;
-	int64_t before_ms, now_ms;
+	int64_t keep_ms; /* history; at most STORE_HISTORY_MS */
 	uint64_t pruned;
 	bool more;
+};
+
+/* What is to be tried again later than latest_ms is tried then: the clock went back. */
+struct retiming {
+	struct store_job job;
+	int64_t latest_ms;
+	uint64_t changed;
 };
 
 /* Does the jobs on the list as one group, in this thread: one transaction, one
@@ -316,10 +344,14 @@ void store_port_take(struct store_port *p, struct list *done);
  * the count is not zero the store may wait for them, up to 30 % of the time that a
  * sync takes here; a lone message never waits. */
 void store_about_to_end(struct store *s, int change);
-/* Any thread: less room than min_free. New mail should be put off (452 4.3.1),
- * deliveries go on. As of the last group or store_space_look. */
+/* Any thread: less room than min_free, free pages of the database counted. New mail should
+ * be put off (452 4.3.1), deliveries go on: what settling them needs was allocated before
+ * (src/store/space.c). As of the last group or store_space_look. */
 bool store_space_low(struct store *s);
 bool store_space_look(struct store *s); /* looks now */
+/* Any thread: the room that is set aside for settlements could not be had, or is used up. What
+ * is attempted now might not be recorded, so nothing should be begun. Low too, then. */
+bool store_space_spent(struct store *s);
 
 struct store_counters {
 	uint64_t groups; /* transactions committed, each one sync of the log */

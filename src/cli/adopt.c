@@ -4,7 +4,6 @@
 
 #include "accounts.h"
 #include "policies.h"
-#include "postern/clock.h"
 #include "postern/fetch.h"
 
 struct adopting {
@@ -38,7 +37,6 @@ take(void *host, const struct span *uidls, size_t n, struct err *err)
 		.job.work = STORE_ORIGINS,
 		.act = ORIGIN_ACT_ADOPT,
 		.account = a->account,
-		.now_ms = clock_wall_ms(),
 		.uidls = uidls,
 		.n = n,
 	};

@@ -114,6 +114,7 @@ int cli_reload(struct cli *c);
 int cli_once(struct cli *c);
 int cli_check(struct cli *c);
 int cli_poll(struct cli *c);
+int cli_status(struct cli *c);
 int cli_accounts(struct cli *c);
 int cli_accounts_show(struct cli *c);
 int cli_accounts_adopt(struct cli *c);

@@ -4,7 +4,6 @@
 
 #include "import.h"
 #include "policies.h"
-#include "postern/clock.h"
 #include "postern/file.h"
 #include "postern/log.h"
 #include "postern/origin.h"
@@ -60,7 +59,6 @@ flush(struct takeover *t)
 		.job = { .work = STORE_ORIGINS },
 		.act = ORIGIN_ACT_ADOPT,
 		.account = span_of(t->to->name),
-		.now_ms = clock_wall_ms(),
 		.uidls = t->uidls,
 		.n = t->n,
 	};

@@ -15,6 +15,8 @@ static const struct cli_word words[] = {
 	{ "reload", "", "has the running service read its configuration again",
 			cli_reload },
 	{ "poll", "[ACCOUNT...]", "asks the running service to collect now", cli_poll },
+	{ "status", "", "What runs, what waits, what takes room, and what to look at first.",
+			cli_status },
 	{ "accounts", "", "the accounts, their last poll and what waits there",
 			cli_accounts },
 	{ "accounts show", "NAME [--session]",

@@ -66,9 +66,10 @@ keep_evidence(struct pop_session *s, size_t i, struct span why, struct buf *path
 	if (state >= 0)
 		dir = dir_make(state, "evidence", 0700, &err);
 	if (dir >= 0 && print_evidence(s, i, why, &text) &&
-			file_write_atomic(dir, name, 0600, buf_span(&text), &err))
+			file_write_atomic(dir, name, 0600, buf_span(&text), &err)) {
+		file_set_time(dir, name, pop_steady_ms(s->poll->reader) / 1000);
 		(void)!buf_addf(path, "%sevidence/%s", s->poll->setup->state, name);
-	else
+	} else
 		(void)!buf_addf(path, "none (%s)", err.text);
 	buf_done(&text);
 }

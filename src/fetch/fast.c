@@ -33,7 +33,7 @@ pop_fast(const struct pop_session *s)
 	int64_t age = clock_wall_ms() - m->heard_ms;
 
 	return m->proven && (m->caps & want) == want && age >= 0 && age < DAY_MS &&
-			clock_wall_ms() >= m->alone_until_ms && !s->poll->look_only &&
+			!fetch_memo_alone(m, clock_wall_ms()) && !s->poll->look_only &&
 			a->password.kind != SECRET_NONE &&
 			(a->auth == CONF_AUTH_AUTO || a->auth == CONF_AUTH_USER);
 }

@@ -74,7 +74,9 @@ map(const char *path)
 			0600);
 	void *p = MAP_FAILED;
 
-	if (fd >= 0 && ftruncate(fd, sizeof(struct page)) == 0)
+	/* A page of a hole is found out when it is written to, with SIGBUS if the disk is
+	 * full: the blocks are there before. */
+	if (fd >= 0 && posix_fallocate(fd, 0, sizeof(struct page)) == 0)
 		p = mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED,
 				fd, 0);
 	return p == MAP_FAILED ? NULL : p;

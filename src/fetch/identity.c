@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "message.h"
-#include "postern/clock.h"
 #include "postern/digest.h"
 #include "postern/origin.h"
 #include "print.h"
@@ -30,24 +29,26 @@ look_for_key(struct reading *r)
 {
 	struct pop_session *s = r->s;
 	enum origin_state state = ORIGIN_NEW;
-	uint64_t id = 0;
+	int64_t since_ms = 0;
 	struct err err = { 0 };
 
 	content_key(r);
 	if (!s->poll->reader)
 		return true;
-	if (!origin_look(s->poll->reader, s->poll->name, pop_key(s, r->i), &state, &id,
-			    &err))
+	if (!origin_look(s->poll->reader, s->poll->name, pop_key(s, r->i), &state, NULL,
+			    &err) ||
+			!origin_since(s->poll->reader, s->poll->name, pop_key(s, r->i),
+					&since_ms, &err))
 		return pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
 	if (state == ORIGIN_NEW)
 		return true;
 
 	int64_t keep_s = s->poll->account->keep_s;
-	int64_t committed_ms =
-			(int64_t)(id >> 16); /* queue ids begin with their time */
 	r->drop = true;
 	s->messages[r->i].durable = keep_s == 0 ||
-			(keep_s > 0 && clock_wall_ms() - committed_ms >= keep_s * 1000);
+			(keep_s > 0 &&
+					pop_steady_ms(s->poll->reader) - since_ms >=
+							keep_s * 1000);
 	return true;
 }
 
@@ -66,7 +67,9 @@ known_after_all(struct pop_session *s, size_t i)
 		return;
 	}
 	m->durable = keep_s >= 0 &&
-			clock_wall_ms() / 1000 - (int64_t)m->committed_s >= keep_s;
+			pop_steady_ms(s->poll->reader) / 1000 -
+							(int64_t)m->committed_s >=
+					keep_s;
 	memo = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
 	if (memo)
 		memo->verified = true;

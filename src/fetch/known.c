@@ -9,6 +9,14 @@ enum { KNOWN_MEMORY = 64 * 1024 * 1024, STORM_LEAST = 20 };
 
 static const struct span notice_prefix = { SPAN_INIT(" notice ") };
 
+int64_t
+pop_steady_ms(struct reader *r)
+{
+	int64_t now;
+
+	return r && reader_steady_ms(r, &now, NULL) ? now : clock_wall_ms();
+}
+
 void
 pop_known_init(struct pop_known *k)
 {
@@ -116,7 +124,7 @@ take(struct pop_known *k, const struct origin_row *o, bool listed, bool complete
 		uids_add(k, &k->back, o->uidl);
 	else if (!listed && !o->absent)
 		uids_add(k, &k->absent, o->uidl);
-	else if (!listed && o->absent_ms <= clock_wall_ms() - ORIGIN_KEEP_MS)
+	else if (!listed && o->absent_ms <= k->now_ms - ORIGIN_KEEP_MS)
 		uids_add(k, &k->forget, o->uidl);
 }
 
@@ -128,6 +136,7 @@ pop_known_look(struct pop_known *k, struct reader *r, struct span account,
 	struct origin_row o;
 	size_t at = 0, found = 0;
 
+	k->now_ms = pop_steady_ms(r);
 	origin_walk(r, account);
 	while (origin_walk_next(r, &o)) {
 		bool listed = false;

@@ -21,6 +21,7 @@ struct pop_uids {
 };
 
 struct pop_known {
+	int64_t now_ms; /* by the steady clock */
 	struct pop_uids absent, back, forget; /* origins; in the arena */
 	size_t kept; /* origins of messages that should still be there */
 	size_t vanished; /* of these, not listed any more */
@@ -41,6 +42,8 @@ bool pop_known_notice_key(struct span uid, struct buf *out);
 
 /* Fills known, print, committed_s, changed and told of the messages, whose listing is
  * sorted. Where the listing names every message, what it lacks is gone. */
+/* The store's steady clock: what is kept for a time is judged by it. r may be NULL. */
+int64_t pop_steady_ms(struct reader *r);
 bool pop_known_look(struct pop_known *k, struct reader *r, struct span account,
 		const struct pop_listing *l, struct pop_message *messages,
 		struct err *err);

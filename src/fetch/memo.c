@@ -81,6 +81,15 @@ put_message(struct buf *out, const struct memo_message *m)
 }
 
 bool
+fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
+{
+	int64_t left = m->alone_until_ms - wall_ms;
+
+	return left > 0 &&
+			left <= MEMO_ALONE_MS; /* a clock that was ahead set the rest */
+}
+
+bool
 fetch_memo_print(struct fetch_memo *m, struct buf *out)
 {
 	size_t at = 0;

@@ -16,6 +16,7 @@ enum {
 	MEMO_ATTEMPTS = 5, /* RETRs of one message before it is set aside (4012) */
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
+	MEMO_ALONE_MS = 24 * 3600 * 1000,
 	MEMO_REFUSALS = 5, /* refused logons before the account is suspended (4019) */
 };
 
@@ -43,7 +44,7 @@ enum memo_caps {
 struct fetch_memo {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since the last good one */
-	int64_t alone_until_ms; /* wall: no pipelining, its answers were out of step */
+	int64_t alone_until_ms; /* wall: see fetch_memo_alone */
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
@@ -67,6 +68,9 @@ struct memo_message *fetch_memo_find(const struct fetch_memo *m, struct span uid
 /* The same, made when it is new; NULL when too much is remembered already. */
 struct memo_message *fetch_memo_get(struct fetch_memo *m, struct span uid);
 void fetch_memo_forget(struct fetch_memo *m, struct span uid);
+
+/* No pipelining: its answers were out of step less than a day ago. */
+bool fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms);
 
 /* The memo as text, as much of it as fits; false: as the store has it already. Empty
  * when there is nothing to remember. */

@@ -446,7 +446,7 @@ still_its_number(struct pop_session *s, size_t i)
 	char line[32];
 	uint64_t number;
 
-	if (uid.n == 0 || clock_wall_ms() >= s->poll->memo->alone_until_ms)
+	if (uid.n == 0 || !fetch_memo_alone(s->poll->memo, clock_wall_ms()))
 		return true;
 	(void)snprintf(line, sizeof(line), "UIDL %zu\r\n", i + 1);
 	if (!pop_command(s, line) || !pop_flush(s))

@@ -285,7 +285,7 @@ log_on(struct pop_session *s)
 			return false;
 	}
 	ok = log_on_slowly(s);
-	if (clock_wall_ms() < s->poll->memo->alone_until_ms)
+	if (fetch_memo_alone(s->poll->memo, clock_wall_ms()))
 		s->caps.pipelining = false;
 	return ok;
 }

@@ -13,7 +13,6 @@ enum {
 	 * wait for the other to read; the octets bound what an abort wastes. */
 	WINDOW = 1000,
 	WINDOW_OCTETS = 16 * 1024 * 1024,
-	DAY_MS = 24 * 3600 * 1000,
 };
 
 struct window {
@@ -80,7 +79,7 @@ deletes_nothing(const struct pop_session *s)
 	return s->poll->account->keep_s != 0 && s->plan.delete == 0 &&
 			s->plan.verify == 0 && s->plan.notice == 0 &&
 			s->listing.unnamed == 0 &&
-			clock_wall_ms() >= s->poll->memo->alone_until_ms;
+			!fetch_memo_alone(s->poll->memo, clock_wall_ms());
 }
 
 /* Its answers do not match our commands: it is asked one by one for a day. */
@@ -88,7 +87,7 @@ bool
 pop_out_of_step(struct pop_session *s, struct span line)
 {
 	if (s->caps.pipelining)
-		s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
+		s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_ALONE_MS;
 	return pop_odd(s, line);
 }
 

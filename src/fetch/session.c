@@ -293,7 +293,7 @@ make_plan(struct pop_session *s)
 		.max_size = a->max_size,
 		.max_per_session = a->max_per_session,
 		.notice = a->oversize == CONF_OVERSIZE_NOTICE && s->caps.top,
-		.now_ms = clock_wall_ms(),
+		.now_ms = pop_steady_ms(s->poll->reader),
 	};
 	size_t n = s->listing.n;
 

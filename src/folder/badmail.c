@@ -19,7 +19,7 @@
 #include "postern/map.h"
 #include "postern/qid.h"
 
-enum { YOUNG_S = 3600, ORPHAN_S = 24 * 3600, NAMES_MOST = 3000000 };
+enum { YOUNG_S = 3600, DAY_S = 24 * 3600, ORPHAN_S = DAY_S, NAMES_MOST = 3000000 };
 
 /* The words of Windows' .BDR files where there were such. */
 static const struct {
@@ -222,9 +222,10 @@ badmail_put_words(struct buf *out, const struct badmail_letter *l,
 
 /* A file of the batch with these bytes, or with the message. */
 static bool
-badmail_put_file(struct badmail *b, uint64_t qid, const char *ext, struct span bytes,
-		const struct letter_body *body, struct err *err)
+badmail_put_file(struct badmail *b, const struct badmail_letter *l, const char *ext,
+		struct span bytes, const struct letter_body *body, struct err *err)
 {
+	uint64_t qid = l->qid;
 	char tmp[BADMAIL_NAME], name[BADMAIL_NAME];
 
 	badmail_name(qid, ext, ".tmp", tmp);
@@ -240,6 +241,8 @@ badmail_put_file(struct badmail *b, uint64_t qid, const char *ext, struct span b
 		(void)unlinkat(b->batch.dir, tmp, 0);
 		return false;
 	}
+	if (l->steady_ms > 0)
+		file_set_time(b->batch.dir, tmp, l->steady_ms / 1000);
 	batch_add(&b->batch, tmp, name);
 	return true;
 }
@@ -296,12 +299,9 @@ badmail_write(struct badmail *b, const struct badmail_letter *l, struct err *err
 
 	/* The BDP comes last: with it the item exists. */
 	size_t before = b->batch.n;
-	bool ok = (joined ||
-				  badmail_put_file(b, l->qid, "BAD", SPAN(""), &l->body,
-						  err)) &&
-			badmail_put_file(b, l->qid, "BDR", buf_span(&words), NULL,
-					err) &&
-			badmail_put_file(b, l->qid, "BDP", buf_span(&json), NULL, err);
+	bool ok = (joined || badmail_put_file(b, l, "BAD", SPAN(""), &l->body, err)) &&
+			badmail_put_file(b, l, "BDR", buf_span(&words), NULL, err) &&
+			badmail_put_file(b, l, "BDP", buf_span(&json), NULL, err);
 	if (!ok) {
 		batch_cut(&b->batch, before);
 		return false;
@@ -317,8 +317,8 @@ badmail_sync(struct badmail *b, struct err *err)
 	return batch_sync(&b->batch, err);
 }
 
-bool
-badmail_remove(struct badmail *b, uint64_t qid, struct err *err)
+static bool
+badmail_unlink(struct badmail *b, uint64_t qid, struct err *err)
 {
 	/* The BDP first: without it the rest is an orphan that prune takes. */
 	static const char *const ext[] = { "BDP", "BDR", "BAD" };
@@ -329,7 +329,13 @@ badmail_remove(struct badmail *b, uint64_t qid, struct err *err)
 		if (unlinkat(b->batch.dir, name, 0) != 0 && errno != ENOENT)
 			return err_errno(err, 0, errno, "cannot remove %s", name);
 	}
-	return dir_sync(b->batch.dir, err);
+	return true;
+}
+
+bool
+badmail_remove(struct badmail *b, uint64_t qid, struct err *err)
+{
+	return badmail_unlink(b, qid, err) && dir_sync(b->batch.dir, err);
 }
 
 struct badmail_weight {
@@ -347,6 +353,29 @@ badmail_older(const void *a, const void *b)
 				  : (x->qid > y->qid) - (x->qid < y->qid);
 }
 
+static void
+badmail_weigh_one(struct badmail *b, struct badmail_weight *w, int64_t now_s)
+{
+	static const char *const ext[] = { "BAD", "BDR", "BDP" };
+	char name[BADMAIL_NAME];
+	struct stat st;
+
+	w->bytes = 0;
+	w->at_s = now_s;
+	for (size_t k = 0; k < 3; k++) {
+		badmail_name(w->qid, ext[k], "", name);
+		if (fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			continue;
+		w->bytes += (uint64_t)st.st_size;
+		w->at_s = st.st_mtime; /* the BDP's in the end */
+	}
+	/* The clock was ahead when somebody put it there. */
+	if (w->at_s > now_s + DAY_S) {
+		w->at_s = now_s;
+		file_set_time(b->batch.dir, name, now_s);
+	}
+}
+
 static struct badmail_weight *
 badmail_weigh(struct badmail *b, int64_t now_s, size_t *n, uint64_t *total,
 		struct err *err)
@@ -362,23 +391,12 @@ badmail_weigh(struct badmail *b, int64_t now_s, size_t *n, uint64_t *total,
 	*n = 0;
 	*total = 0;
 	for (size_t i = 0; i < names.n; i++) {
-		static const char *const ext[] = { "BAD", "BDR", "BDP" };
 		struct badmail_weight *w = &all[*n];
-		char name[BADMAIL_NAME];
-		struct stat st;
 
 		if (!qid_parse(span_first(span_of(names.names[i]), QID_SIZE - 1),
 				    &w->qid))
 			continue;
-		w->bytes = 0;
-		w->at_s = now_s;
-		for (size_t k = 0; k < 3; k++) {
-			badmail_name(w->qid, ext[k], "", name);
-			if (fstatat(b->batch.dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-				continue;
-			w->bytes += (uint64_t)st.st_size;
-			w->at_s = st.st_mtime; /* the BDP's in the end */
-		}
+		badmail_weigh_one(b, w, now_s);
 		*total += w->bytes;
 		++*n;
 	}
@@ -417,40 +435,55 @@ badmail_orphans(struct badmail *b, int64_t now_s)
 	file_names_done(&names);
 }
 
-bool
-badmail_prune(struct badmail *b, int64_t now_ms, struct err *err)
+static void
+badmail_say_pruned(uint64_t qid, bool old)
 {
-	int64_t now_s = now_ms / 1000;
+	char id[QID_SIZE];
+
+	qid_print(qid, id);
+	log_event(5104,
+			FIELDS(f_str("badmail", id), f_str("id", id),
+					f_str("why",
+							old ? "older than badmail.keep"
+							    : "the folder is over badmail.max")));
+}
+
+bool
+badmail_prune(struct badmail *b, int64_t steady_ms, bool *more, struct err *err)
+{
+	int64_t now_s = steady_ms / 1000;
 	uint64_t total;
-	size_t n;
+	size_t n, gone = 0;
 	struct badmail_weight *all = badmail_weigh(b, now_s, &n, &total, err);
 	bool ok = all;
 
+	*more = false;
 	for (size_t i = 0; ok && i < n; i++) {
 		int64_t age = now_s - all[i].at_s;
 		bool old = b->keep_s > 0 && age > 0 && (uint64_t)age > b->keep_s;
 		bool over = b->max_bytes > 0 && total > b->max_bytes && age > YOUNG_S;
-		char id[QID_SIZE];
 
 		if (!old && !over)
 			continue;
-		ok = badmail_remove(b, all[i].qid, err);
+		*more = gone == BADMAIL_AT_ONCE;
+		if (*more)
+			break;
+		ok = badmail_unlink(b, all[i].qid, err);
 		if (!ok)
 			break;
+		gone++;
 		total -= all[i].bytes;
-		qid_print(all[i].qid, id);
-		log_event(5104,
-				FIELDS(f_str("badmail", id), f_str("id", id),
-						f_str("why",
-								old ? "older than badmail.keep"
-								    : "the folder is over badmail.max")));
+		badmail_say_pruned(all[i].qid, old);
 	}
-	if (ok && b->max_bytes > 0 && total > b->max_bytes)
+	free(all);
+	if (gone > 0)
+		ok = dir_sync(b->batch.dir, ok ? err : NULL) && ok;
+	if (!ok || *more)
+		return ok;
+	if (b->max_bytes > 0 && total > b->max_bytes)
 		log_event(5106,
 				FIELDS(f_num("bytes", (int64_t)total),
 						f_num("max", (int64_t)b->max_bytes)));
-	free(all);
-	if (ok)
-		badmail_orphans(b, now_s);
-	return ok;
+	badmail_orphans(b, now_s);
+	return true;
 }

@@ -290,15 +290,15 @@ maildir_delivered(const struct maildir *m, struct mailbox_dir *box, uint64_t qid
 {
 	char plain[NAME_SIZE + 8];
 	int64_t queued_ms = (int64_t)(qid >> 16);
+	/* One of the future came when the clock was ahead, nobody knows when. */
+	int64_t age_ms = clock_wall_ms() - queued_ms;
 
 	(void)snprintf(plain, sizeof(plain), "%s:2,", name);
 	if (!maildir_there(box->batch.home, name, there, err) ||
 			(!*there && !maildir_there(box->cur, plain, there, err)))
 		return false;
 	/* A young message is here for the first time: no need to read all of cur/. */
-	if (*there ||
-			(queued_ms >= m->born_ms &&
-					clock_wall_ms() - queued_ms < YOUNG_MS))
+	if (*there || (queued_ms >= m->born_ms && age_ms >= 0 && age_ms < YOUNG_MS))
 		return true;
 	return maildir_in_cur(box, name, err, there);
 }

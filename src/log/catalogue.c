@@ -30,6 +30,10 @@ static const struct event rows[] = {
 			"Something went wrong for which there is no event; that is a fault of Postern's "
 			"own.",
 			"Keep the log and report it." },
+	{ 1007, 'E', 0, "stopped-unsettled",
+			"Postern %version shut down, but not everything in hand was settled: %worker: %err.",
+			"A part of the service did not end well; what it did last may not be recorded.",
+			"Read the events before this one; 5011 names messages that may arrive twice." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",
@@ -308,6 +312,12 @@ static const struct event rows[] = {
 			"disk.",
 			"Look at the disk and its log; ask the sender to send the message again, "
 			"unless it is collected again." },
+	{ 5011, 'E', 0, "verdict-unrecorded",
+			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
+			"recorded: %err. It may arrive twice.",
+			"The service ended before the disk or the database took the result of a delivery; the "
+			"next start attempts it again.",
+			"Make room on the disk or mend what %err names, then start the service." },
 	{ 5101, 'I', 1, "pickup-accepted", "Pickup file %file was queued as %id.",
 			"A file of the Pickup folder is durable in the queue.",
 			"Nothing." },
@@ -336,6 +346,9 @@ static const struct event rows[] = {
 	{ 5108, 'E', 0, "folder-fault", "Folder %path: %err.",
 			"A folder could not be read, cleaned or synced.",
 			"Check the disk, and owner and mode of the folder." },
+	{ 5109, 'I', 0, "evidence-pruned", "Evidence %file was removed: %why.",
+			"It was older than badmail.keep, or there were more than a thousand.",
+			"Nothing; copy what you want to keep." },
 	{ 6001, 'W', 0, "mailbox-silent", "Account %account has been silent for %time.",
 			"Mail usually comes more often.",
 			"Send a message to yourself." },
@@ -359,8 +372,8 @@ static const struct event rows[] = {
 			"Account %account has %waiting messages waiting.",
 			"The mailbox fills faster than it is emptied.",
 			"Poll more often." },
-	{ 6008, 'W', 0, "clock-jump", "The clock jumped by %seconds s.",
-			"The wall clock was set; waits are not affected.",
+	{ 6008, 'W', 0, "clock-jump", "The clock jumped by %seconds s; %what.",
+			"The wall clock was set. Waits are not affected, and nothing is thrown away for it.",
 			"Check time synchronisation." },
 	{ 7002, 'W', 2, "client-protocol-error",
 			"This is an SMTP protocol error log for client %client. The remote host \"%host\" "

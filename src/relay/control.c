@@ -16,6 +16,7 @@ enum {
 	QUESTION_MEMORY = 2 * CTL_BODY_MAX + 1024 * 1024,
 	PRUNE_MS = 3600 * 1000,
 	HISTORY_DAYS = 30,
+	TIDY_MS = 10 * 1000, /* so long `once` goes on with it */
 };
 
 /* One question under way: answered when all its jobs are back. */
@@ -43,7 +44,7 @@ struct control {
 	struct list questions;
 	struct pruning pruning;
 	bool is_pruning;
-	int64_t pruned_ms; /* monotonic */
+	int64_t pruned_ms; /* monotonic; begun then, in `once` */
 };
 
 /* ---- questions ---- */
@@ -131,7 +132,6 @@ uidls_read(struct question *q, struct span *body, enum origin_act act)
 	ch->origins.act = act;
 	ch->origins.uidls = uidls;
 	ch->origins.n = (size_t)n;
-	ch->origins.now_ms = clock_wall_ms();
 	return uidls ? ch : NULL;
 }
 
@@ -338,11 +338,27 @@ gone(void *host, struct ctl_peer *peer)
 static const struct ctl_calls calls = { .said = said, .gone = gone };
 
 static void
+prune(struct control *c)
+{
+	c->is_pruning = true;
+	c->pruning = (struct pruning){ .job.work = STORE_PRUNE,
+		.keep_ms = HISTORY_DAYS * INT64_C(86400000) };
+	list_init(&c->pruning.job.link);
+	jobs_add(c->r->jobs, &c->pruning.job);
+}
+
+static void
 prune_done(struct control *c)
 {
+	int64_t now = loop_now_ms(c->r->loop);
+
 	c->is_pruning = false;
-	if (c->pruning.job.result == STORE_DONE && c->pruning.more)
-		c->pruned_ms -= PRUNE_MS; /* the rest at the next tick */
+	if (c->pruning.job.result != STORE_DONE || !c->pruning.more)
+		return;
+	if (!c->r->once)
+		c->pruned_ms = now - PRUNE_MS; /* the rest at the next tick */
+	else if (!c->r->stopping && now - c->pruned_ms < TIDY_MS)
+		prune(c);
 }
 
 void
@@ -364,19 +380,19 @@ control_done(struct control *c, struct store_job *job)
 }
 
 void
+control_tidy(struct control *c)
+{
+	if (c->is_pruning)
+		return;
+	c->pruned_ms = loop_now_ms(c->r->loop);
+	prune(c);
+}
+
+void
 control_tick(struct control *c)
 {
-	int64_t now = loop_now_ms(c->r->loop);
-
-	if (c->is_pruning || now - c->pruned_ms < PRUNE_MS)
-		return;
-	c->pruned_ms = now;
-	c->is_pruning = true;
-	c->pruning = (struct pruning){ .job.work = STORE_PRUNE,
-		.now_ms = clock_wall_ms(),
-		.before_ms = clock_wall_ms() - HISTORY_DAYS * INT64_C(86400000) };
-	list_init(&c->pruning.job.link);
-	jobs_add(c->r->jobs, &c->pruning.job);
+	if (!c->r->once && loop_now_ms(c->r->loop) - c->pruned_ms >= PRUNE_MS)
+		control_tidy(c);
 }
 
 bool
@@ -395,8 +411,7 @@ control_new(struct relay *r, struct err *err)
 		abort();
 	c->r = r;
 	list_init(&c->questions);
-	c->pruned_ms = loop_now_ms(r->loop) -
-			PRUNE_MS / 2; /* not while a start is busy */
+	c->pruned_ms = loop_now_ms(r->loop); /* never in the first hour */
 	(void)snprintf(path, sizeof(path), "%s/run/relay.ctl", r->state);
 	c->server = ctl_server_new(r->loop, path, &calls, c, err);
 	if (!c->server) {

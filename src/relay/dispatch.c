@@ -190,6 +190,13 @@ dispatch_nothing_due(struct dispatch *d)
 		relay_fail(d->r, &err);
 		return false;
 	}
+	if (due && !d->stopping && store_space_spent(d->r->store)) {
+		err_set(&err, 9005,
+				"the disk of %s is full: what becomes of mail could not be recorded, so none is delivered",
+				d->r->state);
+		relay_fail(d->r, &err);
+		return false;
+	}
 	if (due) {
 		look_soon(d);
 		return false;
@@ -235,12 +242,28 @@ dispatch_retry(const struct dispatch *d)
 	return &d->retry;
 }
 
+/* A mail that was sent and not recorded as sent is sent again after the next start. So
+ * nothing is begun while the store owes us the results of what was: whatever its reason
+ * (full, locked, broken), not more than what was in hand then can come twice. */
+bool
+dispatch_may_begin(const struct dispatch *d)
+{
+	return !d->stopping && d->r->owed == 0 && !store_space_spent(d->r->store);
+}
+
+void
+dispatch_resume(struct dispatch *d)
+{
+	if (!d->stopping)
+		look_soon(d);
+}
+
 /* ---- for sessions ---- */
 
 struct lease *
 dispatch_take(struct hop *h)
 {
-	if (h->d->stopping || list_empty(&h->ready))
+	if (!dispatch_may_begin(h->d) || list_empty(&h->ready))
 		return NULL;
 
 	struct lease *l = LIST_ITEM(h->ready.next, struct lease, link);

@@ -395,12 +395,11 @@ hop_look(struct hop *h)
 	/* A window is refilled when half of it is done, not message by message. */
 	bool room = held <= window / 2;
 	bool shut = h->shut_until_ms > loop_now_ms(d->r->loop) && !d->r->once;
-	if (hop_held(h))
+	if (hop_held(h) || shut || !dispatch_may_begin(d))
 		return;
-	if (!d->stopping && h->wake_ms <= now && room && !shut)
+	if (h->wake_ms <= now && room)
 		hop_load(h, window - held);
-	if (!d->stopping && !shut)
-		hop_work(h);
+	hop_work(h);
 }
 
 /* ---- its health ---- */

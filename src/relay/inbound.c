@@ -215,6 +215,8 @@ inbound_done(struct inbound *in, struct mail *m)
 	struct smtp_reply reply = mail_answer(r, m, text);
 
 	r->pending -= mail_weight(m);
+	if (m->job.job.result == STORE_FULL)
+		relay_hurry(r); /* it is said soon */
 	if (s) {
 		smtp_server_committed(s->engine, m->ticket, reply);
 		if (list_empty(&s->dirty))

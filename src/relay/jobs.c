@@ -46,6 +46,9 @@ job_back(struct relay *r, struct store_job *job)
 		if (!pickups_unclaimed(job))
 			control_done(r->control, job);
 		break;
+	case STORE_RETIME:
+		clockwatch_done(r, LIST_ITEM(job, struct retiming, job));
+		break;
 	case STORE_POLLED:
 	case STORE_PRUNE:
 		control_done(r->control, job);

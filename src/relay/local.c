@@ -14,6 +14,7 @@
 #include "postern/badmail.h"
 #include "postern/body.h"
 #include "postern/clock.h"
+#include "postern/evidence.h"
 #include "postern/file.h"
 #include "postern/log.h"
 #include "postern/maildir.h"
@@ -39,6 +40,7 @@ struct parcel {
 	bool gone; /* the message is settled already */
 	bool written; /* in the batch; its sync decides */
 	bool deferred;
+	bool more; /* is to be pruned */
 	bool damaged; /* its stored body is, as `harm` says */
 	struct err harm;
 	struct err err; /* why it is deferred */
@@ -52,7 +54,8 @@ struct local {
 	struct mailbox *in, *out;
 	struct loop_wake *bell;
 	size_t under_way; /* leases */
-	int64_t pruned_ms;
+	bool pruning;
+	int64_t pruned_ms; /* monotonic */
 	char *badmail_path, *drop_path;
 
 	/* the thread's own */
@@ -215,6 +218,7 @@ write_badmail(struct local *w, struct parcel *p, const struct letter_body *body)
 			.reason = (enum badmail_reason)reason,
 			.event = event_of((enum badmail_reason)reason),
 			.time_ms = clock_wall_ms(),
+			.steady_ms = store_steady_ms(w->r->store),
 			.sender = m->sender,
 			.recipients = rows,
 			.n_recipients = n,
@@ -380,14 +384,25 @@ batch_post(struct local *w, struct list *batch)
 }
 
 static void
-prune(struct local *w)
+prune(struct local *w, struct parcel *p)
 {
-	struct err err = { 0 };
+	int64_t now = store_steady_ms(w->r->store);
+	int64_t keep_s = w->r->conf->badmail.keep_s;
+	const struct evidence_limits limits = { .steady_ms = now,
+		.keep_s = keep_s > 0 ? (uint64_t)keep_s : 0,
+		.most = EVIDENCE_MOST };
+	bool more = false;
 
-	if (!badmail_prune(w->badmail, clock_wall_ms(), &err))
+	p->more = false;
+	if (!badmail_prune(w->badmail, now, &p->more, &p->err))
 		log_event(5108,
 				FIELDS(f_str("path", w->badmail_path),
-						f_str("err", err.text)));
+						f_str("err", p->err.text)));
+	if (!evidence_prune(w->r->state, &limits, &more, &p->err))
+		log_event(5108,
+				FIELDS(f_str("path", "evidence"),
+						f_str("err", p->err.text)));
+	p->more |= more;
 }
 
 static void
@@ -411,7 +426,7 @@ folder_thread(void *arg)
 			if (p->task == TASK_DELIVER)
 				parcel_write(w, p);
 			else if (p->task == TASK_PRUNE)
-				prune(w);
+				prune(w, p);
 			else
 				end = true;
 			if (++n % BATCH == 0) {
@@ -478,6 +493,15 @@ parcel_back(struct local *w, struct parcel *p)
 	settle_lease(w->r, l);
 }
 
+/* The rest comes at the next tick, or with the next run. */
+static void
+pruned(struct local *w, bool more)
+{
+	w->pruning = false;
+	if (more)
+		w->pruned_ms = loop_now_ms(w->r->loop) - PRUNE_MS;
+}
+
 static void
 woken(void *host)
 {
@@ -493,6 +517,8 @@ woken(void *host)
 		if (p->task == TASK_DELIVER) {
 			w->under_way--;
 			parcel_back(w, p);
+		} else if (p->task == TASK_PRUNE) {
+			pruned(w, p->more);
 		}
 		arena_done(&p->arena);
 		free(p);
@@ -522,7 +548,7 @@ local_new(struct relay *r, struct err *err)
 	w->r = r;
 	w->badmail_path = path_of(r->state, "Badmail");
 	w->drop_path = path_of(r->state, "Drop");
-	w->pruned_ms = loop_now_ms(r->loop) - PRUNE_MS;
+	w->pruned_ms = loop_now_ms(r->loop); /* never in the first hour */
 	w->in = mailbox_new();
 	w->out = mailbox_new();
 	w->bell = loop_wake_new(r->loop, woken, w);
@@ -573,16 +599,22 @@ local_deliver(struct local *w, struct list *leases)
 bool
 local_quiet(const struct local *w)
 {
-	return w->under_way == 0;
+	return w->under_way == 0 && !w->pruning;
+}
+
+void
+local_tidy(struct local *w)
+{
+	if (w->pruning)
+		return;
+	w->pruning = true;
+	w->pruned_ms = loop_now_ms(w->r->loop);
+	task_post(w, TASK_PRUNE, NULL);
 }
 
 void
 local_tick(struct local *w)
 {
-	int64_t now = loop_now_ms(w->r->loop);
-
-	if (now - w->pruned_ms < PRUNE_MS)
-		return;
-	w->pruned_ms = now;
-	task_post(w, TASK_PRUNE, NULL);
+	if (!w->r->once && loop_now_ms(w->r->loop) - w->pruned_ms >= PRUNE_MS)
+		local_tidy(w);
 }

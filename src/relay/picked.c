@@ -246,6 +246,7 @@ to_badmail(struct pickups *w, struct picked *p, struct err *err)
 		.reason = BADMAIL_BAD_PICKUP,
 		.event = 4164,
 		.time_ms = clock_wall_ms(),
+		.steady_ms = store_steady_ms(w->r->store),
 		.path = buf_addf(&path, "%s/%s", w->path, p->claim.file)
 				? buf_span(&path)
 				: (struct span){ "", 0 },

@@ -348,7 +348,6 @@ unclaim(struct pickups *w, const struct span *names, size_t n)
 	u->job.job.work = STORE_ORIGINS;
 	u->job.act = ORIGIN_ACT_UNCLAIM;
 	u->job.account = SPAN(ORIGIN_CLAIMS);
-	u->job.now_ms = clock_wall_ms();
 	u->job.uidls = kept;
 	list_init(&u->job.job.link);
 	jobs_add(w->r->jobs, &u->job.job);

@@ -54,7 +54,11 @@ done_due(void *host)
 	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
 			!dispatch_nothing_due(r->dispatch))
 		return;
-	if (dispatch_disconnected(r->dispatch) || r->goodbye)
+	if (!r->tidied) {
+		r->tidied = true;
+		control_tidy(r->control);
+		local_tidy(r->local);
+	} else if (dispatch_disconnected(r->dispatch) || r->goodbye)
 		loop_stop(r->loop);
 	else if (!r->goodbye) {
 		r->goodbye = true;
@@ -150,11 +154,12 @@ static void
 tick_due(void *host)
 {
 	struct relay *r = host;
+
+	space_look(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;
-
-	space_look(r);
+	clockwatch_tick(r);
 	health_look(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
@@ -180,12 +185,12 @@ relay_hurry(struct relay *r)
 /* ---- birth ---- */
 
 /* 1.5 times the largest message, but never more than a tenth of the disk. */
-static uint64_t
-least_free(const struct relay *r)
+uint64_t
+relay_least_free(const struct conf *conf, const char *state)
 {
-	uint64_t want = r->conf->smtp.limits.message / 2 * 3, left, total;
+	uint64_t want = conf->smtp.limits.message / 2 * 3, left, total;
 
-	if (file_space(r->state, &left, &total, NULL) && want > total / 10)
+	if (file_space(state, &left, &total, NULL) && want > total / 10)
 		want = total / 10;
 	return want;
 }
@@ -215,13 +220,14 @@ state_open(struct relay *r, struct err *err)
 		return false;
 	r->store = store_open(r->state,
 			&(struct store_options){ .service = true,
-					.min_free = least_free(r),
+					.min_free = relay_least_free(r->conf, r->state),
 					.now_ms = clock_wall_ms() },
 			&found, err);
 	r->trouble = found.trouble;
 	if (!r->store)
 		return false;
 	say_recovery(&found);
+	r->clock.away_ms = found.away_ms;
 	if (!store_secret(store_reader(r->store), "loop", r->loop_key.secret, err))
 		return false;
 	loop_key_init(&r->loop_key);
@@ -329,9 +335,28 @@ relay_new(const struct relay_options *o, struct err *err)
 	return make(o, &ignored, err);
 }
 
+/* First those who have results end, then the store, which does what it was given, then
+ * what waited for it is told. */
+static void
+wind_up(struct relay *r)
+{
+	local_free(r->local);
+	r->local = NULL;
+	pickups_stop(r->pickups);
+	if (r->dispatch)
+		dispatch_shut(r->dispatch);
+	if (r->jobs)
+		jobs_flush(r->jobs);
+	if (r->store)
+		store_stop(r->store);
+	jobs_free(r->jobs);
+	r->jobs = NULL;
+}
+
 bool
 relay_run(struct relay *r, struct err *err)
 {
+	clockwatch_start(r);
 	dispatch_start(r->dispatch);
 	pickups_start(r->pickups);
 	tick_in(r, 0);
@@ -341,6 +366,9 @@ relay_run(struct relay *r, struct err *err)
 	}
 
 	bool ok = loop_run(r->loop, err);
+	wind_up(r);
+	if (!settle_end(r, err))
+		return false;
 	if (ok && r->has_failed) {
 		*err = r->failed;
 		ok = false;
@@ -359,17 +387,7 @@ relay_free(struct relay *r)
 {
 	if (!r)
 		return;
-	/* First those who have results, then the store, which does what it was given,
-	 * then those who waited for it. */
-	local_free(r->local);
-	pickups_stop(r->pickups);
-	if (r->dispatch)
-		dispatch_shut(r->dispatch);
-	if (r->jobs)
-		jobs_flush(r->jobs);
-	if (r->store)
-		store_stop(r->store);
-	jobs_free(r->jobs);
+	wind_up(r);
 	pickups_free(r->pickups);
 	inbound_free(r->inbound);
 	settle_free(r);

@@ -37,6 +37,14 @@ enum {
 	RECEIVING_MAX = 12 * 1024 * 1024,
 };
 
+/* The wall clock: clockwatch.c. */
+struct clockwatch {
+	int64_t away_ms; /* what the store found at the start */
+	int64_t ahead_ms; /* of the one that only passes, at the last look */
+	struct retiming job;
+	bool retiming;
+};
+
 struct relay {
 	const struct conf *conf;
 	const char *state;
@@ -79,9 +87,12 @@ struct relay {
 	enum store_trouble trouble; /* told */
 	int64_t trouble_since_ms; /* monotonic */
 	struct list unsettled; /* leases whose results the store could not take */
+	size_t owed; /* how many they are, with those that are tried again just now */
 	unsigned unsettled_tries; /* in a row */
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
+	struct clockwatch clock;
+	bool tidied; /* `once`: what is too old was removed */
 	struct loop_key loop_key;
 	struct relay_summary sum;
 };
@@ -207,6 +218,7 @@ struct lease {
 	struct span host; /* who answered */
 	struct span last_reply; /* answers that repeat are kept once */
 	bool attempted; /* somebody was asked */
+	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
 	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
@@ -225,6 +237,8 @@ void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 void dispatch_nudge(struct dispatch *d, struct span key);
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
+/* What was not possible may be again: see may_begin in dispatch.c. */
+void dispatch_resume(struct dispatch *d);
 bool dispatch_quiet(const struct dispatch *d); /* nothing leased */
 /* `once`: looks at the disk whether anything is due; what is idle says goodbye. */
 bool dispatch_nothing_due(struct dispatch *d);
@@ -268,6 +282,9 @@ void settle_lease(struct relay *r, struct lease *l);
 void settle_done(struct relay *r,
 		struct settlement *job); /* the store is done with it */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
+/* At the end, when the store is gone: false when results were not recorded, each of them
+ * told (5011) and *err set. */
+bool settle_end(struct relay *r, struct err *err);
 void settle_free(struct relay *r);
 
 /* ---- notice.c: postmasters are told of collected mail that failed ---- */
@@ -296,6 +313,7 @@ void local_free(struct local *w); /* ends the thread after what it has in hand *
 void local_deliver(struct local *w, struct list *leases); /* they come back settled */
 bool local_quiet(const struct local *w);
 void local_tick(struct local *w);
+void local_tidy(struct local *w); /* Badmail and evidence are pruned, now */
 
 /* ---- pickups.c: the Pickup folder, and a thread of its own ---- */
 struct pickups *pickups_new(struct relay *r, struct err *err);
@@ -317,5 +335,11 @@ void control_free(struct control *c);
 void control_done(struct control *c, struct store_job *job);
 bool control_quiet(const struct control *c);
 void control_tick(struct control *c);
+void control_tidy(struct control *c); /* history is pruned, now */
+
+/* ---- clockwatch.c ---- */
+void clockwatch_start(struct relay *r);
+void clockwatch_tick(struct relay *r);
+void clockwatch_done(struct relay *r, const struct retiming *job);
 
 #endif

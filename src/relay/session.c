@@ -126,7 +126,7 @@ ask_mail(struct session *s, const struct smtp_mail *said)
 						f_num("max", limits->messages_per_session)));
 		return smtp_refuse(SMTP_REFUSE_MESSAGES);
 	}
-	if (r->space_low)
+	if (store_space_low(r->store))
 		return smtp_refuse(SMTP_REFUSE_BUSY);
 	struct mail_client client = client_of(s);
 	s->mail = mail_new(r, said, &client);

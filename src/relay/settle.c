@@ -367,15 +367,18 @@ say_badmail(struct relay *r, struct told *t)
 
 /* ---- back from the store ---- */
 
-/* The verdict is known and must not get lost: it stays leased and comes again. Only
- * a crash before that repeats the attempt. How long a store in trouble is waited for is
- * health.c's; one that is well and will not have it is opened anew by a new process. */
+/* The verdict is known and must not get lost: it stays leased and comes again, and
+ * until then no other attempt is begun. Only a crash before that repeats the attempt. How
+ * long a store in trouble is waited for is health.c's; one that is well and will not have
+ * it is opened anew by a new process. */
 static void
 not_settled(struct relay *r, struct lease *l)
 {
 	const struct store_job *job = &l->job.job;
 
 	list_add(&r->unsettled, &l->link);
+	r->owed += !l->owed;
+	l->owed = true;
 	if (r->unsettled_tries > UNSETTLED_MAX && job->trouble == STORE_SOUND)
 		relay_fail(r, &job->err);
 }
@@ -396,6 +399,9 @@ settle_done(struct relay *r, struct settlement *job)
 	r->unsettled_tries = 0;
 	if (job->damage_new)
 		say_damage(r, &t);
+	if (l->owed && --r->owed == 0)
+		dispatch_resume(r->dispatch);
+	l->owed = false;
 	if (l->hop->badmail) {
 		say_badmail(r, &t);
 	} else {
@@ -418,6 +424,47 @@ settle_tick(struct relay *r)
 		list_del(link);
 		jobs_add(r->jobs, &l->job.job);
 	}
+}
+
+/* It was delivered, and no one will know. */
+static void
+say_unrecorded(const struct lease *l)
+{
+	struct told t = { .l = l };
+
+	qid_print(l->m->id, t.qid);
+	for (size_t i = 0; i < l->m->n; i++) {
+		const struct settle_recipient *out = &l->results[i];
+
+		if (l->open[i] || !out->attempted || out->state != QUEUE_DELIVERED)
+			continue;
+		told_reply(&t, out);
+		log_event(5011,
+				FIELDS(f_span("account", l->m->account),
+						f_str("id", t.qid),
+						f_span("recipient",
+								l->m->recipients[i]
+										.address),
+						f_span("host", out->host),
+						f_str("reply", t.reply),
+						f_str("err", l->job.job.err.text)));
+	}
+}
+
+bool
+settle_end(struct relay *r, struct err *err)
+{
+	if (r->owed == 0)
+		return true;
+
+	const struct err *why =
+			&LIST_ITEM(r->unsettled.next, struct lease, link)->job.job.err;
+	LIST_EACH (link, &r->unsettled)
+		say_unrecorded(LIST_ITEM(link, struct lease, link));
+	return err_set(err, 9005,
+			"what became of %zu messages that were attempted could not be recorded (%s): "
+			"they are attempted again and may arrive twice",
+			r->owed, why->text);
 }
 
 void

@@ -37,11 +37,13 @@ retry_next(const struct retry *r, unsigned attempts, int64_t queued_ms, int64_t 
 		unsigned jitter)
 {
 	MUST(attempts > 0 && r->waits.n > 0 && jitter < RETRY_JITTER);
-	int64_t age = now_ms - queued_ms; /* below 0 when the clock was set back */
+	int64_t age = now_ms -
+			queued_ms; /* below 0: it came under a clock that was ahead */
 	int64_t limit = r->expire_s * MS;
 	int64_t wait = wait_after(r, attempts) * MS;
 
-	if (age >= limit && waited_s(r, attempts) * 2 >= r->expire_s)
+	int64_t waited = waited_s(r, attempts);
+	if (age >= limit ? waited * 2 >= r->expire_s : age < 0 && waited >= r->expire_s)
 		return RETRY_EXPIRED;
 	wait += wait / 10 * jitter / RETRY_JITTER;
 	if (age < limit && wait > limit - age)
@@ -50,7 +52,7 @@ retry_next(const struct retry *r, unsigned attempts, int64_t queued_ms, int64_t 
 }
 
 int64_t
-retry_clamp(const struct retry *r, int64_t next_ms, int64_t now_ms)
+retry_latest(const struct retry *r, int64_t now_ms)
 {
 	int64_t longest = 0;
 
@@ -58,7 +60,14 @@ retry_clamp(const struct retry *r, int64_t next_ms, int64_t now_ms)
 		if (r->waits.p[i] > longest)
 			longest = r->waits.p[i];
 	}
-	int64_t latest = now_ms + longest * MS + longest * MS / 10;
+	return now_ms + longest * MS + longest * MS / 10;
+}
+
+int64_t
+retry_clamp(const struct retry *r, int64_t next_ms, int64_t now_ms)
+{
+	int64_t latest = retry_latest(r, now_ms);
+
 	return next_ms < latest ? next_ms : latest;
 }
 

@@ -71,7 +71,8 @@ settings(struct db *db, int flags, int busy_ms, struct err *e)
 	if (!(flags & DB_WRITE))
 		return db_exec(db, "PRAGMA query_only=ON;", e);
 	return db_exec(db,
-			"PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+			"PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;"
+			"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			"PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864;",
 			e);
 }
@@ -111,6 +112,9 @@ db_trouble(int rc)
 {
 	if (rc == SQLITE_READONLY_DBMOVED)
 		return STORE_MOVED;
+	/* The index of the log could not grow: nothing was written anywhere. */
+	if (rc == SQLITE_IOERR_SHMSIZE)
+		return STORE_DISK_FULL;
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
 		return STORE_DISK_FULL;

@@ -122,22 +122,13 @@ gather(struct store *s, struct list *waiting)
 	}
 }
 
-static size_t
-octets(struct store_job *job)
-{
-	const struct submission *sub = LIST_ITEM(job, struct submission, job);
-	return job->work == STORE_SUBMIT
-			? sub->body.n + sub->top.n + sub->route.n + 100 * sub->n
-			: 0;
-}
-
 static void
 cut_group(struct list *waiting, struct list *group)
 {
 	size_t jobs = 0, sum = 0;
 	while (!list_empty(waiting) && jobs < GROUP_JOBS && sum < GROUP_OCTETS) {
 		struct list *at = waiting->next;
-		sum += octets(LIST_ITEM(at, struct store_job, link));
+		sum += (size_t)group_octets(LIST_ITEM(at, struct store_job, link));
 		jobs++;
 		list_del(at);
 		list_add(group, at);
@@ -175,15 +166,19 @@ run(void *arg)
 	struct list waiting, group;
 	list_init(&waiting);
 	list_init(&group);
+	int64_t again_ms = space_tidy(s);
 	for (;;) {
 		bool idle = list_empty(&waiting);
 		/* Asked before the last look into the mailbox, so that nothing is left there. */
 		bool stopping = atomic_load(&s->stopping);
-		unpack(s, &waiting, idle && !stopping ? LOOK_MS : 0);
+		int64_t rest_ms = again_ms >= 0 && again_ms < LOOK_MS ? again_ms
+								      : LOOK_MS;
+		unpack(s, &waiting, idle && !stopping ? rest_ms : 0);
 		if (list_empty(&waiting)) {
 			if (stopping)
 				return;
 			group_look(s);
+			again_ms = space_tidy(s);
 			continue;
 		}
 		if (!stopping)
@@ -191,7 +186,7 @@ run(void *arg)
 		cut_group(&waiting, &group);
 		group_run(s, &group);
 		answer(&group);
-		group_tidy(s);
+		again_ms = space_tidy(s);
 	}
 }
 

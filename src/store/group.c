@@ -6,12 +6,6 @@
 #include "postern/thread.h"
 #include "state.h"
 
-enum {
-	/* The log is written back when it has grown to so many pages (32 MB): seldom
-	 * enough that its two syncs do not count beside those of the commits. */
-	CHECKPOINT_PAGES = 8192,
-};
-
 static bool
 word(struct store *s, enum sql which, const char *doing, struct err *e)
 {
@@ -66,8 +60,10 @@ begin(struct store *s, struct err *e)
 
 /* One sync. Its time, smoothed, tells how long gathering may take. */
 static bool
-commit(struct store *s, struct err *e)
+commit(struct store *s, bool arriving, struct err *e)
 {
+	if (!space_before_commit(s, arriving, e))
+		return false;
 	crash_point("store: before commit");
 	int64_t began = clock_mono_us();
 	if (!word(s, SQL_COMMIT, "cannot commit", e))
@@ -96,6 +92,8 @@ job_do(struct store *s, struct store_job *job)
 				&job->err);
 	case STORE_PRUNE:
 		return prune_do(s, LIST_ITEM(job, struct pruning, job), &job->err);
+	case STORE_RETIME:
+		return retime_do(s, LIST_ITEM(job, struct retiming, job), &job->err);
 	case STORE_ORIGINS:
 	case STORE_POLLED:
 		break;
@@ -152,6 +150,7 @@ doubt(struct store *s, struct list *jobs)
 static bool
 transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
 {
+	bool arriving = false;
 	if (!begin(s, e))
 		return false;
 	LIST_EACH (at, jobs) {
@@ -159,13 +158,14 @@ transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
 		if (job->decided)
 			continue;
 		job->result = STORE_DONE;
+		arriving |= job->work == STORE_SUBMIT;
 		if (!(alone ? job_do_alone(s, job) : job_do(s, job))) {
 			*e = job->err;
 			roll_back(s);
 			return false;
 		}
 	}
-	if (commit(s, e))
+	if (commit(s, arriving, e))
 		return true;
 	doubt(s, jobs);
 	roll_back(s);
@@ -233,6 +233,52 @@ feel(struct store *s, enum store_trouble t, const struct err *e)
 	mutex_unlock(s->lock);
 }
 
+/* Spool files that nobody needs now. After a failed disk a file may yet belong to a
+ * commit that turns out to be whole when the log is read again: it is left to the
+ * sweep. */
+static void
+files_removed(struct store *s)
+{
+	if (s->removed.n > 0)
+		crash_point("store: body removed, before unlink");
+	for (size_t i = 0; i < s->removed.n; i += sizeof(uint64_t)) {
+		uint64_t id;
+		memcpy(&id, s->removed.p + i, sizeof id);
+		spool_unlink(s, id);
+	}
+	buf_clear(&s->removed);
+}
+
+/* On a full disk what is settled needs the log anew: it is written back first, so that it can
+ * begin again, and each job is a transaction of its own, as small as can be. False: some are
+ * not decided, db.rc and *e say why. */
+static bool
+one_by_one(struct store *s, struct list *jobs, struct err *e)
+{
+	bool good = true;
+	struct list all, one;
+	list_init(&all);
+	list_init(&one);
+	LIST_EACH (at, jobs) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		list_del(at);
+		if (good && !job->decided) {
+			list_add(&one, at);
+			space_write_back(s);
+			good = transaction(s, &one, true, e);
+			job->decided = job->decided || good;
+			list_del(at);
+			files_removed(s);
+		}
+		list_add(&all, at);
+	}
+	LIST_EACH (at, &all) {
+		list_del(at);
+		list_add(jobs, at);
+	}
+	return good;
+}
+
 /* One transaction, and where a job is at fault, a second one that leaves it out. */
 static void
 transact(struct store *s, struct list *jobs)
@@ -249,6 +295,9 @@ transact(struct store *s, struct list *jobs)
 			decide(jobs, false, t, &e);
 		}
 		done = undecided(jobs) > 0 && transaction(s, jobs, true, &e);
+		if (!done && undecided(jobs) > 0 &&
+				db_trouble(s->self.db.rc) == STORE_DISK_FULL)
+			done = one_by_one(s, jobs, &e);
 	}
 	if (!done && undecided(jobs) > 0) {
 		t = db_trouble(s->self.db.rc);
@@ -261,20 +310,10 @@ transact(struct store *s, struct list *jobs)
 	feel(s, done ? STORE_SOUND : t, &e);
 }
 
-/* Spool files that nobody needs now. After a failed disk a file may yet belong to a
- * commit that turns out to be whole when the log is read again: it is left to the
- * sweep. */
 static void
 files_after(struct store *s, struct list *jobs)
 {
-	if (s->removed.n > 0)
-		crash_point("store: body removed, before unlink");
-	for (size_t i = 0; i < s->removed.n; i += sizeof(uint64_t)) {
-		uint64_t id;
-		memcpy(&id, s->removed.p + i, sizeof id);
-		spool_unlink(s, id);
-	}
-	buf_clear(&s->removed);
+	files_removed(s);
 	LIST_EACH (at, jobs) {
 		const struct submission *sub =
 				LIST_ITEM(at, struct submission, job.link);
@@ -286,8 +325,8 @@ files_after(struct store *s, struct list *jobs)
 		uint64_t swept = 0;
 		if (p->job.work == STORE_PRUNE && p->job.result == STORE_DONE &&
 				!p->more)
-			(void)spool_sweep(s, p->now_ms, &swept,
-					NULL); /* comes round again */
+			(void)spool_sweep(
+					s, false, &swept, NULL); /* comes round again */
 	}
 }
 
@@ -308,11 +347,33 @@ count(struct store *s, struct list *jobs)
 	atomic_fetch_add(&s->failed, n[STORE_FULL] + n[STORE_BUSY] + n[STORE_FAILED]);
 }
 
+uint64_t
+group_octets(struct store_job *job)
+{
+	const struct submission *sub = LIST_ITEM(job, struct submission, job);
+	return job->work == STORE_SUBMIT
+			? sub->body.n + sub->top.n + sub->route.n + 100 * sub->n
+			: 0;
+}
+
+/* False: new mail finds no room, or would take what settling needs. */
+static bool
+room_for(struct store *s, struct list *jobs)
+{
+	uint64_t octets = 0;
+	size_t n = 0;
+	LIST_EACH (at, jobs) {
+		struct store_job *job = LIST_ITEM(at, struct store_job, link);
+		octets += group_octets(job);
+		n += job->work == STORE_SUBMIT;
+	}
+	return n == 0 || (!store_space_look(s) && space_for_group(s, octets, n));
+}
+
 void
 group_run(struct store *s, struct list *jobs)
 {
 	static const struct err low = { .text = "the disk is nearly full" };
-	bool arriving = false;
 	LIST_EACH (at, jobs) {
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		job->result = STORE_DONE;
@@ -321,13 +382,12 @@ group_run(struct store *s, struct list *jobs)
 		job->decided = false;
 		if (job->work != STORE_SUBMIT)
 			continue;
-		arriving = true;
 		if (!submit_check(LIST_ITEM(job, struct submission, job), &job->err)) {
 			job->decided = true;
 			job->result = STORE_FAILED;
 		}
 	}
-	if (arriving && store_space_look(s))
+	if (!room_for(s, jobs))
 		decide(jobs, true, STORE_DISK_FULL, &low);
 	struct err spool = { 0 };
 	if (!spool_sync(s, jobs, &spool))
@@ -336,18 +396,6 @@ group_run(struct store *s, struct list *jobs)
 		transact(s, jobs);
 	files_after(s, jobs);
 	count(s, jobs);
-}
-
-void
-group_tidy(struct store *s)
-{
-	if (s->wal_pages < CHECKPOINT_PAGES || !s->self.db.h)
-		return;
-	/* Passive: waits for nobody. What readers hold up now is written back next time. */
-	int log = 0, done = 0;
-	int rc = sqlite3_wal_checkpoint_v2(
-			s->self.db.h, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &done);
-	s->wal_pages = rc == SQLITE_OK && done >= log ? 0 : s->wal_pages / 2;
 }
 
 void
@@ -371,7 +419,7 @@ void
 store_run(struct store *s, struct list *jobs)
 {
 	group_run(s, jobs);
-	group_tidy(s);
+	(void)space_tidy(s);
 }
 
 bool
@@ -383,7 +431,7 @@ group_begin(struct store *s, struct err *e)
 bool
 group_end(struct store *s, bool good, struct err *e)
 {
-	if (good && commit(s, e))
+	if (good && commit(s, false, e))
 		return true;
 	roll_back(s);
 	return false;

@@ -27,7 +27,7 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 		[ORIGIN_ACT_ADOPT] = SQL_ORIGIN_ADOPT,
 		[ORIGIN_ACT_UNCLAIM] = SQL_ORIGIN_UNCLAIM,
 	};
-	int64_t account;
+	int64_t account, now_ms = store_steady_ms(s);
 	if (!names_id(s, &s->accounts, c->account, &account, e))
 		return false;
 	if (c->act == ORIGIN_ACT_LISTED && !c->continued && !listed(s, account, e))
@@ -37,9 +37,9 @@ change(struct store *s, const struct origin_change *c, struct err *e)
 		query_int(&q, account);
 		query_text(&q, c->uidls[i]);
 		if (c->act == ORIGIN_ACT_LISTED || c->act == ORIGIN_ACT_ADOPT)
-			query_int(&q, c->now_ms);
+			query_int(&q, now_ms);
 		if (c->act == ORIGIN_ACT_FORGET)
-			query_int(&q, c->now_ms - ORIGIN_KEEP_MS);
+			query_int(&q, now_ms - ORIGIN_KEEP_MS);
 		if (!query_run(&q, "cannot write an origin", e))
 			return false;
 	}
@@ -172,11 +172,30 @@ origin_look(struct reader *r, struct span account, struct span uidl,
 	return query_end(&q, "cannot read the origins", e);
 }
 
-/* Ids begin with the time: those before the moment need not be looked at. */
+bool
+origin_since(struct reader *r, struct span account, struct span uidl, int64_t *out,
+		struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_ORIGIN_FIND);
+	query_text(&q, account);
+	query_text(&q, uidl);
+	*out = query_row(&q) ? query_get(&q, 2) : 0;
+	return query_end(&q, "cannot read the origins", e);
+}
+
+int64_t
+id_before(int64_t since_ms)
+{
+	int64_t began_ms = since_ms - SPOOL_KEEP_MS;
+	return since_ms > SPOOL_KEEP_MS && since_ms < INT64_MAX >> 16
+			? (began_ms << 16) - 1
+			: -1;
+}
+
 static void
 query_since(struct query *q, int64_t since_ms)
 {
-	query_int(q, since_ms > 0 && since_ms < INT64_MAX >> 16 ? since_ms << 16 : 0);
+	query_int(q, id_before(since_ms));
 	query_int(q, since_ms);
 }
 

@@ -433,10 +433,7 @@ bool
 queue_collected(struct reader *r, const struct queue_since *f,
 		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e)
 {
-	/* Ids begin with the time, and never go back. */
-	int64_t since = f->since_ms > 0 && f->since_ms < INT64_MAX >> 16 ? f->since_ms
-									 : 0;
-	int64_t first = (since << 16) - 1;
+	int64_t first = id_before(f->since_ms);
 	int64_t after = f->after > INT64_MAX ? INT64_MAX : (int64_t)f->after;
 	struct query q = query_of(&r->db, SQL_COLLECTED_AFTER);
 	query_int(&q, after > first ? after : first);
@@ -460,6 +457,35 @@ queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
 		return false;
 	*out = name;
 	return true;
+}
+
+bool
+queue_heaps(struct reader *r, int64_t now_ms, struct queue_heap out[QUEUE_HEAPS],
+		struct err *e)
+{
+	const int64_t hour = 3600 * 1000;
+	static const struct queue_heap none[QUEUE_HEAPS] = {
+		{ .state = QUEUE_QUEUED },
+		{ .state = QUEUE_QUEUED, .deferred = true },
+		{ .state = QUEUE_REFUSED },
+		{ .state = QUEUE_BOUNCED },
+		{ .state = QUEUE_HELD },
+	};
+	memcpy(out, none, sizeof none);
+	struct query q = query_of(&r->db, SQL_HEAPS);
+	query_int(&q, now_ms - hour);
+	query_int(&q, now_ms - 24 * hour);
+	while (query_row(&q)) {
+		int64_t at = query_get(&q, 0);
+		if (at < 0 || at >= QUEUE_HEAPS)
+			continue;
+		out[at].messages = (uint64_t)query_get(&q, 1);
+		out[at].of_hour = (uint64_t)query_get(&q, 2);
+		out[at].of_day = (uint64_t)query_get(&q, 3);
+		out[at].unrouted = (uint64_t)query_get(&q, 4);
+		out[at].oldest_ms = query_get(&q, 5);
+	}
+	return query_end(&q, "cannot count the queue", e);
 }
 
 bool

@@ -134,9 +134,10 @@ settle_do(struct store *s, struct settlement *set, struct err *e)
 static bool
 prune_ledger(struct store *s, struct pruning *p, struct err *e)
 {
-	int64_t before = p->now_ms - STORE_LEDGER_MS;
+	if (!steady_mark(s, STORE_LEDGER_MS, &s->ledger_end, e))
+		return false;
 	struct query q = query_of(&s->self.db, SQL_PRUNE_LEDGER);
-	query_int(&q, before > 0 && before < INT64_MAX >> 16 ? before << 16 : 0);
+	query_int(&q, (int64_t)s->ledger_end);
 	query_int(&q, PRUNE_KEYS);
 	if (!query_run(&q, "cannot prune the ledger", e))
 		return false;
@@ -148,12 +149,12 @@ bool
 prune_do(struct store *s, struct pruning *p, struct err *e)
 {
 	int64_t ids[PRUNE_AT_ONCE];
+	uint64_t end;
 	size_t n = 0;
+	if (!steady_put(s, e) || !steady_mark(s, p->keep_ms, &end, e))
+		return false;
 	struct query q = query_of(&s->self.db, SQL_PRUNE_FIND);
-	query_int(&q,
-			p->before_ms > 0 && p->before_ms < INT64_MAX >> 16
-					? p->before_ms << 16
-					: 0);
+	query_int(&q, (int64_t)end);
 	query_int(&q, PRUNE_AT_ONCE);
 	while (n < PRUNE_AT_ONCE && query_row(&q))
 		ids[n++] = query_get(&q, 0);
@@ -171,4 +172,27 @@ prune_do(struct store *s, struct pruning *p, struct err *e)
 	p->pruned = n;
 	p->more = n == PRUNE_AT_ONCE;
 	return prune_ledger(s, p, e);
+}
+
+bool
+retime_do(struct store *s, struct retiming *t, struct err *e)
+{
+	int64_t hop = -1;
+	t->changed = 0;
+	for (;;) {
+		struct query q = query_of(&s->self.db, SQL_HOP_NEXT);
+		query_int(&q, hop);
+		bool more = query_row(&q);
+		hop = more ? query_get(&q, 0) : hop;
+		if (!query_end(&q, "cannot read the queue", e))
+			return false;
+		if (!more)
+			return true;
+		q = query_of(&s->self.db, SQL_RETIME);
+		query_int(&q, hop);
+		query_int(&q, t->latest_ms);
+		if (!query_run(&q, "cannot write to the queue", e))
+			return false;
+		t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
+	}
 }

@@ -267,9 +267,32 @@ row_there(struct db *db, enum sql which, uint64_t id, bool *there, struct err *e
 	return query_end(&q, "cannot read the queue", e);
 }
 
-bool
-spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e)
+/* Older than any session: by the steady clock and by the wall's, since the file has its time
+ * from the one, and either may be wrong. A file of the future is young from now on. */
+static bool
+outlived(struct store *s, const char *name, int64_t steady_ms, int64_t wall_ms)
 {
+	struct stat st;
+	if (fstatat(s->self.spool, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return false;
+	int64_t then = (int64_t)st.st_mtime * 1000;
+	if (then > steady_ms + SPOOL_KEEP_MS && then > wall_ms + SPOOL_KEEP_MS)
+		(void)utimensat(s->self.spool, name, NULL, AT_SYMLINK_NOFOLLOW);
+	return then < steady_ms - SPOOL_KEEP_MS && then < wall_ms - SPOOL_KEEP_MS;
+}
+
+/* Half a message of the service's own: when it starts, and so holds the lock of the state,
+ * nobody writes to it any more. Visitors (ids with bit 15) may be at work. */
+static bool
+forsaken(uint64_t id, bool starting)
+{
+	return starting && !(id & 0x8000);
+}
+
+bool
+spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e)
+{
+	int64_t steady_ms = store_steady_ms(s), wall_ms = clock_wall_ms();
 	DIR *d = entries(s->self.spool);
 	if (!d)
 		return err_errno(e, EVENT_DATABASE, errno, "cannot read the spool");
@@ -284,14 +307,9 @@ spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e)
 								id, &known, e));
 		if (!good || open)
 			continue;
-		struct stat st;
-		/* Its message is settled, or its session cannot be alive any more. A clock set
-		 * back keeps it: the time may be wrong, the file does no harm. */
-		if (known ||
-				(fstatat(s->self.spool, name, &st,
-						 AT_SYMLINK_NOFOLLOW) == 0 &&
-						(int64_t)st.st_mtime * 1000 <
-								now_ms - SPOOL_KEEP_MS)) {
+		/* Its message is settled, or its session cannot be alive any more. */
+		if (known || forsaken(id, starting) ||
+				outlived(s, name, steady_ms, wall_ms)) {
 			if (unlinkat(s->self.spool, name, 0) == 0)
 				(*removed)++;
 		}
@@ -394,5 +412,5 @@ spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 		if (!group_end(s, good, e))
 			return false;
 	}
-	return spool_sweep(s, now_ms, &found->resumed, e);
+	return spool_sweep(s, true, &found->resumed, e);
 }

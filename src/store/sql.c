@@ -109,11 +109,14 @@ static const char schema_4[] =
 
 /* A digest (postern/sum.h) of the octets that came: of bytes, or of the spool file. NULL in
  * rows of older states: those are not checked. And what was found to be wrong with them, and
- * whether that was said (5009). */
+ * whether that was said (5009). And which ids were given out by when, on the steady clock:
+ * history and ledger end at such a mark. Beside it stand 'steady' and 'steady_wall' in meta:
+ * steady.c. */
 static const char schema_5[] =
 		"ALTER TABLE body ADD COLUMN sum BLOB;"
 		"ALTER TABLE body ADD COLUMN damage TEXT;"
-		"ALTER TABLE body ADD COLUMN damage_told INTEGER NOT NULL DEFAULT 0;";
+		"ALTER TABLE body ADD COLUMN damage_told INTEGER NOT NULL DEFAULT 0;"
+		"CREATE TABLE mark (at_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL);";
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 	schema_4, schema_5 };
@@ -146,6 +149,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RELEASE] = "RELEASE job",
 	[SQL_ROLLBACK_TO] = "ROLLBACK TO job",
 
+	[SQL_PAGES] = "PRAGMA page_count",
+	[SQL_PAGES_SPARE] = "PRAGMA freelist_count",
+	[SQL_SHRINKS] = "PRAGMA auto_vacuum",
+	[SQL_SHRINK] = "PRAGMA incremental_vacuum(64)",
+
 	[SQL_ACCOUNT_FIND] = "SELECT id FROM account WHERE name = ?",
 	[SQL_ACCOUNT_ADD] = "INSERT INTO account (name) VALUES (?)",
 	[SQL_HOP_FIND] = "SELECT id FROM hop WHERE key = ?",
@@ -155,8 +163,9 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO origin VALUES (?, ?, ?, 0, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET"
 			" id = excluded.id, settled = 0, committed_ms = excluded.committed_ms,"
 			" print = excluded.print WHERE settled = 2",
-	[SQL_ORIGIN_FIND] = "SELECT o.id, o.settled FROM origin o WHERE o.account ="
-			    " (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
+	[SQL_ORIGIN_FIND] =
+			"SELECT o.id, o.settled, o.committed_ms FROM origin o WHERE o.account ="
+			" (SELECT id FROM account WHERE name = ?) AND o.uidl = ?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[SQL_BODY_ADD] =
 			"INSERT INTO body (id, size, top, bytes, sum) VALUES (?, ?, ?, ?, ?)",
@@ -164,12 +173,12 @@ const char *const sql_text[SQL_COUNT] = {
 			"INSERT INTO recipient (message, seq, address, state, hop, next_ms, attempts,"
 			" last_ms, code, reply, reason, asked, asked_list)"
 			" VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?)",
-	/* Changes nothing when it is there, not older than ?4, and not lost. */
+	/* Changes nothing when it is there, not as old as ?4, and not lost. */
 	[SQL_LEDGER_ADD] =
 			"INSERT INTO ledger VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET"
-			" id = excluded.id, seq = excluded.seq WHERE id < ?4 OR " LEDGER_LOST,
+			" id = excluded.id, seq = excluded.seq WHERE id <= ?4 OR " LEDGER_LOST,
 	[SQL_LEDGER_FIND] =
-			"SELECT id FROM ledger WHERE key = ?1 AND id >= ?2 AND NOT " LEDGER_LOST,
+			"SELECT id FROM ledger WHERE key = ?1 AND id > ?2 AND NOT " LEDGER_LOST,
 
 	[SQL_ATTEMPT_KEEP] =
 			"INSERT INTO attempt SELECT message, seq, attempts, last_ms, state, code,"
@@ -267,9 +276,25 @@ const char *const sql_text[SQL_COUNT] = {
 			"SELECT started_ms, ok, text FROM session WHERE account ="
 			" (SELECT id FROM account WHERE name = ?) ORDER BY started_ms",
 
-	/* Ids begin with the time, so history ends at an id. */
+	[SQL_META_GET] = "SELECT value FROM meta WHERE key = ?",
+	[SQL_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+	[SQL_MARK_ADD] = "INSERT OR REPLACE INTO mark VALUES (?, ?)",
+	[SQL_MARK_AT] = "SELECT id FROM mark WHERE at_ms <= ? ORDER BY at_ms DESC LIMIT 1",
+	[SQL_MARK_LAST] = "SELECT max(at_ms) FROM mark",
+	[SQL_MARK_PRUNE] = "DELETE FROM mark WHERE at_ms <"
+			   " (SELECT max(at_ms) FROM mark WHERE at_ms <= ?)",
+	/* One for each day that history is kept, by the times in the ids. */
+	[SQL_MARK_BEFORE] =
+			"WITH RECURSIVE d(at_ms) AS (SELECT ?1 - 86400000 UNION ALL"
+			" SELECT at_ms - 86400000 FROM d WHERE at_ms > ?1 - ?2)"
+			" INSERT OR REPLACE INTO mark SELECT at_ms, at_ms << 16 FROM d"
+			" WHERE ?1 > 0 AND at_ms > 0",
+	[SQL_LAST_KNOWN] = "SELECT coalesce((SELECT max(ended_ms) FROM poll),"
+			   " (SELECT max(id) >> 16 FROM message), 0)",
+
+	/* Ids rise, so history ends at one of them. */
 	[SQL_PRUNE_FIND] =
-			"SELECT id FROM message WHERE id < ?1"
+			"SELECT id FROM message WHERE id <= ?1"
 			" AND NOT EXISTS (SELECT 1 FROM body b WHERE b.id = message.id)"
 			" AND id < (SELECT max(id) FROM message) ORDER BY id LIMIT ?2",
 	[SQL_PRUNE_MESSAGE] = "DELETE FROM message WHERE id = ?",
@@ -278,7 +303,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_NOTICES] = "DELETE FROM notice_about WHERE message = ?",
 	[SQL_PRUNE_LEDGER] =
 			"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
-			" INDEXED BY ledger_age WHERE id < ?1 ORDER BY id LIMIT ?2)",
+			" INDEXED BY ledger_age WHERE id <= ?1 ORDER BY id LIMIT ?2)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT id, size - length(top), sum FROM body WHERE bytes IS NULL"
@@ -288,6 +313,14 @@ const char *const sql_text[SQL_COUNT] = {
 			   " UNION ALL SELECT message FROM recipient WHERE state = 3)",
 	[SQL_OPEN_OLDEST] =
 			"SELECT arrived_ms FROM message WHERE id = (SELECT min(id) FROM body)",
+
+	/* As in queue_heaps: queued is 0, or 1 when it was tried. */
+	[SQL_HEAPS] = "SELECT CASE WHEN r.state > 0 THEN r.state + 1 ELSE r.attempts > 0 END AS h,"
+		      " count(DISTINCT m.id), count(DISTINCT iif(m.arrived_ms > ?1, m.id, NULL)),"
+		      " count(DISTINCT iif(m.arrived_ms > ?2, m.id, NULL)),"
+		      " count(DISTINCT iif(r.reason = 'unrouted' AND r.state = 3, m.id, NULL)),"
+		      " min(m.arrived_ms) FROM body b CROSS JOIN message m ON m.id = b.id"
+		      " CROSS JOIN recipient r ON r.message = m.id WHERE r.state < 4 GROUP BY h",
 
 	[SQL_HOP_NEXT] = "SELECT hop, next_ms FROM recipient INDEXED BY due"
 			 " WHERE state < 3 AND hop > ? ORDER BY hop, next_ms LIMIT 1",
@@ -353,13 +386,13 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_ALIAS_RULE_FORGET] =
 			"DELETE FROM alias_rule WHERE account = ? AND match = ?",
 	[SQL_BODY_GET] = "SELECT size, top, bytes, sum, damage FROM body WHERE id = ?",
+	[SQL_RETIME] = "UPDATE recipient INDEXED BY due SET next_ms = ?2"
+		       " WHERE state < 3 AND hop = ?1 AND next_ms > ?2",
 	[SQL_RETRY_ONE] =
 			"UPDATE recipient SET next_ms = ?1 WHERE state < 3 AND message = ?2",
-	[SQL_RETRY_DOMAIN] =
-			"UPDATE recipient SET next_ms = ?1"
-			" WHERE state < 3 AND in_domain(address, ?2)",
-	[SQL_RETRY_ALL] =
-			"UPDATE recipient SET next_ms = ?1 WHERE state < 3",
+	[SQL_RETRY_DOMAIN] = "UPDATE recipient SET next_ms = ?1"
+			     " WHERE state < 3 AND in_domain(address, ?2)",
+	[SQL_RETRY_ALL] = "UPDATE recipient SET next_ms = ?1 WHERE state < 3",
 
 	[SQL_VERSION_GET] = "SELECT value FROM meta WHERE key = 'policies'",
 	[SQL_VERSION_RAISE] =

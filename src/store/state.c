@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "postern/clock.h"
@@ -21,6 +20,8 @@ enum {
 	 * crash: quick_check takes some 3 ms for each megabyte of origins, less of bodies. */
 	CHECK_ALWAYS = 4 * 1024 * 1024,
 };
+
+#define ID_TIME_MAX (INT64_C(1) << 45) /* the year 3084 */
 
 static const char *const state_names[] = {
 	[QUEUE_QUEUED] = "queued",
@@ -110,6 +111,7 @@ count_log(void *arg, sqlite3 *h, const char *name, int pages)
 	struct store *s = arg;
 	(void)h, (void)name;
 	s->wal_pages = pages;
+	s->log_pages = pages;
 	return SQLITE_OK;
 }
 
@@ -234,6 +236,7 @@ state_open_db(struct store *s, bool migrate, struct err *e)
 	if (migrate ? schema_migrate(s, e) : schema_known(db, &version, e)) {
 		if (migrate || version == SCHEMA_VERSION) {
 			files_note(s);
+			space_opened(s);
 			return true;
 		}
 		db->rc = SQLITE_READONLY_DBMOVED;
@@ -295,10 +298,6 @@ static bool
 recover(struct store *s, const struct store_options *o, off_t size, bool unclean,
 		struct store_recovery *found, struct err *e)
 {
-	struct store_recovery ignored;
-	if (!found)
-		found = &ignored;
-	memset(found, 0, sizeof *found);
 	found->unclean = unclean;
 	bool suspected = place_suspected(s->dir);
 	if ((unclean || suspected || size <= CHECK_ALWAYS) &&
@@ -332,14 +331,21 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	s->removed = BUF_MAX(SIZE_MAX);
 	s->lock = mutex_new();
 	s->doubtful = BUF_MAX(SIZE_MAX);
+	s->steady_lock = mutex_new();
 	names_init(&s->accounts, SQL_ACCOUNT_FIND, SQL_ACCOUNT_ADD);
 	names_init(&s->hops, SQL_HOP_FIND, SQL_HOP_ADD);
 
+	struct store_recovery ignored;
 	off_t size = 0;
 	bool unclean = false;
+	if (!found)
+		found = &ignored;
+	memset(found, 0, sizeof *found);
 	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
-			seed_ids(s, e) &&
+			seed_ids(s, e) && space_start(s, e) &&
+			steady_open(s, o->now_ms, &found->away_ms, e) &&
 			(!o->service || recover(s, o, size, unclean, found, e))) {
+		s->opened = true;
 		place_mark(s->dir);
 		store_space_look(s);
 		s->at = NULL;
@@ -361,12 +367,15 @@ store_close(struct store *s)
 	if (s->thread)
 		store_stop(s);
 	mailbox_free(s->inbox);
+	if (s->opened && s->service && s->self.db.h)
+		steady_keep(s);
 	db_close(&s->self.db);
 	names_forget(&s->accounts);
 	names_forget(&s->hops);
 	buf_done(&s->removed);
 	buf_done(&s->doubtful);
 	mutex_free(s->lock);
+	mutex_free(s->steady_lock);
 	fd_done(&s->dir);
 	fd_done(&s->self.spool);
 	free(s->path);
@@ -452,6 +461,9 @@ store_reader(struct store *s)
 uint64_t
 store_new_id(struct store *s, int64_t now_ms)
 {
+	/* Past it there would be no room to count on in what SQLite stores. */
+	if (now_ms > ID_TIME_MAX)
+		now_ms = ID_TIME_MAX;
 	uint64_t now = now_ms > 0 ? (uint64_t)now_ms << 16 : 0;
 	uint64_t last = atomic_load(&s->last_id), id;
 	uint16_t chance = 0;
@@ -465,26 +477,11 @@ store_new_id(struct store *s, int64_t now_ms)
 			id = (id & ~UINT64_C(0xffff)) | 0x8000 | chance;
 			if (id <= last)
 				id += 0x10000;
+		} else if (id & 0x8000) { /* the clock was set back for long */
+			id = (id | 0xffff) + 1;
 		}
 	} while (!atomic_compare_exchange_weak(&s->last_id, &last, id));
 	return id;
-}
-
-bool
-store_space_look(struct store *s)
-{
-	struct statvfs v;
-	/* What cannot be asked is not full; the write will tell. */
-	bool low = fstatvfs(s->self.spool, &v) == 0 &&
-			(uint64_t)v.f_bavail * v.f_frsize < s->min_free;
-	atomic_store(&s->low, low);
-	return low;
-}
-
-bool
-store_space_low(struct store *s)
-{
-	return atomic_load(&s->low);
 }
 
 struct store_counters

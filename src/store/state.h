@@ -25,6 +25,12 @@ struct names {
 	enum sql find, add;
 };
 
+/* The steady clock: steady.c. */
+struct steady {
+	int64_t at_ms; /* what it shows */
+	int64_t wall_ms, mono_ms; /* the others at the last look */
+};
+
 /* The database and what belongs to it, as they were when they were opened. */
 enum { FILE_DATABASE, FILE_LOG, FILE_INDEX, FILES };
 struct file_seen {
@@ -44,6 +50,7 @@ struct store {
 			trouble; /* why it could not be opened, when rc does not tell */
 	struct err over_err; /* once it is over */
 	bool service;
+	bool opened; /* for good */
 	int busy_ms;
 	uint64_t min_free;
 	struct names accounts, hops;
@@ -51,11 +58,24 @@ struct store {
 	struct buf doubtful; /* ids that a failed commit may have kept; any thread */
 	struct store_health health; /* any thread */
 	struct buf removed; /* ids whose spool file goes after the commit */
-	int wal_pages; /* in the log after the last commit */
+	struct mutex *steady_lock;
+	struct steady steady; /* any thread, by steady_now */
+	uint64_t ledger_end; /* keys of this id and before count no more */
+	int wal_pages; /* in the log after the last commit, and perhaps not written back */
+	int log_pages; /* in the log after the last commit; 0: it begins anew */
+	/* space.c */
+	uint64_t log_room; /* octets that the log reaches past its last page */
+	uint64_t allocated; /* octets that the database file has at least */
+	int64_t pages; /* of the database, as of the transaction under way */
+	bool log_short; /* less than half of log_room is left */
+	bool shrinks; /* the database can give pages back */
+	bool shrunk; /* it has, since the log was written back */
 
 	/* Any thread. */
 	_Atomic uint64_t last_id;
-	atomic_bool low, over;
+	atomic_bool low, over, spent,
+			tight; /* tight: nearly low, what is not needed is given back */
+	_Atomic uint64_t spare; /* octets of free pages in the database */
 	atomic_int about_to_end;
 	_Atomic uint64_t groups, jobs, submitted, had, failed, sync_us;
 
@@ -72,6 +92,21 @@ enum {
 	LOOK_MS = 1000, /* at the files, while nothing is to be done */
 };
 
+/* origins.c: an id that no message which arrived since then has. Ids begin with the time at
+ * which a message began to come, and never go back. */
+int64_t id_before(int64_t since_ms);
+
+/* steady.c */
+/* Goes on to where the others are now; what it shows. */
+int64_t steady_look(struct steady *t, int64_t wall_ms, int64_t mono_ms);
+/* Reads, or begins, it as the state is opened. *away_ms: how far the wall clock is from where
+ * it was when somebody looked last; 0 when nobody did. */
+bool steady_open(struct store *s, int64_t wall_ms, int64_t *away_ms, struct err *e);
+bool steady_put(struct store *s, struct err *e); /* in a transaction */
+void steady_keep(struct store *s); /* in one of its own, if it can */
+/* The highest id that is older than that, 0: none is known to be. */
+bool steady_mark(struct store *s, int64_t age_ms, uint64_t *id, struct err *e);
+
 /* state.c: names, and being open */
 /* Not `migrate`: only what is of our version already. */
 bool state_open_db(struct store *s, bool migrate, struct err *e);
@@ -87,6 +122,7 @@ bool settle_do(struct store *s, struct settlement *set, struct err *e);
 bool damage_due(struct store *s, uint64_t id, int64_t now_ms, struct err *e);
 bool origins_do(struct store *s, struct store_job *job, struct err *e);
 bool prune_do(struct store *s, struct pruning *p, struct err *e);
+bool retime_do(struct store *s, struct retiming *t, struct err *e);
 bool digest_do(struct store *s, struct notice_digest *d, struct err *e);
 /* A notice about message `about`, or its count. */
 bool notice_do(struct store *s, uint64_t about, int64_t now_ms, struct notice *n,
@@ -105,8 +141,8 @@ void spool_unlink(const struct store *s, uint64_t id);
 void spool_doubt(struct store *s, uint64_t id); /* spool_remove leaves it from now on */
 bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 		struct err *e);
-/* Removes what no open message owns; counts it. */
-bool spool_sweep(struct store *s, int64_t now_ms, uint64_t *removed, struct err *e);
+/* Removes what no open message owns; counts it. starting: no session of the service lives. */
+bool spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e);
 /* For reading; -1 and *e. Its event is BODY_DAMAGED when there is none, or (open_body) it has
  * not that size. */
 int spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e);
@@ -140,9 +176,25 @@ bool files_same(struct store *s); /* the database is still the one that was open
  * the database then and the store is over; or it could not be, and *e says why. */
 bool files_ours(struct store *s, struct err *e);
 
+/* space.c */
+bool space_start(struct store *s, struct err *e); /* when the database is open */
+void space_opened(struct store *s); /* it was opened again */
+/* Room in the log for so many octets of submissions, and what must stay free behind them.
+ * False: there is none. */
+bool space_for_group(struct store *s, uint64_t octets, size_t jobs);
+/* In the transaction, at its end. `arriving`: it fails where the disk is full. */
+bool space_before_commit(struct store *s, bool arriving, struct err *e);
+/* After the answers, and when nothing is to do: the log into the database, the room
+ * that settling needs, and free pages back to the disk. How many milliseconds until it
+ * wants to be called again; -1: when something was done. */
+int64_t space_tidy(struct store *s);
+void space_write_back(
+		struct store *s); /* the log into the database, as far as it can be */
+
 /* group.c */
 void group_run(struct store *s, struct list *jobs);
-void group_tidy(struct store *s); /* after the answers: the log into the database */
+uint64_t group_octets(
+		struct store_job *job); /* of what it brings, for the size of a group */
 void group_look(struct store *s); /* nothing was to be done for LOOK_MS */
 bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
 bool group_end(struct store *s, bool good, struct err *e);

@@ -100,15 +100,13 @@ add_body(struct store *s, const struct submission *sub, struct err *e)
 }
 
 /* Has this recipient had the mail, or is it on its way to him? *first is the message it
- * came with, 0: no. The id holds the time, so a window of time is one of ids. */
+ * came with, 0: no. */
 static bool
-look_up(struct store *s, const struct submission *sub, struct span key, uint64_t *first,
-		struct err *e)
+look_up(struct store *s, struct span key, uint64_t *first, struct err *e)
 {
-	int64_t oldest = (int64_t)sub->id - (STORE_LEDGER_MS << 16);
 	struct query q = query_of(&s->self.db, SQL_LEDGER_FIND);
 	query_blob(&q, key);
-	query_int(&q, oldest);
+	query_int(&q, (int64_t)s->ledger_end);
 	*first = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
 	return query_end(&q, "cannot read the ledger", e);
 }
@@ -123,12 +121,12 @@ enter(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
 	query_blob(&q, key);
 	query_int(&q, (int64_t)sub->id);
 	query_int(&q, (int64_t)i);
-	query_int(&q, (int64_t)sub->id - (STORE_LEDGER_MS << 16));
+	query_int(&q, (int64_t)s->ledger_end);
 	if (!query_run(&q, "cannot write to the ledger", e))
 		return false;
 	*first = 0;
 	if (sqlite3_changes(s->self.db.h) == 0)
-		return look_up(s, sub, key, first, e);
+		return look_up(s, key, first, e);
 	crash_point("store: ledger written");
 	return true;
 }
@@ -143,7 +141,7 @@ in_ledger(struct store *s, const struct submission *sub, size_t i, uint64_t *fir
 		return true;
 	if (r->state == QUEUE_QUEUED)
 		return enter(s, sub, i, first, e);
-	return r->state != QUEUE_REFUSED || look_up(s, sub, r->key, first, e);
+	return r->state != QUEUE_REFUSED || look_up(s, r->key, first, e);
 }
 
 static bool
@@ -207,7 +205,7 @@ submit_do(struct store *s, struct submission *sub, struct err *e)
 		query_int(&q, account);
 		query_text(&q, uidl);
 		query_int(&q, (int64_t)sub->id);
-		query_int(&q, sub->arrived_ms);
+		query_int(&q, store_steady_ms(s));
 		query_int(&q, (int64_t)sub->print);
 		if (!query_run(&q, "cannot write the origin", e))
 			return false;

@@ -27,6 +27,7 @@ enum {
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
 	DAMAGED_MAX = 5, /* ends with SUPER_DAMAGED, one after the other */
+	WORDS_SIZE = 120,
 	STOP_MS = 15000, /* for a role to settle what it has in hand */
 };
 
@@ -53,6 +54,10 @@ struct super {
 	int signal_fd;
 	sigset_t old_mask;
 	bool stopping, announced, reloaded;
+	struct {
+		const char *worker;
+		char words[WORDS_SIZE];
+	} unsettled; /* the first role that did not stop well */
 	int status;
 };
 
@@ -183,29 +188,43 @@ start_due(struct super *s)
 }
 
 static void
+describe(const struct child *c, int status, char words[WORDS_SIZE])
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(words, WORDS_SIZE, "it was ended by signal %d",
+				WTERMSIG(status));
+	else if (WEXITSTATUS(status) == SUPER_DAMAGED)
+		(void)snprintf(words, WORDS_SIZE,
+				"the database is damaged or lost, as event 9005 says%s",
+				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
+							      : "");
+	else
+		(void)snprintf(words, WORDS_SIZE, "it ended with status %d",
+				WEXITSTATUS(status));
+}
+
+static void
 ended(struct super *s, struct child *c, int status)
 {
 	int64_t ran_ms = clock_mono_ms() - c->started_ms;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	char words[80];
+	char words[WORDS_SIZE];
+	/* One that had not come so far as to look for the signal had nothing in hand. */
+	bool well = code == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 
 	c->pid = 0;
 	c->ready = false;
 	if (c->ready_fd >= 0)
 		(void)close(c->ready_fd);
 	c->ready_fd = -1;
-	if (s->stopping)
+	describe(c, status, words);
+	if (s->stopping) {
+		if (!well && !s->unsettled.worker) {
+			s->unsettled.worker = c->role->name;
+			memcpy(s->unsettled.words, words, sizeof(words));
+		}
 		return;
-	if (code == SUPER_DAMAGED)
-		(void)snprintf(words, sizeof(words),
-				"the database is damaged or lost, as event 9005 says%s",
-				c->damaged + 1 == DAMAGED_MAX ? "; the service ends"
-							      : "");
-	else
-		(void)snprintf(words, sizeof(words),
-				WIFSIGNALED(status) ? "it was ended by signal %d"
-						    : "it ended with status %d",
-				WIFSIGNALED(status) ? WTERMSIG(status) : code);
+	}
 	log_event(1005,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
@@ -247,10 +266,12 @@ any_running(const struct super *s)
 	return false;
 }
 
-/* Ends the roles from the last to the first: the relay outlives who feeds it. */
-static void
+/* Ends the roles from the last to the first: the relay outlives who feeds it. False, and
+ * told, when one of them could not settle what it had in hand. */
+static bool
 stop_roles(struct super *s)
 {
+	s->unsettled.worker = NULL;
 	for (size_t i = s->o->n; i-- > 0;) {
 		struct child *c = &s->children[i];
 		int64_t give_up_ms = clock_mono_ms() + STOP_MS;
@@ -276,6 +297,13 @@ stop_roles(struct super *s)
 				ended(s, &s->children[i], status);
 		}
 	}
+	if (!s->unsettled.worker)
+		return true;
+	log_event(1007,
+			FIELDS(f_str("version", POSTERN_VERSION),
+					f_str("worker", s->unsettled.worker),
+					f_str("err", s->unsettled.words)));
+	return false;
 }
 
 static bool
@@ -340,7 +368,7 @@ reload(struct super *s)
 		return;
 	}
 	s->stopping = true;
-	stop_roles(s);
+	(void)stop_roles(s); /* told; the new ones go on with what is left */
 	s->stopping = false;
 	struct conf *old = s->conf;
 	s->conf = next;
@@ -454,7 +482,8 @@ super_run(struct conf *conf, const struct super_options *o)
 		wait_and_see(&s);
 	}
 	(void)sd_notify(0, "STOPPING=1");
-	stop_roles(&s);
+	if (!stop_roles(&s) && s.status == 0)
+		s.status = 1;
 	close_listeners(&s);
 	(void)close(s.signal_fd);
 	if (s.status == 0)

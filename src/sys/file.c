@@ -271,6 +271,15 @@ file_read(int dir, const char *name, int flags, struct buf *out, struct err *err
 			   : err_errno(err, 0, no, "cannot read %s", name);
 }
 
+void
+file_set_time(int dir, const char *name, int64_t at_s)
+{
+	const struct timespec at[2] = { { .tv_sec = (time_t)at_s },
+		{ .tv_sec = (time_t)at_s } };
+
+	(void)utimensat(dir, name, at, AT_SYMLINK_NOFOLLOW);
+}
+
 bool
 file_write_atomic(int dir, const char *name, mode_t mode, struct span bytes,
 		struct err *err)

@@ -517,18 +517,25 @@ ftruncate64(int fd, off_t n)
 	return do_size(fd, n);
 }
 
-#define BLIND_FD(fd, what) \
-	do { \
-		uint64_t ino; \
-		if (followed((fd), &ino)) \
-			blind(what); \
-	} while (0)
-
 int
 fallocate(int fd, int mode, off_t at, off_t n)
 {
-	BLIND_FD(fd, "fallocate");
-	return (int)syscall(SYS_fallocate, fd, mode, at, n);
+	uint64_t ino;
+	struct stat st;
+
+	if (!followed(fd, &ino))
+		return (int)syscall(SYS_fallocate, fd, mode, at, n);
+	if (mode & ~FALLOC_FL_KEEP_SIZE)
+		blind("fallocate that takes away");
+	lock();
+	int rc = (int)syscall(SYS_fallocate, fd, mode, at, n);
+	if (rc == 0 && mode == 0 && fstat(fd, &st) == 0)
+		put((struct record){ .kind = SIZE,
+				    .a = ino,
+				    .b = (uint64_t)st.st_size },
+				NULL, 0);
+	unlock();
+	return rc;
 }
 
 int
@@ -558,6 +565,13 @@ truncate(const char *path, off_t n)
 		blind("truncate");
 	return (int)syscall(SYS_truncate, path, n);
 }
+
+#define BLIND_FD(fd, what) \
+	do { \
+		uint64_t ino; \
+		if (followed((fd), &ino)) \
+			blind(what); \
+	} while (0)
 
 ssize_t
 sendfile(int to, int from, off_t *at, size_t n)

@@ -7,7 +7,8 @@ from harness.postern import DONE, FAILED
 
 TO_2 = """
 DROP TABLE directory_member; DROP TABLE directory_group; DROP TABLE directory; DROP TABLE alias_rule;
-DROP TABLE notice; DROP TABLE notice_about; DROP TABLE ledger; DROP TABLE secret;
+DROP TABLE notice; DROP TABLE notice_about; DROP TABLE ledger; DROP TABLE secret; DROP TABLE mark;
+DELETE FROM meta WHERE key LIKE 'steady%';
 ALTER TABLE recipient DROP COLUMN asked; ALTER TABLE recipient DROP COLUMN asked_list;
 ALTER TABLE policy_domain DROP COLUMN subaddress;
 PRAGMA user_version = 2;
@@ -57,7 +58,7 @@ def test_a_queue_and_origins_of_version_2(pt, pop3, sink):
     pt.once()
     assert ["never@contoso.test"] in [m.recipients for m in hop.mails]
     db = database(pt)
-    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("PRAGMA user_version").fetchone() == (5,)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
 
@@ -69,7 +70,7 @@ def test_a_ledger_of_version_3(pt, pop3):
     server.put(message(to="ann@contoso.test, bob@contoso.test"))
     pt.once()
     db = database(pt)
-    db.executescript("ALTER TABLE ledger DROP COLUMN seq; PRAGMA user_version = 3;")
+    db.executescript("ALTER TABLE ledger DROP COLUMN seq; DROP TABLE mark; PRAGMA user_version = 3;")
     db.close()
     server.put(message(to="ann@contoso.test, bob@contoso.test"))
     server.put(message(to="ann@contoso.test", subject="another"))

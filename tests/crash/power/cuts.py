@@ -1,5 +1,4 @@
 """Many cuts of one recording, the negative controls, and the program started again."""
-import os
 import random
 import shutil
 from collections import Counter
@@ -104,9 +103,7 @@ def make(run, files, dirs):
     for path, entry in files.items():
         if not path.startswith(("state/", "mail/")):
             continue
-        fd = os.open(top / path, os.O_WRONLY | os.O_CREAT, 0o600)
-        with open(fd, "wb") as f:
-            f.write(disk.content(entry))
+        disk.store(top / path, entry)
 
 
 def restart(run, trace, cut, files, dirs):

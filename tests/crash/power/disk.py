@@ -41,50 +41,48 @@ class File:
         self.ops.append((offset, data))
 
     def image(self, durable, variant=()):
-        """Its bytes: so many operations, then those of the variant, which is
-        (operation, from, to) with offsets in its data, and (None, size, 0) for a size."""
+        """Its bytes and its size, which ends in zeros where it is larger: so many operations,
+        then those of the variant, (operation, from, to) with offsets in its data, or
+        (None, size, 0) for a size."""
         key = durable, variant
         if key not in self.images:
             if len(self.images) > 64:
                 self.images.clear()
-            data = bytearray(self._base(durable))
+            data, size = self._base(durable)
+            if variant:
+                data = bytearray(data)
             for i, first, end in variant:
                 if i is None:
-                    data.extend(bytes(max(0, first - len(data))))
+                    size = max(size, first)
                     continue
                 offset, piece = self.ops[i]
-                if piece is None:
-                    resize(data, offset)
-                else:
-                    put(data, offset + first, piece[first:end])
-            self.images[key] = bytes(data)
+                size = resize(data, offset) if piece is None else max(size, put(data, offset + first, piece[first:end]))
+            self.images[key] = bytes(data), size
         return self.images[key]
 
     def _base(self, durable):
         """The durable part alone; grown from the last one asked for."""
-        done, data = self.__dict__.get("_last", (0, bytearray()))
+        done, data, size = self.__dict__.get("_last", (0, bytearray(), 0))
         if done > durable:
-            done, data = 0, bytearray()
+            done, data, size = 0, bytearray(), 0
         for offset, piece in self.ops[done:durable]:
-            if piece is None:
-                resize(data, offset)
-            else:
-                put(data, offset, piece)
-        self._last = durable, data
-        return data
+            size = resize(data, offset) if piece is None else max(size, put(data, offset, piece))
+        self._last = durable, data, size
+        return data, size
 
 
 def put(data, offset, piece):
+    """Its end."""
     if offset > len(data):
         data.extend(bytes(offset - len(data)))
     data[offset:offset + len(piece)] = piece
+    return offset + len(piece)
 
 
 def resize(data, size):
-    if size < len(data):
-        del data[size:]
-    else:
-        data.extend(bytes(size - len(data)))
+    """The new size; zeros at the end are not kept."""
+    del data[size:]
+    return size
 
 
 class Dir:
@@ -319,5 +317,19 @@ def lookup(trace, cut, choice):
 
 
 def content(entry):
+    data, size = image(entry)
+    return data + bytes(size - len(data))
+
+
+def image(entry):
+    """The same as bytes and size: the log of the database is allocated far ahead."""
     f, was, variant = entry
     return f.image(was, variant)
+
+
+def store(path, entry):
+    data, size = image(entry)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as f:
+        f.write(data)
+        f.truncate(size)

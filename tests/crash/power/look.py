@@ -25,18 +25,17 @@ class Database:
 
     FILES = ("p.db", "p.db-wal", "p.db-journal")
 
-    def __init__(self, images, mails, scratch):
-        self.wrong, self.there = None, bool(images[0])
+    def __init__(self, entries, mails, scratch):
+        self.wrong, self.there = None, bool(entries[0] and disk.image(entries[0])[1])
         self.claims = set()  # files of Pickup whose message is here
         self.messages = []  # (token, queue id, {recipient: state}, True, False or the file's size)
         if not self.there:
             return
         for name in os.listdir(scratch):
             os.unlink(f"{scratch}/{name}")
-        for name, data in zip(self.FILES, images):
-            if data is not None:
-                with open(f"{scratch}/{name}", "wb") as f:
-                    f.write(data)
+        for name, entry in zip(self.FILES, entries):
+            if entry:
+                disk.store(f"{scratch}/{name}", entry)
         try:
             self._read(f"{scratch}/p.db", mails)
         except sqlite3.DatabaseError as e:
@@ -82,8 +81,7 @@ class Look:
         if key not in self.databases:
             if len(self.databases) > 500:
                 self.databases.clear()
-            images = [disk.content(entry) if entry else None for entry in key]
-            self.databases[key] = Database(images, self.run.mails, self.scratch)
+            self.databases[key] = Database(key, self.run.mails, self.scratch)
         return self.databases[key]
 
     def letter(self, path, entry):

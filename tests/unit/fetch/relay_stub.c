@@ -214,7 +214,6 @@ relay_stub_settle(struct relay_stub *r, const char *account, const char *uid)
 		.job = { .work = STORE_ORIGINS },
 		.act = ORIGIN_ACT_SETTLE,
 		.account = span_of(account),
-		.now_ms = clock_wall_ms(),
 		.uidls = &uidl,
 		.n = 1,
 	};

@@ -261,7 +261,7 @@ static inline size_t
 files_in(const struct bench *b, const char *folder, const char *ending, char *last,
 		size_t size)
 {
-	char path[256];
+	char path[512];
 	size_t n = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", b->dir, folder);

@@ -269,7 +269,7 @@ submit(const struct bench *b, const char *uidl, unsigned n, const char *body,
 
 struct count {
 	size_t delivered, waiting, bad, tried;
-	char reply[200];
+	char reply[256];
 };
 
 /* What became of the recipients of the oldest message that is or was here. */
@@ -293,8 +293,10 @@ counted(const struct bench *b)
 		c.bad += to->state == QUEUE_BADMAIL;
 		if (to->state == QUEUE_QUEUED && to->attempts > 0) {
 			c.tried++;
-			(void)snprintf(c.reply, sizeof(c.reply), SPAN_FMT,
-					SPAN_ARG(to->reply));
+			struct span reply = span_first(
+					to->reply, sizeof(c.reply) - 1);
+			memcpy(c.reply, reply.p, reply.n);
+			c.reply[reply.n] = '\0';
 		}
 	}
 	reader_close(r);

@@ -1,5 +1,5 @@
 /* The ledger (E7): who has a mail gets no copy of it, and nobody else is left out. */
-#include "fixture.h"
+#include "steady.h"
 
 enum { MOST = 8 };
 
@@ -288,60 +288,62 @@ a_copy_of_a_lost_body_is_delivered(void **state)
 	check_states(t, &b, "q");
 }
 
-/* Later by so many milliseconds. */
-static void
-copy_later(struct state *t, struct copy *c, const char *uidl, const char *keys,
-		int64_t later)
-{
-	copy_make(t, c, uidl, keys);
-	c->sub.arrived_ms = NOW + later;
-	c->sub.id = store_new_id(t->store, NOW + later);
-	assert_int_equal(fixture_do(t, &c->sub.job), STORE_DONE);
-}
-
-static void
-prune(struct state *t, int64_t later, bool *more)
-{
-	struct pruning p = { .job = { .work = STORE_PRUNE }, .now_ms = NOW + later };
-
-	assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
-	*more = p.more;
-}
-
 static void
 the_window_ends_after_fourteen_days(void **state)
 {
-	enum { DAY = 24 * 3600 * 1000 };
+	const int64_t hour = 3600 * 1000, day = 24 * hour;
 	struct state *t = *state;
 	struct copy a, b;
-	bool more;
 
 	copy_do(t, &a, "u1", "AB");
-	copy_later(t, &b, "u2", "A", INT64_C(14) * DAY - 10);
+	steady_pass(t, 14 * day);
+	copy_do(t, &b, "u2", "A");
 	check_states(t, &b, "d");
 	/* A copy does not prolong it: it goes by the first. */
-	copy_later(t, &b, "u3", "A", INT64_C(14) * DAY + 10);
+	steady_pass(t, 2 * hour);
+	copy_do(t, &b, "u3", "A");
 	check_states(t, &b, "q");
-	copy_later(t, &a, "u4", "A", INT64_C(28) * DAY);
+	steady_pass(t, 13 * day);
+	copy_do(t, &a, "u4", "A");
 	check_states(t, &a, "d");
 	assert_int_equal(a.copy_of[0], b.sub.id);
 	/* What is pruned is out of the window in any case; what is in it stays. */
-	prune(t, INT64_C(28) * DAY, &more);
-	assert_false(more);
-	copy_later(t, &a, "u5", "AB", INT64_C(28) * DAY + 5);
+	copy_do(t, &a, "u5", "AB");
 	check_states(t, &a, "dq");
+}
+
+/* The clock was years ahead for one message, and shows what it shows for the others. */
+static void
+the_window_does_not_go_by_the_wall_clock(void **state)
+{
+	const int64_t day = 24 * 3600 * 1000;
+	static const int64_t years[] = { 10, -10 };
+	struct state *t = *state;
+	struct copy a, b;
+	char uidl[16];
+
+	copy_do(t, &a, "u", "A");
+	for (size_t i = 0; i < sizeof years / sizeof years[0]; i++) {
+		copy_make(t, &b, uidl, "A");
+		snprintf(uidl, sizeof uidl, "u%zu", i);
+		b.sub.uidl = span_of(uidl);
+		b.sub.arrived_ms = NOW + years[i] * 365 * day;
+		b.sub.id = store_new_id(t->store, b.sub.arrived_ms);
+		assert_int_equal(fixture_do(t, &b.sub.job), STORE_DONE);
+		check_states(t, &b, "d");
+		assert_int_equal(b.copy_of[0], a.sub.id);
+	}
 }
 
 static void
 pruning_takes_a_bounded_number_at_a_time(void **state)
 {
 	enum { KEYS = 5000, EACH = 50, DAY = 24 * 3600 * 1000 };
+	uint64_t pruned;
 	struct state *t = *state;
 	static struct submission_recipient to[EACH];
 	static char keys[EACH][STORE_KEY_SIZE];
 	uint64_t copy_of[EACH];
-	bool more = true;
-	unsigned rounds = 0;
 
 	for (uint32_t n = 0; n < KEYS;) {
 		char uidl[16];
@@ -357,9 +359,9 @@ pruning_takes_a_bounded_number_at_a_time(void **state)
 		sub.copy_of = copy_of;
 		assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
 	}
-	for (; more; rounds++)
-		prune(t, INT64_C(15) * DAY, &more);
-	assert_in_range(rounds, 3, 4);
+	steady_pass(t, DAY);
+	steady_set(t, NOW + INT64_C(16) * DAY);
+	assert_in_range(steady_prune(t, STORE_HISTORY_MS, &pruned), 3, 4);
 }
 
 static void
@@ -407,6 +409,7 @@ main(void)
 		TEST(a_copy_of_what_came_to_nothing_is_none),
 		TEST(a_copy_of_a_lost_body_is_delivered),
 		TEST(the_window_ends_after_fourteen_days),
+		TEST(the_window_does_not_go_by_the_wall_clock),
 		TEST(pruning_takes_a_bounded_number_at_a_time),
 		TEST(the_secret_is_made_once),
 		TEST(visitors_do_not_make_secrets),

@@ -419,8 +419,8 @@ look(struct state *t)
 	assert_int_equal(
 			raw_ask(h,
 					"SELECT count(*) FROM sqlite_schema WHERE name IN"
-					" ('ledger', 'directory', 'notice')"),
-			version == OLD ? 0 : 3);
+					" ('ledger', 'directory', 'notice', 'mark')"),
+			version == OLD ? 0 : 4);
 	assert_int_equal(
 			raw_ask(h, "SELECT count(*) FROM pragma_table_info('recipient')"),
 			version == OLD ? 12 : 14);

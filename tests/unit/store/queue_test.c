@@ -1,4 +1,4 @@
-#include "fixture.h"
+#include "steady.h"
 
 enum { DAY = 24 * 3600 * 1000 };
 
@@ -347,15 +347,13 @@ history_is_pruned_and_the_queue_is_not(void **state)
 	fixture_settle(t, old, delivered);
 	uint64_t last = fixture_submit(t, "c");
 	fixture_settle(t, last, delivered);
-	struct pruning p = {
-		.job = { .work = STORE_PRUNE }, .before_ms = NOW - 1, .now_ms = NOW
-	};
-	assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
-	assert_int_equal(p.pruned, 0);
-	p.before_ms = NOW + DAY;
-	assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
-	assert_int_equal(p.pruned, 1);
-	assert_false(p.more);
+	uint64_t pruned;
+	steady_pass(t, DAY / 12);
+	(void)steady_prune(t, DAY, &pruned);
+	assert_int_equal(pruned, 0);
+	steady_set(t, NOW + 2 * DAY);
+	(void)steady_prune(t, DAY, &pruned);
+	assert_int_equal(pruned, 1);
 	struct queue_story story;
 	bool found;
 	assert_true(queue_show(store_reader(t->store), old, &t->arena, &story, &found,

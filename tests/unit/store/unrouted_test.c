@@ -1,8 +1,8 @@
 /* Messages held for nobody, their assignment, and the alias rules made with it. */
-#include "fixture.h"
 #include "postern/aliasstore.h"
 #include "postern/clock.h"
 #include "postern/policystore.h"
+#include "steady.h"
 
 static const struct submission_recipient nobody = {
 	.address = { "", 0 },
@@ -71,10 +71,10 @@ held_stays_held(void **state)
 	assert_true(queue_retry(t->store, 0, SPAN(""), NOW, &changed, &t->err));
 	assert_int_equal(changed, 0);
 	(void)fixture_submit(t, "u2");
-	struct pruning p = {
-		.job.work = STORE_PRUNE, .before_ms = NOW * 2, .now_ms = NOW * 2
-	};
-	assert_int_equal(fixture_do(t, &p.job), STORE_DONE);
+	uint64_t pruned;
+	steady_pass(t, 2 * 3600 * 1000);
+	steady_set(t, NOW * 2);
+	(void)steady_prune(t, 1, &pruned);
 	fixture_reopen(t);
 	struct queue_story s = fixture_show(t, id);
 	assert_true(s.message.body);

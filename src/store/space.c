@@ -1,0 +1,319 @@
+/* space: what was accepted can be settled, whatever else fills the disk.
+ *
+ * The room that settling needs is allocated beforehand, at the very place where it will be
+ * used: the log reaches s->log_room octets past its last page, and the database file holds
+ * all that is in the log before that is committed. Blocks that are there are overwritten
+ * without asking the disk. So with 0 octets left a settlement goes into the log, a checkpoint
+ * from there into the database, and the log begins anew, for as long as it takes.
+ *
+ * A file beside the database that is removed when it comes to that would be simpler, but
+ * its room goes to whoever writes next, which on a full disk is what filled it, and it
+ * protects nothing until it could be made again. File systems that write every block to a
+ * new place (btrfs, ZFS) keep no such promise: there the floor has to do, and when even that
+ * is gone, attempts wait (dispatch_may_begin). So they do where the room could not be had.
+ *
+ * The database gives back what it does not need: pages that are free in it count as room,
+ * since new mail goes there first, and are cut off at its end when they are many or the
+ * disk is low. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "postern/crash.h"
+#include "postern/file.h"
+#include "postern/thread.h"
+#include "state.h"
+
+enum {
+	PAGE = 4096,
+	FRAME = PAGE + 24, /* of the log */
+	/* The largest settlement: 10,000 recipients of one message, 700 pages. */
+	LOG_ROOM_MOST = 4 * 1024 * 1024,
+	LOG_ROOM_LEAST = 256 * 1024,
+	STEP = 64 * 1024,
+	/* The log is written back when it has grown to so many pages (32 MB): seldom
+	 * enough that its two syncs do not count beside those of the commits. */
+	WRITE_BACK_PAGES = 8192,
+	WRITE_BACK_TIGHT = 256, /* the same while the disk is tight */
+	JOB_PAGES = 4, /* that a submission dirties beside those of its octets */
+	/* Free pages that are kept while there is room: the next mail fills them, and a
+	 * file that breathes with every burst costs more than it saves. */
+	SPARE_PAGES = 8192,
+	SPARE_LOW = 16, /* the same while the disk is low */
+	CONVERT_PAGES = 16384, /* the most that a start rewrites: half a second */
+	AGAIN_MS = 1000, /* the disk is full: asked so often */
+	SHRINK_MS = 5, /* between two steps, so that others come in between */
+};
+
+/* ---- the log ---- */
+
+static uint64_t
+log_size(const struct store *s)
+{
+	struct stat st;
+	return fstatat(s->dir, "postern.db-wal", &st, 0) == 0 ? (uint64_t)st.st_size
+							      : 0;
+}
+
+static uint64_t
+log_used(const struct store *s)
+{
+	return (uint64_t)s->log_pages * FRAME;
+}
+
+/* Allocates the log up to `want` at least. It is not made here, and SQLite holds no lock on
+ * it that closing our descriptor would end. */
+static bool
+log_allocate(const struct store *s, uint64_t want)
+{
+	uint64_t size = log_size(s), step = s->log_room / 4;
+	if (size >= want)
+		return true;
+	want = (want + step - 1) / step * step;
+	AUTO(fd_done)
+	int fd = openat(s->dir, "postern.db-wal",
+			O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	/* Not posix_fallocate: where the file system cannot, that one writes to the file. */
+	return fd >= 0 &&
+			(fallocate(fd, 0, (off_t)size, (off_t)(want - size)) == 0 ||
+					errno == EOPNOTSUPP);
+}
+
+/* How much of it is left. A file system that allocates nothing ahead makes no promise that
+ * could be broken. */
+static void
+log_look(struct store *s)
+{
+	bool whole = log_allocate(s, log_used(s) + s->log_room);
+	uint64_t size = whole ? UINT64_MAX : log_size(s);
+	atomic_store(&s->spent, size < log_used(s) + s->log_room / 4);
+	s->log_short = size < log_used(s) + s->log_room / 2;
+}
+
+/* ---- the database ---- */
+
+static bool
+count_pages(struct store *s, enum sql which, int64_t *out, struct err *e)
+{
+	struct query q = query_of(&s->self.db, which);
+	*out = query_row(&q) ? query_get(&q, 0) : 0;
+	return query_end(&q, "cannot count the pages", e);
+}
+
+static bool
+spare_look(struct store *s, struct err *e)
+{
+	int64_t spare;
+	if (!count_pages(s, SQL_PAGES, &s->pages, e) ||
+			!count_pages(s, SQL_PAGES_SPARE, &spare, e))
+		return false;
+	atomic_store(&s->spare, (uint64_t)spare * PAGE);
+	return true;
+}
+
+/* Inside a transaction, before its commit: the file holds all that will be in it, and what
+ * settling may add, unless there are free pages for that. */
+static bool
+database_allocate(struct store *s)
+{
+	uint64_t spare = atomic_load(&s->spare), room = s->log_room / 4;
+	sqlite3_int64 want = (sqlite3_int64)s->pages * PAGE +
+			(sqlite3_int64)(spare < room ? room - spare : 0);
+	if ((uint64_t)want <= s->allocated)
+		return true;
+	if (sqlite3_file_control(s->self.db.h, "main", SQLITE_FCNTL_SIZE_HINT, &want) !=
+			SQLITE_OK)
+		return false;
+	s->allocated = (uint64_t)want;
+	return true;
+}
+
+bool
+space_before_commit(struct store *s, bool arriving, struct err *e)
+{
+	if (!spare_look(s, e))
+		return false;
+	if (!s->service || database_allocate(s) || !arriving)
+		return true;
+	s->self.db.rc = SQLITE_FULL;
+	return err_set(e, EVENT_DATABASE, "the database cannot grow: the disk is full");
+}
+
+/* ---- giving back ---- */
+
+/* Passive: waits for nobody. What readers hold up now is written back next time. */
+void
+space_write_back(struct store *s)
+{
+	int log = 0, done = 0;
+	int rc = sqlite3_wal_checkpoint_v2(
+			s->self.db.h, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+	bool whole = rc == SQLITE_OK && done >= log;
+	s->wal_pages = whole ? 0 : s->wal_pages / 2;
+	if (!whole)
+		return;
+	s->log_pages = 0; /* the next commit begins it anew; if not, it will say so */
+	s->allocated = 0; /* the file was cut to its length */
+}
+
+bool
+space_for_group(struct store *s, uint64_t octets, size_t jobs)
+{
+	uint64_t want = octets + jobs * JOB_PAGES * FRAME + s->log_room;
+	if (!s->service || log_allocate(s, log_used(s) + want))
+		return true;
+	space_write_back(s); /* then it begins anew */
+	return log_allocate(s, log_used(s) + want);
+}
+
+/* A log that has grown in better times gives its room back, when no reader is in it. */
+static void
+log_cut(struct store *s)
+{
+	int busy_ms = s->self.db.busy_ms;
+	s->self.db.busy_ms = 0;
+	if (sqlite3_wal_checkpoint_v2(s->self.db.h, "main", SQLITE_CHECKPOINT_TRUNCATE,
+			    NULL, NULL) == SQLITE_OK) {
+		s->wal_pages = s->log_pages = 0;
+		s->allocated = 0;
+	}
+	s->self.db.busy_ms = busy_ms;
+}
+
+static bool
+shrink_wanted(const struct store *s)
+{
+	int64_t spare = (int64_t)(atomic_load(&s->spare) / PAGE);
+	return s->shrinks &&
+			((spare > SPARE_PAGES && spare > s->pages / 2) ||
+					(spare > SPARE_LOW && atomic_load(&s->tight)));
+}
+
+/* One step: the last pages of the file move to where there are free ones. */
+static bool
+shrink(struct store *s)
+{
+	struct err e;
+	if (!group_begin(s, &e))
+		return false;
+	struct query q = query_of(&s->self.db, SQL_SHRINK);
+	s->shrunk = group_end(s, query_run(&q, "cannot shrink the database", &e), &e);
+	return s->shrunk;
+}
+
+int64_t
+space_tidy(struct store *s)
+{
+	bool tight = atomic_load(&s->tight);
+	if (!s->self.db.h || atomic_load(&s->over))
+		return -1; /* the next group opens it again, if ever */
+	if (s->wal_pages >= (tight ? WRITE_BACK_TIGHT : WRITE_BACK_PAGES) ||
+			s->log_short)
+		space_write_back(s);
+	if (!s->service)
+		return -1;
+	if (tight && log_size(s) > log_used(s) + 2 * s->log_room)
+		log_cut(s);
+	log_look(s);
+	if (atomic_load(&s->spent))
+		return AGAIN_MS;
+	if (shrink_wanted(s))
+		return shrink(s) ? SHRINK_MS : AGAIN_MS;
+	if (s->shrunk) { /* the file is cut when the log is in it */
+		space_write_back(s);
+		s->shrunk = false;
+	}
+	return -1;
+}
+
+/* ---- at the start ---- */
+
+/* A state of an older version cannot give pages back until it was written anew once. That
+ * is done while it is small, or has become so; until then its free pages only count as room. */
+static void
+convert(struct store *s, const struct statvfs *v)
+{
+	int64_t how, pages, spare;
+	if (!count_pages(s, SQL_SHRINKS, &how, NULL) || how != 0 ||
+			!count_pages(s, SQL_PAGES, &pages, NULL) ||
+			!count_pages(s, SQL_PAGES_SPARE, &spare, NULL))
+		return;
+	uint64_t live = (uint64_t)(pages - spare) * PAGE;
+	if (pages - spare > CONVERT_PAGES ||
+			(uint64_t)v->f_bavail * v->f_frsize < 3 * live + s->min_free)
+		return;
+	/* What fails leaves it as it was. */
+	(void)db_exec(&s->self.db, "PRAGMA auto_vacuum=INCREMENTAL; VACUUM", NULL);
+	crash_point("store: database written anew");
+}
+
+void
+space_opened(struct store *s)
+{
+	int step = (int)(s->log_room / 4);
+	s->allocated = 0;
+	if (s->service)
+		(void)sqlite3_file_control(
+				s->self.db.h, "main", SQLITE_FCNTL_CHUNK_SIZE, &step);
+}
+
+bool
+space_start(struct store *s, struct err *e)
+{
+	struct statvfs v;
+	if (!s->service)
+		return spare_look(s, e);
+	if (fstatvfs(s->self.spool, &v) != 0)
+		return err_errno(e, EVENT_DATABASE, errno,
+				"cannot ask for the room of the disk");
+	uint64_t part = (uint64_t)v.f_blocks * v.f_frsize / 16;
+	s->log_room = part > LOG_ROOM_MOST	? LOG_ROOM_MOST
+			: part < LOG_ROOM_LEAST ? LOG_ROOM_LEAST
+						: part / STEP * STEP;
+	space_opened(s);
+	convert(s, &v);
+	int64_t how;
+	if (!count_pages(s, SQL_SHRINKS, &how, e) || !spare_look(s, e))
+		return false;
+	s->shrinks = how != 0;
+	log_look(s);
+	return true;
+}
+
+/* ---- how it stands ---- */
+
+bool
+store_space_look(struct store *s)
+{
+	struct statvfs v;
+	/* What cannot be asked is not full; the write will tell. */
+	bool asked = fstatvfs(s->self.spool, &v) == 0, was = atomic_load(&s->low);
+	uint64_t left = asked ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX / 2;
+	/* A little more is asked for to be well again, so that it is not said each second. */
+	uint64_t more = was ? s->min_free / 8 : 0;
+	uint64_t floor = s->min_free < UINT64_MAX - more ? s->min_free + more
+							 : s->min_free;
+	/* Free pages take the next mail, but files are written beside it too. */
+	bool low = atomic_load(&s->spent) || left < floor / 4 ||
+			left + atomic_load(&s->spare) < floor;
+	bool tight = low || left - left / 3 < floor;
+	atomic_store(&s->low, low);
+	if (tight && !atomic_exchange(&s->tight, true) && s->inbox)
+		mailbox_poke(s->inbox); /* what can be given back is */
+	atomic_store(&s->tight, tight);
+	return low;
+}
+
+bool
+store_space_low(struct store *s)
+{
+	return atomic_load(&s->low);
+}
+
+bool
+store_space_spent(struct store *s)
+{
+	return atomic_load(&s->spent);
+}
