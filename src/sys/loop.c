@@ -74,6 +74,7 @@ loop_new(struct err *err)
 		return NULL;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a failing write */
 	return l;
 }
 

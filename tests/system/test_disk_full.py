@@ -6,7 +6,6 @@ import re
 import smtplib
 import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from harness.message import message
@@ -198,46 +197,3 @@ def test_once_on_a_disk_without_room(small_disk, pop3):
         pt.run("queue", "retry", row["id"])
     pt.once()
     assert len(pt.drop(pt.dir / "drop")) == 10 and server.left() == []
-
-
-def relay_of(pt):
-    for d in Path(f"/proc/{pt.proc.pid}/task/{pt.proc.pid}/children").read_text().split():
-        if Path(f"/proc/{d}/comm").read_text().strip() == "relay":
-            return int(d)
-    raise AssertionError("no relay")
-
-
-def test_an_end_with_results_unrecorded_is_not_successful(pt, sink):
-    """Edge 35: nothing is begun any more, and what may come twice is named. From the first
-    answer on no file of the relay may grow, and even the log's room is out of reach."""
-    hop = sink()
-    pt.route("contoso.test", hop.route)
-    pt.conf["delivery"]["connections_per_host"] = 1
-    pt.start()
-    names = [f"n{i}" for i in range(60)]
-    assert queue_up(pt, hop, names) == 60
-    relay, answer = relay_of(pt), hop.answer
-
-    def at_the_end(*keys):
-        if keys[0] == "EOD":
-            subprocess.run(["prlimit", "--pid", str(relay), "--fsize=1:"], check=True, timeout=10)
-        return answer(*keys)
-    hop.answer = at_the_end
-    retry(pt)
-    try:
-        wait_for(lambda: said(pt, 9005), 8, "9005")
-    except AssertionError:
-        print("XLOG", pt.log()[-3000:], len(hop.mails))
-        raise
-    assert pt.terminate(30) == FAILED
-    assert said(pt, 1006) == 1 and said(pt, 1001) == 0
-    twice = {i for i in re.findall(r"event=5011\b.*?\bid=(\w+)", pt.log())}
-    sent = len(hop.mails)
-    assert 0 < len(twice) <= sent <= 12
-    hop.answer = answer
-    pt.start()
-    retry(pt)
-    hop.wait(60 + len(twice), 30)
-    wait_for(lambda: not pt.queue(), 20, "all to be settled")
-    assert set(subjects(hop)) == set(names)
-    assert sum(subjects(hop).values()) == 60 + len(twice)
