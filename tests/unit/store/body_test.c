@@ -247,7 +247,6 @@ origin_do(struct state *t, enum origin_act act, const char *uidl)
 	struct origin_change c = { .job = { .work = STORE_ORIGINS },
 		.act = act,
 		.account = SPAN("isp"),
-		.now_ms = NOW,
 		.uidls = &u,
 		.n = 1 };
 
