@@ -131,7 +131,7 @@ do_work(struct state *t, struct work *w)
 	struct store_job *const jobs[] = { &w->small.job, &w->large.job, &w->settle.job,
 		&w->prune.job };
 	w->prune = (struct pruning){
-		.job = { .work = STORE_PRUNE }, .before_ms = 1, .now_ms = NOW
+		.job = { .work = STORE_PRUNE }, .keep_ms = STORE_HISTORY_MS
 	};
 	for (size_t i = 0; i < 4; i++) {
 		long before = shim.failed;
