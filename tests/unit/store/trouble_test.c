@@ -137,7 +137,7 @@ do_work(struct state *t, struct work *w)
 		run_one(t, jobs[i]);
 		w->fired[i] = shim.failed > before;
 		t->store->wal_pages = 1000000; /* it is time to write the log back */
-		group_tidy(t->store);
+		(void)space_tidy(t->store);
 	}
 }
 
