@@ -349,7 +349,7 @@ replace_by_copy(void)
 static void
 copy_log(void)
 {
-	static char octets[1024 * 1024];
+	static char octets[16 * 1024 * 1024]; /* it is allocated beforehand */
 	int fd = open(log_path, O_RDONLY);
 	ssize_t n = read(fd, octets, sizeof octets);
 	close(fd);
@@ -471,6 +471,31 @@ a_log_that_cannot_be_saved_yet_stays_open(void **state)
 	assert_int_equal(fixture_due(t, "drop", NOW, &m), 1);
 }
 
+static off_t
+log_size(void)
+{
+	struct stat st;
+	assert_int_equal(stat(log_path, &st), 0);
+	return st.st_size;
+}
+
+static void
+a_file_in_the_place_of_the_log_is_left_as_it_is(void **state)
+{
+	struct state *t = *state;
+	snprintf(log_path, sizeof log_path, "%s/postern.db-wal", t->dir);
+	fixture_submit(t, "first");
+	replace_by_junk();
+	t->store->wal_pages = 1000000; /* it is time to write the log back */
+	(void)space_tidy(t->store);
+	assert_int_equal(log_size(), 4);
+	struct submission sub = fixture_message(t, "second");
+	shim_fail(1, 0, true);
+	assert_int_equal(fixture_do(t, &sub.job), STORE_FAILED);
+	assert_int_equal(store_health(t->store).err.event, 9015);
+	assert_int_equal(log_size(), 4);
+}
+
 static void
 a_database_replaced_by_another_is_not_gone_on_with(void **state)
 {
@@ -522,6 +547,7 @@ main(void)
 		IN_TROUBLE(each_trouble_has_its_words),
 		cmocka_unit_test(a_log_taken_away_takes_nothing_with_it),
 		IN_TROUBLE(a_log_that_cannot_be_saved_yet_stays_open),
+		IN_TROUBLE(a_file_in_the_place_of_the_log_is_left_as_it_is),
 		IN_TROUBLE(a_database_replaced_by_another_is_not_gone_on_with),
 	};
 	shim_install();
