@@ -67,8 +67,8 @@
  * store_start (the words of the command line, tests) store_run does the same
  * work in the calling thread, so every word acts with and without a service.
  *
- * Errors carry event 9005 (damaged, unreadable, locked, full: the words tell which), 9006
- * (migration) or 9015 (its files were removed or replaced while in use).
+ * Errors carry event 9005 (damaged, unreadable, locked, full, not migrated: the words tell
+ * which) or 9015 (its files were removed or replaced while in use).
  *
  * The log of the database (postern.db-wal) and its index (-shm) are looked at before each
  * group, after its commit, and once a second while nothing is to be done. One that was
@@ -93,6 +93,7 @@ enum {
 	STORE_RECIPIENTS_MAX = 65536, /* recipients of one message */
 	STORE_KEY_SIZE = 16, /* octets of a key in the ledger */
 	STORE_SECRET_SIZE = 32,
+	STORE_SCHEMA = 5, /* the version of the database's schema */
 };
 
 /* How long a copy of a message is known (RECIPIENTS E7). Copies of one mail come within
@@ -128,6 +129,7 @@ struct store_options {
 
 /* What the service found at its start, for event 1004. */
 struct store_recovery {
+	int64_t migrated_from; /* the older schema version it had, or 0; for visitors too */
 	bool unclean; /* the last service did not close the state */
 	uint64_t queued; /* messages with recipients still open */
 	uint64_t resumed; /* spool files of settled messages or broken sessions removed */

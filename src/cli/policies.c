@@ -164,8 +164,15 @@ store_ready(struct cli *c, struct err *e)
 {
 	const struct store_options o = { .now_ms = clock_wall_ms() };
 	bool fresh = access(cli_path(c, "postern.db"), F_OK) != 0 && errno == ENOENT;
-	struct store *s = store_open(c->conf->server.state, &o, NULL, e);
+	struct store_recovery found;
+	struct store *s = store_open(c->conf->server.state, &o, &found, e);
 
+	/* It is here that a newer program meets the state for the first time. */
+	if (s && found.migrated_from > 0)
+		log_event(9006,
+				FIELDS(f_str("path", cli_path(c, "postern.db")),
+						f_num("from", found.migrated_from),
+						f_num("to", STORE_SCHEMA)));
 	if (s && fresh) {
 		struct policy_files files = policy_files_quietly(c);
 		bool applied = policy_files_apply(s, &files, NULL, e);

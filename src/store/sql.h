@@ -2,6 +2,8 @@
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
 
+#include "postern/store.h"
+
 enum sql {
 	SQL_BEGIN,
 	SQL_BEGIN_READ,
@@ -145,7 +147,7 @@ enum sql {
 extern const char *const sql_text[SQL_COUNT];
 
 /* The schema, one script per version: schema_steps[v] leads from v to v + 1. */
-enum { SCHEMA_VERSION = 5, SCHEMA_APPLICATION = 0x506f7374 };
+enum { SCHEMA_VERSION = STORE_SCHEMA, SCHEMA_APPLICATION = 0x506f7374 };
 extern const char *const schema_steps[SCHEMA_VERSION];
 
 #endif

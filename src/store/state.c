@@ -142,7 +142,7 @@ schema_known(struct db *db, int64_t *version, struct err *e)
 					e))
 		return false;
 	if (*version > SCHEMA_VERSION)
-		return err_set(e, EVENT_MIGRATION,
+		return err_set(e, EVENT_DATABASE,
 				"the database is of schema version %" PRId64
 				", this program knows versions up to %d",
 				*version, SCHEMA_VERSION);
@@ -181,6 +181,7 @@ schema_migrate(struct store *s, struct err *e)
 		return false;
 	/* Again, now that nobody else can: two may have started at once. */
 	bool good = schema_known(db, &version, e);
+	int64_t from = version;
 	for (; good && version < SCHEMA_VERSION; version++) {
 		good = db_exec(db, schema_steps[version], e);
 		crash_point("store: schema step");
@@ -190,13 +191,17 @@ schema_migrate(struct store *s, struct err *e)
 			SCHEMA_APPLICATION, SCHEMA_VERSION);
 	good = good && db_exec(db, stamp, e);
 	crash_point("store: migrated");
-	if (!good) {
-		if (e)
-			e->event = EVENT_MIGRATION;
-		if (!sqlite3_get_autocommit(db->h))
-			(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	if (good) {
+		s->migrated_from = from;
+		return true;
 	}
-	return good;
+	if (!sqlite3_get_autocommit(db->h))
+		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	struct err why = e ? *e : (struct err){ 0 };
+	return err_set(e, EVENT_DATABASE,
+			"the database cannot be brought from schema version %" PRId64
+			" to %d: %.150s",
+			from, SCHEMA_VERSION, why.text);
 }
 
 static bool
@@ -346,6 +351,7 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 			steady_open(s, o->now_ms, &found->away_ms, e) &&
 			(!o->service || recover(s, o, size, unclean, found, e))) {
 		s->opened = true;
+		found->migrated_from = s->migrated_from;
 		place_mark(s->dir);
 		store_space_look(s);
 		s->at = NULL;
@@ -402,7 +408,7 @@ reader_begin(struct reader *r, int dir, const char *path, bool *none, struct err
 		*none = place_beside(dir, path, "without content", e) == PLACE_NEW;
 		return false;
 	}
-	return err_set(e, EVENT_MIGRATION, "the database waits for its migration");
+	return err_set(e, EVENT_DATABASE, "the database waits for its migration");
 }
 
 struct reader *

@@ -51,6 +51,7 @@ struct store {
 	struct err over_err; /* once it is over */
 	bool service;
 	bool opened; /* for good */
+	int64_t migrated_from; /* the older schema version that was found, or 0 */
 	int busy_ms;
 	uint64_t min_free;
 	struct names accounts, hops;

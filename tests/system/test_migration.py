@@ -5,10 +5,13 @@ import sqlite3
 from harness.message import check_same, message
 from harness.postern import DONE, FAILED
 
-TO_2 = """
+TO_4 = """
+DROP TABLE mark; DELETE FROM meta WHERE key LIKE 'steady%';
+ALTER TABLE body DROP COLUMN sum; ALTER TABLE body DROP COLUMN damage; ALTER TABLE body DROP COLUMN damage_told;
+"""
+TO_2 = TO_4 + """
 DROP TABLE directory_member; DROP TABLE directory_group; DROP TABLE directory; DROP TABLE alias_rule;
-DROP TABLE notice; DROP TABLE notice_about; DROP TABLE ledger; DROP TABLE secret; DROP TABLE mark;
-DELETE FROM meta WHERE key LIKE 'steady%';
+DROP TABLE notice; DROP TABLE notice_about; DROP TABLE ledger; DROP TABLE secret;
 ALTER TABLE recipient DROP COLUMN asked; ALTER TABLE recipient DROP COLUMN asked_list;
 ALTER TABLE policy_domain DROP COLUMN subaddress;
 PRAGMA user_version = 2;
@@ -70,10 +73,29 @@ def test_a_ledger_of_version_3(pt, pop3):
     server.put(message(to="ann@contoso.test, bob@contoso.test"))
     pt.once()
     db = database(pt)
-    db.executescript("ALTER TABLE ledger DROP COLUMN seq; DROP TABLE mark; PRAGMA user_version = 3;")
+    db.executescript(TO_4 + "ALTER TABLE ledger DROP COLUMN seq; PRAGMA user_version = 3;")
     db.close()
     server.put(message(to="ann@contoso.test, bob@contoso.test"))
     server.put(message(to="ann@contoso.test", subject="another"))
-    pt.once()
+    said = pt.run("once").expect(DONE).err
+    assert "event=9006" in said and "from version 3 to 5" in said
     assert sorted(d.recipients for d in pt.drop()) == [["ann@contoso.test"], ["ann@contoso.test", "bob@contoso.test"]]
     assert server.left() == []
+
+
+def test_a_database_that_cannot_be_migrated_is_said_so(pt, pop3):
+    """What is in the way stands in the words; nothing is collected, and nothing changes."""
+    server = pop3()
+    pt.account("contoso", server.port)
+    pt.once()
+    db = database(pt)
+    db.executescript("PRAGMA user_version = 4;")  # but the tables are those of 5
+    db.close()
+    server.put(message(to="ann@contoso.test"))
+    got = pt.run("once").expect(FAILED)
+    assert "cannot be brought from schema version 4 to 5" in got.err and "event=9006" not in got.err
+    assert len(server.left()) == 1
+    db = database(pt)
+    db.executescript("PRAGMA user_version = 99;")
+    db.close()
+    assert "knows versions up to 5" in pt.run("queue", "list").expect(FAILED).err

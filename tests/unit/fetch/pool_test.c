@@ -14,6 +14,7 @@
 #include "peers.h"
 #include "postern/conf.h"
 #include "postern/log.h"
+#include "postern/store.h"
 
 enum { HANGING = 300, GOOD = 20, ALL = HANGING + GOOD };
 
@@ -60,6 +61,12 @@ setup(void **state)
 	(void)snprintf(path, sizeof(path), "%s/events", w->dir);
 	if (!log_open(&(struct log_options){ .to = path, .level = 3 }, &err))
 		return -1;
+	/* Without a state nothing would be collected. */
+	struct store *st = store_open(
+			w->dir, &(struct store_options){ .service = true }, NULL, &err);
+	if (!st)
+		return -1;
+	store_close(st);
 	provider_open(&w->provider);
 	w->silent = listen_silently(&silent);
 	for (size_t i = 0; i < ALL; i++) {
@@ -93,18 +100,15 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	static const char *const files[] = { "run/mailboxes.lock", "run", "events",
-		"" };
 	struct world *w = *state;
-	char path[100];
+	char command[100];
 
 	provider_close(&w->provider);
 	(void)close(w->silent);
 	log_close();
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", w->dir, files[i]);
-		(void)remove(path);
-	}
+	(void)snprintf(command, sizeof(command), "rm -rf %s", w->dir);
+	if (system(command) != 0)
+		return -1;
 	free(w);
 	return 0;
 }

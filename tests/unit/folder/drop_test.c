@@ -118,7 +118,7 @@ test_from_the_spool_and_many(void **state)
 	l.body.fd_size++;
 	l.qid = 21;
 	assert_false(drop_write(d, &l, &err));
-	assert_non_null(strstr(err.text, "shorter"));
+	assert_non_null(strstr(err.text, "cut short"));
 	assert_true(drop_sync(d, &err));
 	assert_int_equal(folder_count("Drop"), 20);
 	(void)close(fd);

@@ -261,10 +261,10 @@ static inline size_t
 files_in(const struct bench *b, const char *folder, const char *ending, char *last,
 		size_t size)
 {
-	char path[512];
+	char path[128];
 	size_t n = 0;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", b->dir, folder);
+	(void)snprintf(path, sizeof(path), "%s/%.40s", b->dir, folder);
 	DIR *d = opendir(path);
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (e->d_name[0] == '.' ||
@@ -316,11 +316,17 @@ wait_open(const struct bench *b, size_t n, struct arena *a)
 
 	for (int i = 0; i < WAIT_MS / 20; i++) {
 		struct queue_message *m = NULL;
+		struct arena look = ARENA_MAX(16 * 1024 * 1024);
 		struct reader *r = reader_open(b->dir, &err);
 
 		assert_non_null(r);
-		assert_true(queue_list(r, &(struct queue_filter){ .open = true }, a, &m,
-				&got, &err));
+		assert_true(queue_list(r, &(struct queue_filter){ .open = true }, &look,
+				&m, &got, &err));
+		arena_done(&look);
+		if (got == n)
+			assert_true(queue_list(r,
+					&(struct queue_filter){ .open = true }, a, &m,
+					&got, &err));
 		reader_close(r);
 		if (got == n)
 			return m;

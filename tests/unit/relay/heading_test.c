@@ -54,7 +54,10 @@ struct seen {
 static void
 keep(char out[64], struct span s)
 {
-	(void)snprintf(out, 64, SPAN_FMT, SPAN_ARG(span_first(s, 60)));
+	s = span_first(s, 60);
+	if (s.n > 0)
+		memcpy(out, s.p, s.n);
+	out[s.n] = '\0';
 }
 
 static struct seen

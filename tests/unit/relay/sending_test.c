@@ -293,8 +293,7 @@ counted(const struct bench *b)
 		c.bad += to->state == QUEUE_BADMAIL;
 		if (to->state == QUEUE_QUEUED && to->attempts > 0) {
 			c.tried++;
-			struct span reply = span_first(
-					to->reply, sizeof(c.reply) - 1);
+			struct span reply = span_first(to->reply, sizeof(c.reply) - 1);
 			memcpy(c.reply, reply.p, reply.n);
 			c.reply[reply.n] = '\0';
 		}

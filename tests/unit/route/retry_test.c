@@ -80,9 +80,11 @@ a_leap_of_the_clock_bounces_nothing(void **state)
 	/* It ends all the same, after half of the age in attempts. */
 	assert_int_equal(retry_next(&usual, 9, begin, later, 0) - later, 4 * HOUR);
 	assert_int_equal(retry_next(&usual, 10, begin, later, 0), RETRY_EXPIRED);
-	/* Set back, the message is younger than new. */
+	/* Set back, the message is younger than new: attempts alone decide, as many as the
+	 * schedule has. */
 	int64_t earlier = begin - 3650 * DAY;
-	assert_int_equal(retry_next(&usual, 50, begin, earlier, 0) - earlier, 4 * HOUR);
+	assert_int_equal(retry_next(&usual, 13, begin, earlier, 0) - earlier, 4 * HOUR);
+	assert_int_equal(retry_next(&usual, 16, begin, earlier, 0), RETRY_EXPIRED);
 }
 
 static void
