@@ -78,9 +78,7 @@ void
 clockwatch_done(struct relay *r, const struct retiming *job)
 {
 	r->clock.retiming = false;
-	if (job->job.result != STORE_DONE)
-		log_err(&job->job.err, (struct span){ NULL, 0 },
-				(struct span){ NULL, 0 });
-	else if (job->changed > 0)
+	/* What failed was told by health_job; the next start does it again. */
+	if (job->job.result == STORE_DONE && job->changed > 0)
 		dispatch_refresh(r->dispatch);
 }

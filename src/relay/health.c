@@ -12,16 +12,24 @@ enum {
 	/* How long `once` waits, since whoever called it waits too. */
 	ONCE_LOCKED_MS = 60 * 1000,
 	ONCE_MS = 10 * 1000,
+	/* Trouble that comes and goes is told so often at most. */
+	TELL_AGAIN_MS = 10 * 1000,
 };
 
 static void
 begin(struct relay *r, enum store_trouble trouble, const struct err *e)
 {
+	int64_t now = loop_now_ms(r->loop);
+
 	if (trouble == r->trouble)
 		return;
 	if (r->trouble == STORE_SOUND)
-		r->trouble_since_ms = loop_now_ms(r->loop);
+		r->trouble_since_ms = now;
 	r->trouble = trouble;
+	if (trouble == r->trouble_told && now - r->trouble_told_ms < TELL_AGAIN_MS)
+		return;
+	r->trouble_told = trouble;
+	r->trouble_told_ms = now;
 	if (!r->has_failed) /* else the end of the role says it */
 		log_err(e, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
 }

@@ -86,6 +86,9 @@ struct relay {
 	size_t pending; /* ... and of those that the store has */
 	enum store_trouble trouble; /* told */
 	int64_t trouble_since_ms; /* monotonic */
+	enum store_trouble
+			trouble_told; /* the last one that was, at that monotonic time */
+	int64_t trouble_told_ms;
 	struct list unsettled; /* leases whose results the store could not take */
 	size_t owed; /* how many they are, with those that are tried again just now */
 	unsigned unsettled_tries; /* in a row */

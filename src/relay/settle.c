@@ -461,10 +461,11 @@ settle_end(struct relay *r, struct err *err)
 			&LIST_ITEM(r->unsettled.next, struct lease, link)->job.job.err;
 	LIST_EACH (link, &r->unsettled)
 		say_unrecorded(LIST_ITEM(link, struct lease, link));
+	bool one = r->owed == 1;
 	return err_set(err, 9005,
-			"what became of %zu messages that were attempted could not be recorded (%s): "
-			"they are attempted again and may arrive twice",
-			r->owed, why->text);
+			"what became of %zu message%s could not be recorded (%s): "
+			"%s attempted again and may arrive twice",
+			r->owed, one ? "" : "s", why->text, one ? "it is" : "they are");
 }
 
 void

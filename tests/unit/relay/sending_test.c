@@ -43,6 +43,13 @@ struct peer {
 	struct buf last; /* the last one that ended */
 };
 
+/* The relay may be gone. */
+static void
+peer_say(const struct client *c, const char *text)
+{
+	(void)!fd_write_all(c->fd, span_of(text));
+}
+
 static void
 peer_ended(struct peer *p, struct client *c, struct buf *text)
 {
@@ -53,13 +60,13 @@ peer_ended(struct peer *p, struct client *c, struct buf *text)
 	buf_done(&p->last);
 	p->last = *text;
 	*text = BUF_MAX(1024 * 1024);
-	say(c, "250 2.0.0 stored\r\n");
+	peer_say(c, "250 2.0.0 stored\r\n");
 }
 
 static bool
 peer_data(struct peer *p, struct client *c, struct buf *text)
 {
-	say(c, "354 go\r\n");
+	peer_say(c, "354 go\r\n");
 	while (fgets(c->line, sizeof(c->line), c->in)) {
 		if (strcmp(c->line, ".\r\n") == 0) {
 			peer_ended(p, c, text);
@@ -83,7 +90,7 @@ peer_chunk(struct peer *p, struct client *c, struct buf *text)
 	if (last)
 		peer_ended(p, c, text);
 	else
-		say(c, "250 2.0.0 more\r\n");
+		peer_say(c, "250 2.0.0 more\r\n");
 	return true;
 }
 
@@ -95,13 +102,13 @@ peer_rcpt(struct peer *p, struct client *c)
 	if (p->rcpts == p->hangs_up_at)
 		return false;
 	if (strstr(c->line, "<bad")) {
-		say(c, "550 5.1.1 no such user\r\n");
+		peer_say(c, "550 5.1.1 no such user\r\n");
 		return true;
 	}
 	const char *u = strstr(c->line, "<u");
 	if (u)
 		p->names[p->n++] = (unsigned)strtoul(u + 2, NULL, 10) % NAMES;
-	say(c, "250 2.1.5 ok\r\n");
+	peer_say(c, "250 2.1.5 ok\r\n");
 	return true;
 }
 
@@ -112,14 +119,14 @@ peer_session(struct peer *p, int fd)
 	struct buf text = BUF_MAX(1024 * 1024);
 	bool on = true;
 
-	say(&c, "220 inside ESMTP\r\n");
+	peer_say(&c, "220 inside ESMTP\r\n");
 	while (on && fgets(c.line, sizeof(c.line), c.in)) {
 		struct span line = span_of(c.line);
 
 		if (p->quiet_at > 0 && p->rcpts >= p->quiet_at)
 			continue;
 		if (span_starts(line, SPAN("EHLO"))) {
-			say(&c,
+			peer_say(&c,
 					p->chunking ? "250-inside\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
 						    : "250-inside\r\n250 PIPELINING\r\n");
 		} else if (span_starts(line, SPAN("MAIL"))) {
@@ -127,7 +134,7 @@ peer_session(struct peer *p, int fd)
 			p->n = 0;
 			if (p->at_mail)
 				p->at_mail(p);
-			say(&c, "250 2.1.0 ok\r\n");
+			peer_say(&c, "250 2.1.0 ok\r\n");
 		} else if (span_starts(line, SPAN("RCPT"))) {
 			on = peer_rcpt(p, &c);
 		} else if (span_starts(line, SPAN("DATA"))) {
@@ -137,10 +144,10 @@ peer_session(struct peer *p, int fd)
 		} else if (span_starts(line, SPAN("BDAT"))) {
 			on = peer_chunk(p, &c, &text);
 		} else if (span_starts(line, SPAN("QUIT"))) {
-			say(&c, "221 2.0.0 bye\r\n");
+			peer_say(&c, "221 2.0.0 bye\r\n");
 			on = false;
 		} else {
-			say(&c, "250 2.0.0 ok\r\n");
+			peer_say(&c, "250 2.0.0 ok\r\n");
 		}
 	}
 	buf_done(&text);
