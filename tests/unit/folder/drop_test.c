@@ -36,7 +36,7 @@ test_whole_or_not_at_all(void **state)
 	struct span to[] = { ann, bob },
 		    text = SPAN("Received: x\r\nSubject: y\n\n.\nbare\r");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	(void)state;
 	assert_non_null(d);
@@ -64,7 +64,7 @@ test_repeats_and_late_recipients(void **state)
 {
 	struct span both[] = { ann, bob }, text = SPAN("A: b\r\n\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	struct letter one = letter(9, both, 1, &text),
 		      two = letter(9, both + 1, 1, &text);
 	const struct span want = SPAN("X-Sender: <>\r\nX-Receiver: ann@contoso.test\r\n"
@@ -93,7 +93,7 @@ test_from_the_spool_and_many(void **state)
 	static char big[700000];
 	struct span head = SPAN("Received: a\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	int fd = open(folder_path("spool"), O_RDWR | O_CREAT, 0600);
 
 	(void)state;
@@ -131,7 +131,7 @@ test_envelope_cannot_be_lengthened(void **state)
 	struct span evil = SPAN("a@b\r\nX-Receiver: x@y"),
 		    text = SPAN("x-receiver: z@w\r\n\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	struct letter l = letter(3, &evil, 1, &text);
 
 	(void)state;

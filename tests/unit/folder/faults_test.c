@@ -78,7 +78,7 @@ static void
 a_drop_file_is_synced_then_named_then_its_folder_synced(void **state)
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	char id[QID_SIZE], want[300];
 
 	(void)state;
@@ -158,7 +158,7 @@ static void
 a_large_batch_is_synced_by_its_filesystem(void **state)
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	(void)state;
 	faults_begin(folder_dir);
@@ -188,7 +188,7 @@ static bool
 drop_deliver(bool written[LETTERS])
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	if (!d)
 		return false;
@@ -469,8 +469,8 @@ a_folder_whose_name_was_not_synced_is_made_again(void **state)
 	(void)state;
 	faults_begin(folder_dir);
 	faults_fail(FAULT_SYNC, 1, 1, EIO);
-	assert_null(drop_open(folder_path("Drop"), NULL));
-	struct drop *d = drop_open(folder_path("Drop"), NULL);
+	assert_null(drop_open(folder_path("Drop"), 0, NULL));
+	struct drop *d = drop_open(folder_path("Drop"), 0, NULL);
 	faults_end();
 	assert_non_null(d);
 	assert_string_equal(faults_story(FAULT_SYNC),
