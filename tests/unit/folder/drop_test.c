@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include "folder_dir.h"
+#include "sweeps.h"
 
 static const struct span ann = { SPAN_INIT("ann@contoso.test") };
 static const struct span bob = { SPAN_INIT("bob@contoso.test") };
@@ -147,6 +147,30 @@ test_envelope_cannot_be_lengthened(void **state)
 	drop_close(d);
 }
 
+static void
+sweep_drop(void *none, int64_t steady_ms)
+{
+	struct drop *d = drop_open(folder_path("Drop"), steady_ms, NULL);
+
+	(void)none;
+	assert_non_null(d);
+	drop_close(d);
+}
+
+static void
+a_left_over_goes_when_it_is_old_by_both_clocks(void **state)
+{
+	(void)state;
+	sweep_drop(NULL, 0);
+	expect_sweeps("Drop", sweep_drop, NULL);
+	/* Who does not know the steady clock removes nothing. */
+	folder_put("Drop/.half.tmp");
+	clock_move(INT64_C(24) * 3600 * 1000);
+	sweep_drop(NULL, 0);
+	clock_move(INT64_C(-24) * 3600 * 1000);
+	assert_int_equal(folder_count("Drop"), 1);
+}
+
 int
 main(void)
 {
@@ -158,6 +182,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_from_the_spool_and_many,
 				folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(test_envelope_cannot_be_lengthened,
+				folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(
+				a_left_over_goes_when_it_is_old_by_both_clocks,
 				folder_make, folder_remove),
 	};
 
