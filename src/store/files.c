@@ -4,6 +4,7 @@
  * replaced, it goes on writing to a file that ends with the process, and every commit is
  * answered: all of it would be lost at a kill. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,35 @@ files_note(struct store *s)
 	}
 }
 
+static bool
+own(const struct file_seen *f, const struct stat *st)
+{
+	return f->seen && st->st_nlink > 0 && st->st_dev == f->dev &&
+			st->st_ino == f->ino;
+}
+
+int64_t
+files_log_size(const struct store *s)
+{
+	struct stat st;
+	return fstatat(s->dir, names[FILE_LOG], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+					own(&s->files[FILE_LOG], &st)
+			? (int64_t)st.st_size
+			: -1;
+}
+
+int
+files_log_open(const struct store *s)
+{
+	struct stat st;
+	AUTO(fd_done)
+	int fd = openat(s->dir, names[FILE_LOG],
+			O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) != 0 || !own(&s->files[FILE_LOG], &st))
+		return -1;
+	return fd_take(&fd);
+}
+
 /* What cannot be looked at now is not lost: the next look tells. */
 static bool
 lost(struct store *s, size_t i, bool *there)
@@ -37,8 +67,7 @@ lost(struct store *s, size_t i, bool *there)
 		return s->files[i].seen && errno == ENOENT;
 	if (!s->files[i].seen)
 		s->files[i] = (struct file_seen){ st.st_dev, st.st_ino, true };
-	return st.st_nlink == 0 || st.st_dev != s->files[i].dev ||
-			st.st_ino != s->files[i].ino;
+	return !own(&s->files[i], &st);
 }
 
 bool
@@ -46,6 +75,15 @@ files_same(struct store *s)
 {
 	bool there;
 	return !lost(s, FILE_DATABASE, &there) && there;
+}
+
+bool
+files_there(struct store *s)
+{
+	bool there, all = true;
+	for (size_t i = 0; i < FILES; i++)
+		all = !lost(s, i, &there) && there && all;
+	return all;
 }
 
 /* Everything in the log that this connection has open goes into the database. A log that

@@ -48,14 +48,18 @@ still_ours(struct store *s, struct err *e)
 			"service with another");
 }
 
+/* The database is open, and its files are ours: before that nothing is asked of them. */
+static bool
+ready(struct store *s, struct err *e)
+{
+	return (s->self.db.h || state_open_db(s, false, e)) && still_ours(s, e);
+}
+
 static bool
 begin(struct store *s, struct err *e)
 {
-	if (!s->self.db.h && !state_open_db(s, false, e))
-		return false;
 	buf_clear(&s->removed);
-	return still_ours(s, e) &&
-			word(s, SQL_BEGIN, "cannot write to the database", e);
+	return ready(s, e) && word(s, SQL_BEGIN, "cannot write to the database", e);
 }
 
 /* One sync. Its time, smoothed, tells how long gathering may take. */
@@ -233,6 +237,16 @@ feel(struct store *s, enum store_trouble t, const struct err *e)
 	mutex_unlock(s->lock);
 }
 
+static void
+ended(struct store *s, enum store_trouble t, const struct err *e)
+{
+	if (t == STORE_DAMAGED && s->service)
+		place_suspect(s->dir);
+	if (distrusted(t))
+		reopen(s);
+	feel(s, t, e);
+}
+
 /* Spool files that nobody needs now. After a failed disk a file may yet belong to a
  * commit that turns out to be whole when the log is read again: it is left to the
  * sweep. */
@@ -264,8 +278,10 @@ one_by_one(struct store *s, struct list *jobs, struct err *e)
 		list_del(at);
 		if (good && !job->decided) {
 			list_add(&one, at);
-			space_write_back(s);
-			good = transaction(s, &one, true, e);
+			good = ready(s, e);
+			if (good)
+				space_write_back(s);
+			good = good && transaction(s, &one, true, e);
 			job->decided = job->decided || good;
 			list_del(at);
 			files_removed(s);
@@ -303,11 +319,7 @@ transact(struct store *s, struct list *jobs)
 		t = db_trouble(s->self.db.rc);
 		decide(jobs, false, t, &e);
 	}
-	if (t == STORE_DAMAGED && s->service)
-		place_suspect(s->dir);
-	if (distrusted(t))
-		reopen(s);
-	feel(s, done ? STORE_SOUND : t, &e);
+	ended(s, done ? STORE_SOUND : t, &e);
 }
 
 static void
@@ -370,10 +382,30 @@ room_for(struct store *s, struct list *jobs)
 	return n == 0 || (!store_space_look(s) && space_for_group(s, octets, n));
 }
 
+/* The look at the files comes first: a log that was taken away is neither full nor to be
+ * allocated. */
+static void
+run(struct store *s, struct list *jobs)
+{
+	static const struct err low = { .text = "the disk is nearly full" };
+	struct err e = { 0 };
+	if (!ready(s, &e)) {
+		enum store_trouble t = db_trouble(s->self.db.rc);
+		decide(jobs, false, t, &e);
+		ended(s, t, &e);
+		return;
+	}
+	if (!room_for(s, jobs))
+		decide(jobs, true, STORE_DISK_FULL, &low);
+	if (!spool_sync(s, jobs, &e))
+		feel(s, STORE_DISK_FAILS, &e);
+	if (undecided(jobs) > 0)
+		transact(s, jobs);
+}
+
 void
 group_run(struct store *s, struct list *jobs)
 {
-	static const struct err low = { .text = "the disk is nearly full" };
 	LIST_EACH (at, jobs) {
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
 		job->result = STORE_DONE;
@@ -387,23 +419,22 @@ group_run(struct store *s, struct list *jobs)
 			job->result = STORE_FAILED;
 		}
 	}
-	if (!room_for(s, jobs))
-		decide(jobs, true, STORE_DISK_FULL, &low);
-	struct err spool = { 0 };
-	if (!spool_sync(s, jobs, &spool))
-		feel(s, STORE_DISK_FAILS, &spool);
 	if (undecided(jobs) > 0)
-		transact(s, jobs);
+		run(s, jobs);
 	files_after(s, jobs);
 	count(s, jobs);
 }
 
-void
+bool
 group_look(struct store *s)
 {
 	struct err e = { 0 };
-	if (s->self.db.h && !atomic_load(&s->over) && !still_ours(s, &e))
-		feel(s, STORE_MOVED, &e);
+	if (!s->self.db.h || atomic_load(&s->over))
+		return false; /* the next group opens it again, if ever */
+	if (still_ours(s, &e))
+		return true;
+	feel(s, STORE_MOVED, &e);
+	return false;
 }
 
 struct store_health
@@ -434,5 +465,9 @@ group_end(struct store *s, bool good, struct err *e)
 	if (good && commit(s, false, e))
 		return true;
 	roll_back(s);
+	int rc = s->self.db.rc;
+	if (distrusted(db_trouble(rc)))
+		reopen(s);
+	s->self.db.rc = rc;
 	return false;
 }

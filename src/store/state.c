@@ -373,7 +373,7 @@ store_close(struct store *s)
 	if (s->thread)
 		store_stop(s);
 	mailbox_free(s->inbox);
-	if (s->opened && s->service && s->self.db.h)
+	if (s->opened && s->service && group_look(s))
 		steady_keep(s);
 	db_close(&s->self.db);
 	names_forget(&s->accounts);

@@ -172,22 +172,28 @@ void place_cleared(int dir);
 /* files.c */
 void files_note(struct store *s); /* those that were just opened are ours */
 bool files_save(struct store *s); /* all that is in the log into the database */
+/* Of the log that was opened; -1: its name is gone, or another's (files_ours tells). */
+int64_t files_log_size(const struct store *s);
+/* A descriptor of it for writing, beside SQLite's, which holds no lock on it that closing this
+ * one would end; -1: likewise, or it cannot be had. */
+int files_log_open(const struct store *s);
 bool files_same(struct store *s); /* the database is still the one that was opened */
 /* False: somebody has removed or replaced the log or its index. All of it was written into
  * the database then and the store is over; or it could not be, and *e says why. */
 bool files_ours(struct store *s, struct err *e);
+bool files_there(struct store *s); /* the same without doing anything about it */
 
 /* space.c */
 bool space_start(struct store *s, struct err *e); /* when the database is open */
 void space_opened(struct store *s); /* it was opened again */
 /* Room in the log for so many octets of submissions, and what must stay free behind them.
- * False: there is none. */
+ * False: there is none. The database is open, and its files were looked at. */
 bool space_for_group(struct store *s, uint64_t octets, size_t jobs);
 /* In the transaction, at its end. `arriving`: it fails where the disk is full. */
 bool space_before_commit(struct store *s, bool arriving, struct err *e);
-/* After the answers, and when nothing is to do: the log into the database, the room
- * that settling needs, and free pages back to the disk. How many milliseconds until it
- * wants to be called again; -1: when something was done. */
+/* After the answers, and when nothing is to do: a look at the files, then the log into the
+ * database, the room that settling needs, and free pages back to the disk. How many
+ * milliseconds until it wants to be called again; -1: when something was done. */
 int64_t space_tidy(struct store *s);
 void space_write_back(
 		struct store *s); /* the log into the database, as far as it can be */
@@ -196,7 +202,8 @@ void space_write_back(
 void group_run(struct store *s, struct list *jobs);
 uint64_t group_octets(
 		struct store_job *job); /* of what it brings, for the size of a group */
-void group_look(struct store *s); /* nothing was to be done for LOOK_MS */
+/* At the files, while nothing is under way. False: they are not to be gone on with. */
+bool group_look(struct store *s);
 bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
 bool group_end(struct store *s, bool good, struct err *e);
 

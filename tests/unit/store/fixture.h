@@ -45,8 +45,9 @@ fixture_open(struct state *t, bool service)
 	return t->store;
 }
 
-static inline int
-fixture_set_up(void **state)
+/* The directory, and nothing in it. */
+static inline struct state *
+fixture_make(void)
 {
 	struct state *t = calloc(1, sizeof *t);
 	assert_non_null(t);
@@ -54,7 +55,13 @@ fixture_set_up(void **state)
 			access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(t->dir));
 	t->arena = ARENA_MAX(64 * 1024 * 1024);
-	*state = t;
+	return t;
+}
+
+static inline int
+fixture_set_up(void **state)
+{
+	struct state *t = *state = fixture_make();
 	if (!fixture_open(t, true))
 		fail_msg("%s", t->err.text);
 	return 0;
