@@ -34,12 +34,13 @@ struct letter {
 	struct span sender; /* empty: the null sender */
 	const struct span *recipients;
 	size_t n_recipients;
+	int64_t steady_ms; /* by the store's steady clock: for drop_open; 0: not known */
 	struct letter_body body;
 };
 
-/* Makes the folder (0700) unless it is there. Left-overs of a crash that are
- * older than an hour are removed. */
-struct drop *drop_open(const char *path, struct err *err);
+/* Makes the folder (0700) unless it is there. Left-overs of a crash that are older than an
+ * hour by the store's steady clock and by the wall's are removed; steady_ms 0: none is. */
+struct drop *drop_open(const char *path, int64_t steady_ms, struct err *err);
 /* false: this message is not in the batch. */
 bool drop_write(struct drop *d, const struct letter *letter, struct err *err);
 /* Makes the batch durable and visible. false: none of it may be settled; all of

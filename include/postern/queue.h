@@ -156,9 +156,14 @@ struct queue_since {
 /* Ids of messages that were collected since then: a page of them. */
 bool queue_collected(struct reader *r, const struct queue_since *f,
 		uint64_t out[QUEUE_IDS_PAGE], size_t *n, struct err *e);
-/* The account of a message; empty: it was not collected, or is not there any more. */
-bool queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
-		struct err *e);
+struct queue_source {
+	struct span account; /* empty: it was not collected, or is not there any more */
+	int64_t arrived_ms; /* 0 then */
+};
+
+/* From which account a message came, and when. */
+bool queue_source(struct reader *r, uint64_t id, struct arena *a,
+		struct queue_source *out, struct err *e);
 
 /* Open messages whose recipients are in one state; one with several stands in several. */
 struct queue_heap {

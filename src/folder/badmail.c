@@ -327,15 +327,23 @@ badmail_unlink(struct badmail *b, uint64_t qid, struct err *err)
 	for (size_t i = 0; i < 3; i++) {
 		badmail_name(qid, ext[i], "", name);
 		if (unlinkat(b->batch.dir, name, 0) != 0 && errno != ENOENT)
-			return err_errno(err, 0, errno, "cannot remove %s", name);
+			return err_errno(err, EVENT_FOLDER, errno, "cannot remove %s",
+					name);
 	}
 	return true;
+}
+
+/* Makes a removal durable. */
+static bool
+badmail_sync_dir(struct badmail *b, struct err *err)
+{
+	return dir_sync(b->batch.dir, err) || folder_fault(err);
 }
 
 bool
 badmail_remove(struct badmail *b, uint64_t qid, struct err *err)
 {
-	return badmail_unlink(b, qid, err) && dir_sync(b->batch.dir, err);
+	return badmail_unlink(b, qid, err) && badmail_sync_dir(b, err);
 }
 
 struct badmail_weight {
@@ -411,7 +419,7 @@ badmail_orphans(struct badmail *b, int64_t now_s)
 {
 	struct file_names names;
 
-	batch_sweep(b->batch.dir, false, YOUNG_S);
+	batch_sweep(b->batch.dir, now_s, YOUNG_S);
 	if (!dir_names(b->batch.dir, NAMES_MOST, &names, NULL))
 		return;
 	for (size_t i = 0; i < names.n; i++) {
@@ -477,7 +485,7 @@ badmail_prune(struct badmail *b, int64_t steady_ms, bool *more, struct err *err)
 	}
 	free(all);
 	if (gone > 0)
-		ok = dir_sync(b->batch.dir, ok ? err : NULL) && ok;
+		ok = badmail_sync_dir(b, ok ? err : NULL) && ok;
 	if (!ok || *more)
 		return ok;
 	if (b->max_bytes > 0 && total > b->max_bytes)

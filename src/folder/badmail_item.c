@@ -25,7 +25,7 @@ badmail_names(struct badmail *b, struct file_names *out, struct err *err)
 	size_t kept = 0;
 
 	if (!dir_names(b->batch.dir, NAMES_MOST, out, err))
-		return false;
+		return folder_fault(err);
 	for (size_t i = 0; i < out->n; i++) {
 		struct span name = span_of(out->names[i]);
 		uint64_t qid;

@@ -34,7 +34,7 @@ struct drop {
 };
 
 struct drop *
-drop_open(const char *path, struct err *err)
+drop_open(const char *path, int64_t steady_ms, struct err *err)
 {
 	struct batch batch = { 0 };
 
@@ -44,7 +44,7 @@ drop_open(const char *path, struct err *err)
 	if (!d)
 		abort();
 	d->batch = batch;
-	batch_sweep(batch.dir, false, LEFT_OVER_S);
+	batch_sweep(batch.dir, steady_ms / 1000, LEFT_OVER_S);
 	return d;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "letter.h"
 #include "postern/file.h"
 #include "postern/log.h"
 
@@ -56,8 +57,8 @@ remove_some(int dir, const struct item *all, size_t n, const struct evidence_lim
 			return true;
 		}
 		if (unlinkat(dir, all[i].name, 0) != 0 && errno != ENOENT)
-			return err_errno(err, 5108, errno, "cannot remove evidence/%s",
-					all[i].name);
+			return err_errno(err, EVENT_FOLDER, errno,
+					"cannot remove evidence/%s", all[i].name);
 		log_event(5109,
 				FIELDS(f_str("file", all[i].name),
 						f_str("id", all[i].name),
@@ -78,13 +79,13 @@ evidence_prune(const char *state, const struct evidence_limits *l, bool *more,
 
 	*more = false;
 	if (at < 0)
-		return false;
+		return folder_fault(err);
 	if (faccessat(at, "evidence", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
 			errno == ENOENT)
 		return true;
 	dir = dir_open(at, "evidence", err);
 	if (dir < 0 || !dir_names(dir, NAMES_MOST, &names, err))
-		return false;
+		return folder_fault(err);
 	struct item *all = calloc(names.n + 1, sizeof(*all));
 	if (!all)
 		abort();

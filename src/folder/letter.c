@@ -6,15 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "postern/body.h"
 #include "postern/clock.h"
 #include "postern/file.h"
 
-/* EVENT_BODY: it is the message that fails, not the folder. */
-enum { EVENT_BODY = 9005, PIECE = 128 * 1024, SWEEP_MOST = 100000 };
+enum { PIECE = 128 * 1024, SWEEP_MOST = 100000 };
+
+bool
+folder_fault(struct err *err)
+{
+	if (err)
+		err->event = EVENT_FOLDER;
+	return false;
+}
 
 uint64_t
 letter_size(const struct letter_body *body)
@@ -275,27 +281,33 @@ batch_sync(struct batch *b, struct err *err)
 	return ok;
 }
 
+static bool
+is_left_over(const char *name)
+{
+	return name[0] == '.' && span_ends_nocase(span_of(name), SPAN(".tmp"));
+}
+
 void
-batch_sweep(int dir, bool all, int64_t age_s)
+batch_sweep(int dir, int64_t steady_s, int64_t age_s)
 {
 	struct file_names names;
-	time_t now = (time_t)(clock_wall_ms() / 1000);
+	int64_t wall_s = clock_wall_ms() / 1000;
 
 	if (!dir_names(dir, SWEEP_MOST, &names, NULL))
 		return;
 	for (size_t i = 0; i < names.n; i++) {
+		const char *name = names.names[i];
 		struct stat st;
-		size_t n = strlen(names.names[i]);
-		bool ours = all ||
-				(names.names[i][0] == '.' && n > 4 &&
-						strcmp(names.names[i] + n - 4,
-								".tmp") == 0);
 
-		if (ours &&
-				fstatat(dir, names.names[i], &st,
-						AT_SYMLINK_NOFOLLOW) == 0 &&
-				S_ISREG(st.st_mode) && now - st.st_mtime > age_s)
-			(void)unlinkat(dir, names.names[i], 0);
+		if (!is_left_over(name) ||
+				fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+				!S_ISREG(st.st_mode))
+			continue;
+		int64_t then = st.st_mtime;
+		if (then < steady_s - age_s && then < wall_s - age_s)
+			(void)unlinkat(dir, name, 0);
+		else if (then > steady_s + age_s && then > wall_s + age_s)
+			file_set_time(dir, name, wall_s);
 	}
 	file_names_done(&names);
 }

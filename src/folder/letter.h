@@ -7,6 +7,14 @@
 
 #include "postern/drop.h"
 
+/* Events of a struct err. One without an event is the folder's, too: whoever writes a
+ * batch says 5107 of it, once. EVENT_BODY: it is the message that fails. */
+enum { EVENT_BODY = 9005, EVENT_FOLDER = 5108 };
+
+/* A folder could not be read, cleaned or synced: gives *err, filled below, its event (NULL
+ * is welcome). Always false. */
+bool folder_fault(struct err *err);
+
 /* Writes the message without its first `skip` octets. */
 bool letter_copy(
 		int to, const struct letter_body *body, uint64_t skip, struct err *err);
@@ -57,7 +65,9 @@ bool batch_flush(struct batch *b, struct err *err);
 bool batch_sync(struct batch *b, struct err *err);
 /* Takes the files from number n on out of the batch again. */
 void batch_cut(struct batch *b, size_t n);
-/* Removes files of dir that begin with '.' (all: any) and are older than that. */
-void batch_sweep(int dir, bool all, int64_t age_s);
+/* Removes files of dir named ".*.tmp" that are older than that by the steady clock and by
+ * the wall's, since they have their time from the one or the other: where one of them
+ * jumped, somebody may still write to them. One of the future is young from now on. */
+void batch_sweep(int dir, int64_t steady_s, int64_t age_s);
 
 #endif

@@ -218,19 +218,25 @@ copies_left(const struct mail *m)
 }
 
 static void
-say_copy(const struct mail *m, size_t i, struct span via)
+say_copy(const struct mail *m, size_t i, const struct queue_source *from)
 {
 	char qid[QID_SIZE], first[QID_SIZE], when[DATE_ISO_SIZE];
 	uint64_t id = m->job.copy_of[i];
 
 	qid_print(m->job.id, qid);
 	qid_print(id, first);
-	date_iso((int64_t)(id >> 16), when);
+	/* The id has no more than the order where the clock was ahead. History may have
+	 * forgotten the rest. */
+	date_iso(from->arrived_ms ? from->arrived_ms : (int64_t)(id >> 16), when);
 	log_event(4041,
 			FIELDS(f_span("account", m->job.account), f_str("id", qid),
 					f_span("message_id", m->job.message_id),
 					f_span("recipient", m->recipients[i].address),
-					f_str("when", when), f_span("via", via),
+					f_str("when", when),
+					f_span("via",
+							from->account.n > 0
+									? from->account
+									: SPAN("-")),
 					f_str("first", first)));
 }
 
@@ -250,7 +256,7 @@ void
 copies_say(struct relay *r, const struct mail *m)
 {
 	struct arena a = ARENA_MAX(STORE_NAME_MAX + 64);
-	struct span via = SPAN("-");
+	struct queue_source from = { SPAN(""), 0 };
 	uint64_t known = 0;
 
 	for (size_t i = 0; i < m->job.n; i++) {
@@ -264,11 +270,10 @@ copies_say(struct relay *r, const struct mail *m)
 			continue;
 		if (id != known) { /* the recipients of one copy mostly had one first */
 			arena_done(&a);
-			if (!queue_account(r->reader, id, &a, &via, NULL) || via.n == 0)
-				via = SPAN("-"); /* history has forgotten it */
+			(void)queue_source(r->reader, id, &a, &from, NULL);
 			known = id;
 		}
-		say_copy(m, i, via);
+		say_copy(m, i, &from);
 	}
 	arena_done(&a);
 }

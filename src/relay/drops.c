@@ -79,9 +79,9 @@ make_room(struct drops *d)
 }
 
 static struct drop_at *
-at_open(struct drops *d, const char *path, struct err *err)
+at_open(struct drops *d, const char *path, int64_t steady_ms, struct err *err)
 {
-	struct drop *drop = drop_open(path, err);
+	struct drop *drop = drop_open(path, steady_ms, err);
 
 	if (!drop)
 		return NULL;
@@ -118,7 +118,7 @@ drops_write(struct drops *d, const char *path, const struct letter *letter,
 		at = map_get(&d->by_id, id_span(&id));
 	}
 	if (!at)
-		at = at_open(d, path, err);
+		at = at_open(d, path, letter->steady_ms, err);
 	if (!at)
 		return false;
 	list_del(&at->link);

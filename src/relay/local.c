@@ -100,6 +100,7 @@ write_drop(struct local *w, struct parcel *p, const struct letter_body *body)
 					.sender = m->sender,
 					.recipients = to,
 					.n_recipients = m->n,
+					.steady_ms = store_steady_ms(w->r->store),
 					.body = *body },
 			&p->drop, &p->err);
 }

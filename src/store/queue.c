@@ -447,16 +447,15 @@ queue_collected(struct reader *r, const struct queue_since *f,
 }
 
 bool
-queue_account(struct reader *r, uint64_t id, struct arena *a, struct span *out,
+queue_source(struct reader *r, uint64_t id, struct arena *a, struct queue_source *out,
 		struct err *e)
 {
-	struct query q = query_of(&r->db, SQL_MESSAGE_ACCOUNT);
+	struct query q = query_of(&r->db, SQL_MESSAGE_SOURCE);
 	query_int(&q, (int64_t)id);
-	struct span name = query_row(&q) ? query_copy(&q, 0, a) : SPAN("");
-	if (!query_end(&q, "cannot read the queue", e))
-		return false;
-	*out = name;
-	return true;
+	*out = (struct queue_source){ SPAN(""), 0 };
+	if (query_row(&q))
+		*out = (struct queue_source){ query_copy(&q, 0, a), query_get(&q, 1) };
+	return query_end(&q, "cannot read the queue", e);
 }
 
 bool

@@ -336,8 +336,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_MESSAGE_GET] =
 			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
 			" ON a.id = m.account WHERE m.id = ?",
-	[SQL_MESSAGE_ACCOUNT] = "SELECT a.name FROM message m JOIN account a"
-				" ON a.id = m.account WHERE m.id = ?",
+	[SQL_MESSAGE_SOURCE] =
+			"SELECT a.name, m.arrived_ms FROM message m JOIN account a"
+			" ON a.id = m.account WHERE m.id = ?",
 	[SQL_RECIPIENTS_ALL] =
 			"SELECT " RECIPIENT_COLUMNS " FROM recipient r LEFT JOIN hop h"
 			" ON h.id = r.hop WHERE r.message = ? ORDER BY r.seq",

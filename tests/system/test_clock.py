@@ -146,6 +146,24 @@ def test_mail_is_kept_at_the_provider_as_long_as_was_said(pt, clock, pop3):
     assert server.left() == []
 
 
+def test_a_copy_names_the_day_when_its_first_came(pt, clock, pop3):
+    """Its id goes on from those of a clock that was ahead."""
+    first, second = pop3(), pop3()
+    pt.conf["log"] = {"level": 1}
+    pt.account("here", first.port)
+    first.put(message(to="ann@contoso.test", subject="of the future"))
+    clock(10 * YEAR)
+    pt.once()
+    clock(0)
+    first.put(message(to="ann@contoso.test", subject="of today"))
+    pt.once()
+    pt.account("there", second.port)
+    second.put(message(to="ann@contoso.test", subject="of today"))
+    pt.once()
+    [copy] = pt.events(4041)
+    assert copy["via"] == "here" and copy["when"][:19] <= copy["time"][:19]
+
+
 def test_a_half_received_file_goes_at_the_next_start(pt, pop3):
     """Edge 30: five kills left 185 MB for a day and a half."""
     server = pop3()

@@ -1,10 +1,17 @@
 """`postern status`: one screen, the same with and without a service, and what to look at first."""
+import sqlite3
+
 from harness.message import message
 from harness.postern import DONE, FAILED
 
 
 def status(pt, code):
     return pt.run("status", "--json").expect(code).json()
+
+
+def told_id(pt, state):
+    [q] = pt.run("queue", "list", "--status", state, "--json").expect(DONE).json()
+    return q["id"]
 
 
 def test_all_is_well(pt, pop3):
@@ -53,6 +60,28 @@ def test_what_needs_a_person(pt, pop3, sink):
     assert "unrouted list" in look[1] and "badmail list" in look[2]
     text = pt.run("status").expect(FAILED).out
     assert "deferred" in text and look[0] in text and "does not run" in text
+    shown = [pt.run(*line.split("; see: postern ")[1].split()).expect(DONE).out for line in look]
+    assert "other" in shown[0] and told_id(pt, "held") in shown[1] and pt.badmail()[0].id in shown[2]
+
+
+def test_each_advice_is_a_command_that_works(pt, pop3, sink):
+    """What is held for another reason, and what waits too long."""
+    hop, server = sink(), pop3()
+    hop.answers["RCPT later@contoso.test"] = "451 4.2.1 later"
+    pt.route("contoso.test", hop.route)
+    pt.account("contoso", server.port, unrouted="hold")
+    server.put(message(to="later@contoso.test"))
+    server.put(message(to="undisclosed-recipients:;"))
+    pt.once()
+    deferred, held = told_id(pt, "deferred"), told_id(pt, "held")
+    with sqlite3.connect(pt.state / "postern.db") as db:
+        assert db.execute("UPDATE recipient SET reason = 'policy' WHERE reason = 'unrouted'").rowcount == 1
+        db.execute("UPDATE message SET arrived_ms = arrived_ms - 2 * 86400000")
+    look = status(pt, FAILED)["look_at"]
+    advice = [line.split("; see: postern ")[1] for line in look]
+    assert advice == ["queue list --status held", "queue list"]
+    assert held in pt.run(*advice[0].split()).expect(DONE).out
+    assert deferred in pt.run(*advice[1].split()).expect(DONE).out
 
 
 def test_a_state_that_cannot_be_read_is_no_empty_one(pt):

@@ -38,7 +38,7 @@ drop_here(void)
 	if (!d) {
 		MUST(mkdtemp(folder));
 		(void)atexit(sweep);
-		d = drop_open(folder, &err);
+		d = drop_open(folder, 0, &err);
 		MUST(d);
 	}
 	return d;

@@ -1,8 +1,11 @@
 /* What becomes of each message of a maildrop, and of what is remembered. */
 #include "../../../src/fetch/memo.h"
 #include "../../../src/fetch/plan.h"
+#include "../../../src/fetch/poll.h"
+#include "../../../src/fetch/session.h"
 #include "../../../src/fetch/transcript.h"
 #include "check.h"
+#include "postern/clock.h"
 
 enum { DAY = 24 * 3600 * 1000 };
 
@@ -136,6 +139,74 @@ test_memo_is_bounded(void **state)
 	fetch_memo_done(&memo);
 }
 
+/* ---- what is judged by time, when the clock was wrong ---- */
+
+static void
+a_clock_that_was_ahead_keeps_no_account_alone(void **state)
+{
+	const int64_t now = INT64_C(1800000000000), ten_years = 3650 * (int64_t)DAY;
+	const struct {
+		const char *what;
+		int64_t until_ms;
+		bool alone;
+	} rows[] = {
+		{ "never", 0, false },
+		{ "just set", now + MEMO_ALONE_MS, true },
+		{ "nearly over", now + 1, true },
+		{ "over", now, false },
+		{ "set when the clock was a little ahead", now + MEMO_ALONE_MS + 1,
+				false },
+		{ "set when it was ten years ahead", now + MEMO_ALONE_MS + ten_years,
+				false },
+		{ "set when it was ten years behind", now + MEMO_ALONE_MS - ten_years,
+				false },
+		{ "as much as a memo holds", INT64_MAX, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct fetch_memo m = { .alone_until_ms = rows[i].until_ms };
+
+		if (fetch_memo_alone(&m, now) != rows[i].alone)
+			fail_msg("%s", rows[i].what);
+	}
+}
+
+static void
+capabilities_are_asked_for_again_when_the_clock_was_wrong(void **state)
+{
+	const int64_t now = clock_wall_ms(), minute = 60 * 1000;
+	const struct {
+		const char *what;
+		int64_t heard_ms, alone_until_ms;
+		bool fast;
+	} rows[] = {
+		{ "heard just now", now - minute, 0, true },
+		{ "heard nearly a day ago", now - DAY + minute, 0, true },
+		{ "heard a day ago", now - DAY - minute, 0, false },
+		{ "heard under a clock that was ahead", now + minute, 0, false },
+		{ "heard ten years ahead", now + 3650 * (int64_t)DAY, 0, false },
+		{ "out of step today", now - minute, now + minute, false },
+		{ "out of step under a clock that was ahead", now - minute,
+				now + 3650 * (int64_t)DAY, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct conf_account account = { .password.kind = SECRET_ENV,
+			.auth = CONF_AUTH_AUTO };
+		struct fetch_memo memo = { .proven = true,
+			.caps = MEMO_PIPELINING | MEMO_USER | MEMO_UIDL,
+			.heard_ms = rows[i].heard_ms,
+			.alone_until_ms = rows[i].alone_until_ms };
+		struct fetch_poll poll = { .account = &account, .memo = &memo };
+		const struct pop_session session = { .poll = &poll };
+
+		if (pop_fast(&session) != rows[i].fast)
+			fail_msg("%s", rows[i].what);
+	}
+}
+
 static void
 test_transcript_keeps_what_was_refused(void **state)
 {
@@ -182,6 +253,9 @@ main(void)
 		cmocka_unit_test(test_a_session_has_its_limit),
 		cmocka_unit_test(test_failures_wait_longer),
 		cmocka_unit_test(test_memo_is_bounded),
+		cmocka_unit_test(a_clock_that_was_ahead_keeps_no_account_alone),
+		cmocka_unit_test(
+				capabilities_are_asked_for_again_when_the_clock_was_wrong),
 		cmocka_unit_test(test_transcript_keeps_what_was_refused),
 		cmocka_unit_test(test_transcript_is_bounded),
 	};

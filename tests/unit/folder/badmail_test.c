@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 #include <utime.h>
 
-#include "folder_dir.h"
 #include "postern/clock.h"
+#include "sweeps.h"
 
 static const struct span text = { SPAN_INIT("Subject: hi\r\n\r\nbody\n") };
 
@@ -210,9 +210,188 @@ test_kept_within_limits(void **state)
 	badmail_close(b);
 }
 
+/* ---- what is thrown away, and when ---- */
+
+static const int64_t hour_ms = INT64_C(3600) * 1000,
+		     year_ms = INT64_C(365) * 24 * 3600 * 1000;
+
+static struct badmail *
+open_limited(uint64_t keep_s, uint64_t max_bytes)
+{
+	struct badmail *b =
+			badmail_open(folder_path("Badmail"), keep_s, max_bytes, NULL);
+
+	assert_non_null(b);
+	return b;
+}
+
+/* Items from..from+n-1. */
+static void
+put_items(struct badmail *b, uint64_t from, uint64_t n, int64_t steady_ms)
+{
+	struct badmail_recipient to = { SPAN("a@y.test"), SPAN(""), SPAN(""), 0 };
+	struct err err = { 0 };
+
+	for (uint64_t q = from; q < from + n; q++) {
+		struct badmail_letter l = letter(q, &to, 1);
+
+		l.steady_ms = steady_ms;
+		assert_true(badmail_write(b, &l, &err));
+	}
+	assert_true(badmail_sync(b, &err));
+}
+
+static size_t
+items(void)
+{
+	return folder_count("Badmail") / 3;
+}
+
+static void
+expect_pruned(struct badmail *b, int64_t steady_ms, bool more, size_t left)
+{
+	struct err err = { 0 };
+	bool come_again = !more;
+
+	if (!badmail_prune(b, steady_ms, &come_again, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(come_again, more);
+	assert_int_equal(items(), left);
+}
+
+static void
+goes_in_pieces(uint64_t keep_s, uint64_t max_bytes)
+{
+	struct badmail *b = open_limited(keep_s, max_bytes);
+	int64_t now = clock_wall_ms(), then = now - 101 * hour_ms;
+
+	/* As many as go at once, and one that is young. */
+	put_items(b, 1, BADMAIL_AT_ONCE, then);
+	put_items(b, 2000, 1, now);
+	expect_pruned(b, now, false, 1);
+	put_items(b, 1, BADMAIL_AT_ONCE + 2, then);
+	expect_pruned(b, now, true, 3);
+	assert_int_equal(
+			access(folder_path(name_of(BADMAIL_AT_ONCE, "BDP")), F_OK), -1);
+	assert_int_equal(access(folder_path(name_of(BADMAIL_AT_ONCE + 1, "BDP")), F_OK),
+			0);
+	expect_pruned(b, now, false, 1);
+	expect_pruned(b, now, false, 1);
+	badmail_close(b);
+}
+
+static void
+what_is_too_old_goes_in_pieces(void **state)
+{
+	(void)state;
+	goes_in_pieces(100 * 3600, 0);
+}
+
+static void
+what_is_too_much_goes_in_pieces(void **state)
+{
+	(void)state;
+	goes_in_pieces(0, 1);
+}
+
+/* The limit of size takes no more than it must, and the oldest first, whatever the order
+ * of their numbers. */
+static void
+the_oldest_make_room_for_the_rest(void **state)
+{
+	struct badmail *b = open_limited(0, 0);
+	int64_t now = clock_wall_ms();
+	struct stat st;
+	uint64_t each = 0;
+
+	(void)state;
+	for (uint64_t q = 1; q <= 5; q++)
+		put_items(b, q, 1, now - (int64_t)(q + 1) * hour_ms);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const ext[] = { "BAD", "BDR", "BDP" };
+
+		assert_int_equal(stat(folder_path(name_of(1, ext[i])), &st), 0);
+		each += (uint64_t)st.st_size;
+	}
+	badmail_close(b);
+	b = open_limited(0, 3 * each);
+	expect_pruned(b, now, false, 3);
+	for (uint64_t q = 1; q <= 5; q++)
+		assert_int_equal(access(folder_path(name_of(q, "BDP")), F_OK),
+				q <= 3 ? 0 : -1);
+	badmail_close(b);
+}
+
+/* Edge 3: the steady clock is right, the wall's is not. */
+static void
+a_wall_clock_that_is_years_off_removes_nothing_young(void **state)
+{
+	static const int64_t jumps[] = { 10, -10 };
+	struct badmail *b = open_limited(100 * 3600, 1);
+	int64_t now = clock_wall_ms();
+
+	(void)state;
+	put_items(b, 1, 1, now); /* as the relay writes them */
+	put_items(b, 2, 1, 0); /* with the time that the kernel gave */
+	put_items(b, 3, 1, now);
+	assert_int_equal(unlink(folder_path(name_of(3, "BDP"))), 0);
+	assert_int_equal(unlink(folder_path(name_of(3, "BDR"))), 0);
+	folder_put("Badmail/.half.BAD.tmp");
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		bool more;
+
+		clock_move(jumps[i] * year_ms);
+		assert_true(badmail_prune(b, now, &more, NULL));
+		clock_move(-jumps[i] * year_ms);
+		assert_int_equal(folder_count("Badmail"), 3 + 3 + 1 + 1);
+	}
+	/* All of it goes when it is old by both. */
+	clock_move(101 * hour_ms);
+	bool more;
+	assert_true(badmail_prune(b, now + 101 * hour_ms, &more, NULL));
+	clock_move(-101 * hour_ms);
+	assert_int_equal(folder_count("Badmail"), 0);
+	badmail_close(b);
+}
+
+/* It came under a clock that was ahead: nobody knows when. */
+static void
+an_item_of_the_future_is_young_from_now_on(void **state)
+{
+	struct badmail *b = open_limited(100 * 3600, 0);
+	int64_t now = clock_wall_ms();
+
+	(void)state;
+	put_items(b, 1, 1, now + 10 * year_ms);
+	put_items(b, 2, 1, now + 10 * year_ms);
+	expect_pruned(b, now, false, 2);
+	expect_pruned(b, now + 99 * hour_ms, false, 2);
+	expect_pruned(b, now + 101 * hour_ms, false, 0);
+	badmail_close(b);
+}
+
+static void
+sweep_badmail(void *b, int64_t steady_ms)
+{
+	bool more;
+
+	assert_true(badmail_prune(b, steady_ms, &more, NULL));
+}
+
+static void
+a_left_over_goes_when_it_is_old_by_both_clocks(void **state)
+{
+	struct badmail *b = open_limited(0, 0);
+
+	(void)state;
+	expect_sweeps("Badmail", sweep_badmail, b);
+	badmail_close(b);
+}
+
 int
 main(void)
 {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, folder_make, folder_remove)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 				test_three_files_and_back, folder_make, folder_remove),
@@ -220,6 +399,12 @@ main(void)
 				folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(
 				test_kept_within_limits, folder_make, folder_remove),
+		TEST(what_is_too_old_goes_in_pieces),
+		TEST(what_is_too_much_goes_in_pieces),
+		TEST(the_oldest_make_room_for_the_rest),
+		TEST(a_wall_clock_that_is_years_off_removes_nothing_young),
+		TEST(an_item_of_the_future_is_young_from_now_on),
+		TEST(a_left_over_goes_when_it_is_old_by_both_clocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include "folder_dir.h"
+#include "sweeps.h"
 
 static const struct span ann = { SPAN_INIT("ann@contoso.test") };
 static const struct span bob = { SPAN_INIT("bob@contoso.test") };
@@ -36,7 +36,7 @@ test_whole_or_not_at_all(void **state)
 	struct span to[] = { ann, bob },
 		    text = SPAN("Received: x\r\nSubject: y\n\n.\nbare\r");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	(void)state;
 	assert_non_null(d);
@@ -64,7 +64,7 @@ test_repeats_and_late_recipients(void **state)
 {
 	struct span both[] = { ann, bob }, text = SPAN("A: b\r\n\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	struct letter one = letter(9, both, 1, &text),
 		      two = letter(9, both + 1, 1, &text);
 	const struct span want = SPAN("X-Sender: <>\r\nX-Receiver: ann@contoso.test\r\n"
@@ -93,7 +93,7 @@ test_from_the_spool_and_many(void **state)
 	static char big[700000];
 	struct span head = SPAN("Received: a\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	int fd = open(folder_path("spool"), O_RDWR | O_CREAT, 0600);
 
 	(void)state;
@@ -131,7 +131,7 @@ test_envelope_cannot_be_lengthened(void **state)
 	struct span evil = SPAN("a@b\r\nX-Receiver: x@y"),
 		    text = SPAN("x-receiver: z@w\r\n\r\n");
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	struct letter l = letter(3, &evil, 1, &text);
 
 	(void)state;
@@ -147,6 +147,30 @@ test_envelope_cannot_be_lengthened(void **state)
 	drop_close(d);
 }
 
+static void
+sweep_drop(void *none, int64_t steady_ms)
+{
+	struct drop *d = drop_open(folder_path("Drop"), steady_ms, NULL);
+
+	(void)none;
+	assert_non_null(d);
+	drop_close(d);
+}
+
+static void
+a_left_over_goes_when_it_is_old_by_both_clocks(void **state)
+{
+	(void)state;
+	sweep_drop(NULL, 0);
+	expect_sweeps("Drop", sweep_drop, NULL);
+	/* Who does not know the steady clock removes nothing. */
+	folder_put("Drop/.half.tmp");
+	clock_move(INT64_C(24) * 3600 * 1000);
+	sweep_drop(NULL, 0);
+	clock_move(INT64_C(-24) * 3600 * 1000);
+	assert_int_equal(folder_count("Drop"), 1);
+}
+
 int
 main(void)
 {
@@ -158,6 +182,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_from_the_spool_and_many,
 				folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(test_envelope_cannot_be_lengthened,
+				folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(
+				a_left_over_goes_when_it_is_old_by_both_clocks,
 				folder_make, folder_remove),
 	};
 

@@ -9,6 +9,7 @@
 #include "postern/badmail.h"
 #include "postern/clock.h"
 #include "postern/drop.h"
+#include "postern/evidence.h"
 #include "postern/maildir.h"
 
 enum { MESSAGES = 4, LETTERS = 5, OLD_MS = 1000000 };
@@ -78,7 +79,7 @@ static void
 a_drop_file_is_synced_then_named_then_its_folder_synced(void **state)
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 	char id[QID_SIZE], want[300];
 
 	(void)state;
@@ -158,7 +159,7 @@ static void
 a_large_batch_is_synced_by_its_filesystem(void **state)
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	(void)state;
 	faults_begin(folder_dir);
@@ -188,7 +189,7 @@ static bool
 drop_deliver(bool written[LETTERS])
 {
 	struct err err = { 0 };
-	struct drop *d = drop_open(folder_path("Drop"), &err);
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
 
 	if (!d)
 		return false;
@@ -469,13 +470,79 @@ a_folder_whose_name_was_not_synced_is_made_again(void **state)
 	(void)state;
 	faults_begin(folder_dir);
 	faults_fail(FAULT_SYNC, 1, 1, EIO);
-	assert_null(drop_open(folder_path("Drop"), NULL));
-	struct drop *d = drop_open(folder_path("Drop"), NULL);
+	assert_null(drop_open(folder_path("Drop"), 0, NULL));
+	struct drop *d = drop_open(folder_path("Drop"), 0, NULL);
 	faults_end();
 	assert_non_null(d);
 	assert_string_equal(faults_story(FAULT_SYNC),
 			"sync ./ = Input/output error\nsync ./\n");
 	drop_close(d);
+}
+
+/* ---- what cleaning says ---- */
+
+static bool
+clean_remove(struct badmail *b, struct err *err)
+{
+	return badmail_remove(b, message_of(0), err);
+}
+
+static bool
+clean_prune(struct badmail *b, struct err *err)
+{
+	bool more;
+
+	return badmail_prune(b, clock_wall_ms() + INT64_C(1000) * 1000, &more, err);
+}
+
+static bool
+clean_evidence(struct badmail *b, struct err *err)
+{
+	const struct evidence_limits l = { .steady_ms = clock_wall_ms(), .most = 0 };
+	bool more;
+
+	(void)b;
+	return evidence_prune(folder_dir, &l, &more, err);
+}
+
+/* Whatever call fails: an err without an event would have no place in the log. */
+static void
+what_fails_in_cleaning_has_the_event_of_a_folder(void **state)
+{
+	static bool (*const clean[])(struct badmail *, struct err *) = { clean_remove,
+		clean_prune, clean_evidence };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(clean) / sizeof(clean[0]); k++) {
+		bool struck = true;
+		size_t failed = 0;
+
+		for (unsigned n = 1; struck; n++) {
+			struct badmail *b = badmail_open(
+					folder_path("Badmail"), 1, 0, NULL);
+			struct err err = { 0 };
+
+			assert_true(badmail_put(b, 0, &err) && badmail_sync(b, &err));
+			(void)mkdir(folder_path("evidence"), 0700);
+			int fd = open(folder_path("evidence/a"), O_WRONLY | O_CREAT,
+					0600);
+			assert_true(fd >= 0);
+			(void)close(fd);
+			faults_begin(folder_dir);
+			faults_fail(FAULT_ALL, n, 1, EIO);
+			bool ok = clean[k](b, &err);
+			struck = faults_struck();
+			faults_end();
+			if (!ok) {
+				assert_true(struck);
+				assert_int_equal(err.event, 5108);
+				assert_non_null(strstr(err.text, "Input/output error"));
+				failed++;
+			}
+			badmail_close(b);
+		}
+		assert_true(failed >= 2);
+	}
 }
 
 int
@@ -494,6 +561,7 @@ main(void)
 		TEST(a_failed_sync_stays_failed_until_it_was_told),
 		TEST(no_recipient_of_badmail_is_forgotten_for_a_failed_open),
 		TEST(a_folder_whose_name_was_not_synced_is_made_again),
+		TEST(what_fails_in_cleaning_has_the_event_of_a_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -546,6 +546,27 @@ a_body_that_cannot_be_read_is_delivered_nowhere(void **state)
 	bench_free(b);
 }
 
+/* A crash may have left both; into the young one somebody may still write. */
+static void
+what_was_left_over_in_drop_goes_with_the_next_message(void **state)
+{
+	struct bench *b = bench_new();
+	int64_t now_s = clock_wall_ms() / 1000;
+
+	(void)state;
+	assert_true(mkdir(path_in(b, "Drop"), 0700) == 0 || errno == EEXIST);
+	AUTO(fd_done) int drop = dir_open(AT_FDCWD, path_in(b, "Drop"), NULL);
+	assert_true(file_write_atomic(drop, ".old.tmp", 0600, SPAN("half"), NULL));
+	assert_true(file_write_atomic(drop, ".new.tmp", 0600, SPAN("half"), NULL));
+	file_set_time(drop, ".old.tmp", now_s - 2 * 3600);
+	submit_to(b, &to_drop, 1);
+	deliver(b);
+	assert_int_equal(count(b, "Drop"), 2);
+	assert_int_equal(faccessat(drop, ".old.tmp", F_OK, 0), -1);
+	assert_int_equal(faccessat(drop, ".new.tmp", F_OK, 0), 0);
+	bench_free(b);
+}
+
 int
 main(void)
 {
@@ -560,6 +581,7 @@ main(void)
 		cmocka_unit_test(a_message_refused_for_two_reasons_takes_none_with_it),
 		cmocka_unit_test(two_hops_into_one_folder_write_one_file),
 		cmocka_unit_test(a_body_that_cannot_be_read_is_delivered_nowhere),
+		cmocka_unit_test(what_was_left_over_in_drop_goes_with_the_next_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,33 @@ a_stored_time_is_never_further_than_the_longest_wait(void **state)
 	assert_int_equal(retry_clamp(&usual, next, begin), next);
 }
 
+/* The last step is not always the longest one. */
+static void
+the_longest_wait_counts_wherever_it_stands(void **state)
+{
+	static const int64_t up_and_down[] = { 60, 4 * 3600, 3600 }, one[] = { 600 };
+	const struct retry uneven = { { up_and_down, 3 }, 2 * 86400 },
+			   single = { { one, 1 }, 86400 };
+
+	(void)state;
+	assert_int_equal(retry_latest(&uneven, begin), begin + 4 * HOUR + 24 * MIN);
+	assert_int_equal(retry_latest(&single, begin), begin + 11 * MIN);
+	/* Exactly that far is left alone, and one more is not. */
+	int64_t latest = retry_latest(&uneven, begin);
+	assert_int_equal(retry_clamp(&uneven, latest, begin), latest);
+	assert_int_equal(retry_clamp(&uneven, latest + 1, begin), latest);
+	/* Whatever the jitter, no next attempt is cut, under any clock. */
+	for (int64_t years = -10; years <= 10; years += 10) {
+		int64_t now = begin + years * 365 * DAY;
+
+		for (unsigned attempts = 1; attempts <= 3; attempts++) {
+			int64_t next = retry_next(
+					&uneven, attempts, now, now, RETRY_JITTER - 1);
+			assert_int_equal(retry_clamp(&uneven, next, now), next);
+		}
+	}
+}
+
 static void
 steps_have_their_names(void **state)
 {
@@ -122,6 +149,7 @@ main(void)
 		cmocka_unit_test(the_last_attempt_falls_on_the_expiry),
 		cmocka_unit_test(a_leap_of_the_clock_bounces_nothing),
 		cmocka_unit_test(a_stored_time_is_never_further_than_the_longest_wait),
+		cmocka_unit_test(the_longest_wait_counts_wherever_it_stands),
 		cmocka_unit_test(steps_have_their_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

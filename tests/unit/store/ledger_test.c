@@ -87,10 +87,16 @@ who_has_it_gets_no_copy(void **state)
 	assert_int_equal(c.copy_of[1], b.sub.id);
 	struct queue_message *m;
 	assert_int_equal(fixture_due(t, "drop", NOW, &m), 2);
-	struct span account = SPAN("");
-	assert_true(queue_account(store_reader(t->store), a.sub.id, &t->arena, &account,
-			&t->err));
-	assert_span(account, "isp");
+	struct queue_source from;
+	assert_true(queue_source(
+			store_reader(t->store), a.sub.id, &t->arena, &from, &t->err));
+	assert_span(from.account, "isp");
+	assert_int_equal(from.arrived_ms, NOW);
+	/* One that history has forgotten. */
+	assert_true(queue_source(store_reader(t->store), a.sub.id + 1000, &t->arena,
+			&from, &t->err));
+	assert_span(from.account, "");
+	assert_int_equal(from.arrived_ms, 0);
 }
 
 static void
