@@ -225,6 +225,34 @@ quick_check(struct db *db, struct err *e)
 	return good;
 }
 
+/* SQLite has made the log in the directory, and passes over it when that cannot be synced:
+ * what is committed into a log without a name is nowhere after a power cut. */
+static bool
+log_named(struct store *s, struct err *e)
+{
+	if (fsync(s->dir) == 0)
+		return true;
+	bool full = errno == ENOSPC || errno == EDQUOT;
+	s->self.db.rc = full ? SQLITE_FULL : SQLITE_IOERR_DIR_FSYNC;
+	return err_errno(e, EVENT_DATABASE, errno, "cannot sync the directory %s",
+			s->at ? s->at : "of the state");
+}
+
+static bool
+schema_ready(struct store *s, bool migrate, struct err *e)
+{
+	int64_t version;
+	if (migrate)
+		return schema_migrate(s, e);
+	if (!schema_known(&s->self.db, &version, e))
+		return false;
+	if (version == SCHEMA_VERSION)
+		return true;
+	s->self.db.rc = SQLITE_READONLY_DBMOVED;
+	return err_set(e, EVENT_MOVED,
+			"postern.db was replaced by another while in use");
+}
+
 bool
 state_open_db(struct store *s, bool migrate, struct err *e)
 {
@@ -237,16 +265,10 @@ state_open_db(struct store *s, bool migrate, struct err *e)
 	if (!db_open(db, s->path, DB_WRITE, s->busy_ms, e))
 		return false;
 	sqlite3_wal_hook(db->h, count_log, s);
-	int64_t version;
-	if (migrate ? schema_migrate(s, e) : schema_known(db, &version, e)) {
-		if (migrate || version == SCHEMA_VERSION) {
-			files_note(s);
-			space_opened(s);
-			return true;
-		}
-		db->rc = SQLITE_READONLY_DBMOVED;
-		err_set(e, EVENT_MOVED,
-				"postern.db was replaced by another while in use");
+	if (schema_ready(s, migrate, e) && log_named(s, e)) {
+		files_note(s);
+		space_opened(s);
+		return true;
 	}
 	int rc = db->rc;
 	db_close(db);
