@@ -299,9 +299,7 @@ class House:
                 find("doubled", key)
         if run.late:
             find("loops", f"not done after {RUN_MOST} s")
-        # A role that super started again pays for its start, and for the shim's counting, once more.
-        again = run.log.count("event=1005")
-        if run.cpu > cpu * (1 + again) + CPU_MOST:
+        if run.cpu > cpu + CPU_MOST:
             find("loops", f"{run.cpu:.1f} s of processor time")
         if run.log.count("\n") > lines + LINES_MOST:
             find("loops", f"{run.log.count(chr(10))} lines of log")
