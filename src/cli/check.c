@@ -116,7 +116,9 @@ cli_check(struct cli *c)
 			check_secret(a, &a->password, c->conf_path, faults);
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
+		cli_check_files(c, faults);
 		policy_files_read(c, NULL, 0, &files, faults);
+		policy_files_missing(c, false, faults);
 		of_conf = faults->errors > 0;
 		struct reader *r = check_state(c, faults);
 		const size_t of_state = faults->errors;

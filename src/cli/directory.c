@@ -53,6 +53,16 @@ domain_of(const struct policy_doc *d, size_t i)
 	};
 }
 
+static bool
+in_file(const struct policy_doc *d, const struct policy_domain *row)
+{
+	for (size_t i = 0; i < d->domains.n; i++)
+		if (d->domains.p[i].subdomains == row->subdomains &&
+				span_eq(span_of(d->domains.p[i].domain), row->domain))
+			return true;
+	return false;
+}
+
 /* Policies of the files stand in place of those with their names. */
 static void
 overlay(const struct policy_files *f, struct arena *a, struct directory_rows *rows)
@@ -82,8 +92,11 @@ overlay(const struct policy_files *f, struct arena *a, struct directory_rows *ro
 			policies[n++] = rows->policies[i];
 	}
 	for (size_t i = 0; i < rows->n_domains; i++) {
-		if (!map_get(&names, rows->domains[i].policy))
-			domains[m++] = rows->domains[i];
+		const struct policy_domain *row = &rows->domains[i];
+		const struct policy_doc *d = map_get(&names, row->policy);
+
+		if (!d || (row->by_hand && !in_file(d, row)))
+			domains[m++] = *row;
 	}
 	map_done(&names);
 	rows->policies = policies;

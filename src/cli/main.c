@@ -25,6 +25,10 @@ static const struct cli_word words[] = {
 	{ "accounts adopt", "NAME",
 			"takes all that is in its mailbox now as seen; nothing is collected",
 			cli_accounts_adopt },
+	{ "accounts resume", "NAME",
+			"collects again from an account that is held because its first messages "
+			"reached nobody",
+			cli_accounts_resume },
 	{ "explain", "FILE|- --account NAME | --since 7d [--policy FILE]... [--account NAME]",
 			"who would get a message, and why; or what of the last days would go "
 			"elsewhere under changed rules",

@@ -96,6 +96,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 		r->octets += f->octets;
 		r->recipients += f->accepted;
 		r->refused += f->refused;
+		pop_newcomer_count(s, f);
 	}
 	forget_troubles(s, f->index);
 	if (!had && log_wants(1))

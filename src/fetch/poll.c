@@ -216,8 +216,8 @@ say_failure(struct fetch_poll *p)
 		{ 0 },
 	};
 	bool tls = e->event / 1000 == 8;
-	bool told = e->event == 4015 ||
-			e->event == 4009; /* by the session, with counts */
+	bool told = e->event == 4015 || e->event == 4009 ||
+			e->event == 4018; /* by the session, with counts */
 	struct buf words = BUF_MAX(4096);
 	const char *text;
 

@@ -133,6 +133,7 @@ policy_rows(const struct policystore_policy *p, size_t n, struct arena *a,
 				.priority = priority,
 				.reject_unknown = d->reject_unknown,
 				.subaddress = d->subaddress,
+				.by_hand = d->by_hand,
 			};
 		}
 	}

@@ -348,13 +348,21 @@ file_names_add(struct file_names *f, size_t *cap, const char *name)
 	f->names[f->n++] = copy;
 }
 
+/* A folder that is not there has no files; one that cannot be read may have some. */
+static int
+glob_stops(const char *path, int no)
+{
+	(void)path;
+	return no != ENOENT && no != ENOTDIR;
+}
+
 bool
 file_glob(const char *pattern, struct file_names *out, struct err *err)
 {
 	glob_t g;
 	size_t cap = 0;
 	/* Unsafe only with GLOB_TILDE, for the sake of getpwnam. */
-	int rc = glob(pattern, 0, NULL, &g); /* NOLINT(concurrency-mt-unsafe) */
+	int rc = glob(pattern, 0, glob_stops, &g); /* NOLINT(concurrency-mt-unsafe) */
 
 	*out = (struct file_names){ 0 };
 	if (rc == GLOB_NOMATCH)
