@@ -5,8 +5,8 @@
 #include "postern/store.h"
 
 /* How often the account was told to go on; a hold (4018) that began at a lower number is over. */
-bool accountstore_resumed(struct reader *r, struct span account, uint64_t *times,
-		struct err *e);
+bool accountstore_resumed(
+		struct reader *r, struct span account, uint64_t *times, struct err *e);
 /* For a store that was not started. */
 bool accountstore_resume(struct store *s, struct span account, struct err *e);
 

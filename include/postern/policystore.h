@@ -35,6 +35,7 @@ struct policystore_policy {
 	int64_t priority; /* lower is tried first */
 	enum policystore_source source;
 	struct span file; /* its path; empty for POLICYSTORE_HAND */
+	bool german; /* spelling: german */
 	struct span *groups; /* match.groups; none: every recipient */
 	size_t n_groups;
 	struct policystore_address *addresses; /* in their order */

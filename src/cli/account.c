@@ -109,9 +109,8 @@ memory_json(const struct fetch_memory *m)
 	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o}", "failures", (int)m->failures,
 			"refused_logons", (int)m->refusals, "suspended", m->suspended,
 			"held", m->held || m->nobody || m->domainless,
-			"no_pipelining_until",
-			cli_json_time(m->alone_until_ms), "oversize",
-			(json_int_t)m->oversize, "messages", list);
+			"no_pipelining_until", cli_json_time(m->alone_until_ms),
+			"oversize", (json_int_t)m->oversize, "messages", list);
 }
 
 /* How often a header comes: the most common number, and whether it always does. */

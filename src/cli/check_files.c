@@ -1,8 +1,8 @@
 /* check: files and folders that the configuration names. Nothing is made or changed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

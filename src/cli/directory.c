@@ -31,6 +31,7 @@ policy_of(const struct policy_doc *d, struct arena *a, struct directory_policy *
 	*out = (struct directory_policy){
 		.name = span_of(d->name),
 		.priority = d->priority,
+		.german = d->spelling == POLICY_SPELLING_GERMAN,
 		.groups = { groups, d->match.groups.n },
 		.addresses = t,
 		.n_addresses = d->addresses.n,
@@ -64,8 +65,9 @@ in_file(const struct policy_doc *d, const struct policy_domain *row)
 }
 
 /* Policies of the files stand in place of those with their names. */
-static void
-overlay(const struct policy_files *f, struct arena *a, struct directory_rows *rows)
+void
+directory_overlay(const struct policy_files *f, struct arena *a,
+		struct directory_rows *rows)
 {
 	size_t n_domains = rows->n_domains, n = 0, m = 0;
 	struct map names;
@@ -114,7 +116,7 @@ directory_would(struct reader *r, const struct policy_files *f, struct err *err)
 
 	if (r && !recipientstore_rows(r, &a, &rows, &version, err))
 		return NULL;
-	overlay(f, &a, &rows);
+	directory_overlay(f, &a, &rows);
 	return directory_new(&rows);
 }
 

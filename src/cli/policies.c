@@ -167,6 +167,10 @@ struct reader *
 cli_reader_open(struct cli *c, bool *nothing)
 {
 	struct err err = { 0 };
+
+	*nothing = false;
+	if (!cli_state_readable(c))
+		return NULL;
 	struct reader *r = reader_find(c->conf->server.state, nothing, &err);
 
 	if (!r && !*nothing)

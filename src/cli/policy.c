@@ -24,8 +24,7 @@ policy_json(const struct policystore_policy *p)
 						"unknown",
 						d->reject_unknown ? "reject" : "accept",
 						"subaddress",
-						cli_json_span(d->subaddress),
-						"by_hand",
+						cli_json_span(d->subaddress), "by_hand",
 						d->by_hand || p->source == POLICYSTORE_HAND));
 	}
 	for (size_t i = 0; i < p->n_addresses; i++)
@@ -211,8 +210,9 @@ cli_policy_add(struct cli *c)
 	struct store *s = cli_store_open(c);
 	row.name = span_of(domain);
 	bool added = false,
-	     done = s && policystore_add_domain(s, span_of(policy), 100, &row, &added,
-				     &err);
+	     done = s &&
+			policystore_add_domain(
+					s, span_of(policy), 100, &row, &added, &err);
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;

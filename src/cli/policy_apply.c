@@ -21,6 +21,7 @@ row_of(const struct policy_doc *d, enum policystore_source source, struct arena 
 		.source = source,
 		.file = arena_dup(a, span_of(path ? path : d->path)),
 		.priority = d->priority,
+		.german = d->spelling == POLICY_SPELLING_GERMAN,
 		.n_groups = d->match.groups.n,
 		.n_addresses = d->addresses.n,
 		.n_domains = d->domains.n,

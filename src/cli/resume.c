@@ -10,11 +10,16 @@ poll_now(const struct cli *c, const char *name)
 {
 	AUTO(buf_done) struct buf body = BUF_MAX(1024);
 	struct err err = { 0 };
-	struct ctl_client *fetch = ctl_connect(cli_path(c, "run/fetch.ctl"), 2000, &err);
+	struct ctl_client *fetch =
+			ctl_connect(cli_path(c, "run/fetch.ctl"), 2000, &err);
 
-	if (fetch && (!ctl_put_u64(&body, 1) || !ctl_put_span(&body, span_of(name)) ||
-				     !ctl_send(fetch, CTL_POLL, buf_span(&body), &err)))
-		(void)cli_fail(0, "the account goes on with its next poll: %s", err.text);
+	if (fetch &&
+			(!ctl_put_u64(&body, 1) ||
+					!ctl_put_span(&body, span_of(name)) ||
+					!ctl_send(fetch, CTL_POLL, buf_span(&body),
+							&err)))
+		(void)cli_fail(0, "the account goes on with its next poll: %s",
+				err.text);
 	ctl_client_free(fetch);
 }
 
@@ -42,8 +47,8 @@ cli_accounts_resume(struct cli *c)
 	cli_changed(c, "accounts resume", account->name);
 	poll_now(c, account->name);
 	if (c->json)
-		return cli_print_json(json_pack("{s:s,s:b}", "name", account->name,
-				"resumed", true));
+		return cli_print_json(json_pack(
+				"{s:s,s:b}", "name", account->name, "resumed", true));
 	(void)printf("Account %s is collected again.\n", account->name);
 	return CLI_DONE;
 }

@@ -110,8 +110,7 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
 			put_number(out, "caps", m->caps) &&
-			put_number(out, "held", m->held) &&
-			put_newcomer(out, m) &&
+			put_number(out, "held", m->held) && put_newcomer(out, m) &&
 			put_number(out, "held_at", m->held_at) &&
 			put_number(out, "domainless", m->domainless) &&
 			provider_print(&m->provider, out);
@@ -171,7 +170,8 @@ void
 fetch_memo_read(struct fetch_memo *m, struct span text)
 {
 	m->kept = digest(text);
-	m->newcomer = text.n == 0; /* what older programs remember is of known accounts */
+	m->newcomer = text.n ==
+			0; /* what older programs remember is of known accounts */
 	while (text.n > 0) {
 		struct span line = span_until(&text, '\n'), key = span_word(&line);
 

@@ -72,8 +72,7 @@ pop_newcomer_pass(struct pop_session *s)
 
 	if (m->held_at > 0 && !resumed(s))
 		return hold(s, m->nobody, why_nobody(m), true);
-	m->domainless = s->poll->account->type == CONF_GLOBAL &&
-			s->known.unknown > 0 &&
+	m->domainless = s->poll->account->type == CONF_GLOBAL && s->known.unknown > 0 &&
 			policy_size(directory_policies(s->poll->directory)) == 0;
 	return !m->domainless ||
 			hold(s, s->known.unknown, "no policy domain exists", told);

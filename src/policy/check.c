@@ -16,9 +16,8 @@ struct checker {
 };
 
 /* Under this configuration mail would be collected for nobody. */
-static void __attribute__((format(printf, 4, 5)))
-fault(const struct checker *c, struct conf_mark mark, const char *hint, const char *fmt,
-		...)
+static void __attribute__((format(printf, 4, 5))) fault(const struct checker *c,
+		struct conf_mark mark, const char *hint, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
@@ -135,7 +134,8 @@ account_reach(const struct checker *c, const struct conf_account *a)
 	if (a->type != CONF_GLOBAL)
 		return;
 	if (policy_size(c->set) == 0)
-		fault(c, a->mark, "a file named by policies:, or postern policy add DOMAIN",
+		fault(c, a->mark,
+				"a file named by policies:, or postern policy add DOMAIN",
 				"account %s is global, but no policy domain exists: nobody can be found, every message would go to Badmail",
 				a->name);
 	if (a->unrouted.kind == CONF_UNROUTED_POSTMASTER && !c->conf->server.postmaster)

@@ -15,6 +15,7 @@ read_policy(struct query *q, struct arena *a, void *row)
 	p->priority = query_get(q, 1);
 	p->source = (enum policystore_source)query_get(q, 2);
 	p->file = query_copy(q, 3, a);
+	p->german = query_get(q, 4) != 0;
 }
 
 static void
@@ -158,7 +159,8 @@ bool
 policystore_same(const struct policystore_policy *old,
 		const struct policystore_policy *p)
 {
-	if (old->priority != p->priority || old->n_groups != p->n_groups ||
+	if (old->priority != p->priority || old->german != p->german ||
+			old->n_groups != p->n_groups ||
 			old->n_addresses != p->n_addresses ||
 			old->n_domains - by_hand(old) != p->n_domains)
 		return false;
@@ -219,6 +221,7 @@ put(struct store *s, const struct policystore_policy *old,
 	query_int(&q, p->priority);
 	query_int(&q, p->source);
 	query_text(&q, p->file);
+	query_int(&q, p->german);
 	if (!wrote(&q, e))
 		return false;
 	for (size_t i = 0; i < p->n_groups; i++) {

@@ -119,6 +119,7 @@ policy_rows(const struct policystore_policy *p, size_t n, struct arena *a,
 		policies[i] = (struct directory_policy){
 			.name = p[i].name,
 			.priority = priority,
+			.german = p[i].german,
 			.groups = { p[i].groups, p[i].n_groups },
 			.addresses = t,
 			.n_addresses = p[i].n_addresses,

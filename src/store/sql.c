@@ -119,10 +119,11 @@ static const char schema_5[] =
 		"CREATE TABLE mark (at_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL);";
 
 /* Where a policy comes from (enum policystore_source, and the file), which of its domains were
- * added by hand, and how often an account was told to go on (`accounts resume`). */
+ * added by hand; how a policy's templates spell (`spelling`); and how often an account was told to go on (`accounts resume`). */
 static const char schema_6[] =
 		"ALTER TABLE policy ADD COLUMN source INTEGER NOT NULL DEFAULT 0;"
-		"ALTER TABLE policy ADD COLUMN file TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE policy ADD COLUMN file TEXT;"
+		"ALTER TABLE policy ADD COLUMN german INTEGER NOT NULL DEFAULT 0;"
 		"ALTER TABLE policy_domain ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;"
 		"CREATE TABLE resumed (account TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;";
 
@@ -407,7 +408,7 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_VERSION_RAISE] =
 			"UPDATE meta SET value = value + 1 WHERE key = 'policies'",
 	[SQL_POLICIES] =
-			"SELECT name, priority, source, file FROM policy ORDER BY name = 'default', priority, name",
+			"SELECT name, priority, source, file, german FROM policy ORDER BY name = 'default', priority, name",
 	[SQL_POLICY_GROUPS] =
 			"SELECT name FROM policy_group WHERE policy = ? ORDER BY seq",
 	[SQL_POLICY_ADDRESSES] = "SELECT template, is_primary FROM policy_address"
@@ -415,15 +416,17 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_POLICY_DOMAINS] =
 			"SELECT name, subdomains, authoritative, reject_unknown, subaddress, by_hand"
 			" FROM policy_domain WHERE policy = ? ORDER BY name, subdomains",
-	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?, ?, ?)",
-	[SQL_POLICY_MAKE] = "INSERT INTO policy VALUES (?, ?, 0, '') ON CONFLICT DO NOTHING",
+	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?, ?, ?, ?)",
+	[SQL_POLICY_MAKE] =
+			"INSERT INTO policy VALUES (?, ?, 0, NULL, 0) ON CONFLICT DO NOTHING",
 	[SQL_POLICY_DELETE] = "DELETE FROM policy WHERE name = ?",
 	[SQL_POLICY_GROUP_PUT] = "INSERT INTO policy_group VALUES (?, ?, ?)",
 	[SQL_POLICY_ADDRESS_PUT] = "INSERT INTO policy_address VALUES (?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_PUT] =
 			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)",
-	[SQL_POLICY_DOMAIN_ADD] = "INSERT INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)"
-				  " ON CONFLICT DO NOTHING",
+	[SQL_POLICY_DOMAIN_ADD] =
+			"INSERT INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)"
+			" ON CONFLICT DO NOTHING",
 	[SQL_POLICY_DOMAIN_DELETE] =
 			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
 

@@ -207,7 +207,11 @@ file_checked(int fd, const char *name, int flags, struct stat *st, struct err *e
 	if (flags & (FILE_REGULAR | FILE_PRIVATE) && !S_ISREG(st->st_mode))
 		return err_set(err, 0, "%s is not a regular file", name);
 	if (flags & FILE_PRIVATE) {
-		if (st->st_mode & (S_IRWXG | S_IRWXO))
+		/* root:postern 0640, Debian's way: the service's own group may read it. */
+		mode_t others = st->st_uid == 0 && st->st_gid == getegid()
+				? S_IWGRP | S_IXGRP | S_IRWXO
+				: S_IRWXG | S_IRWXO;
+		if (st->st_mode & others)
 			return err_set(err, 0,
 					"%s may be read by group or others (mode %04o): chmod 600 it",
 					name, (unsigned)(st->st_mode & 07777));

@@ -2,7 +2,8 @@
 #include "postern/policystore.h"
 
 static struct policystore_domain domains[] = {
-	{ { SPAN_INIT("contoso.test") }, false, true, false, { SPAN_INIT("+") }, false },
+	{ { SPAN_INIT("contoso.test") }, false, true, false, { SPAN_INIT("+") },
+			false },
 	{ { SPAN_INIT("branch.test") }, true, false, true, { SPAN_INIT("+-") }, false },
 };
 static struct policystore_address addresses[] = {
