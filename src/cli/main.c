@@ -245,7 +245,7 @@ main(int argc, char **argv)
 	if (c.refused)
 		status = CLI_FAILED;
 	/* What could not be printed (a full disk, a closed pipe) was not done. */
-	if (fflush(stdout) != 0 && status == CLI_DONE)
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_DONE)
 		status = CLI_FAILED;
 	return status;
 }

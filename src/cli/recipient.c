@@ -66,9 +66,9 @@ cli_recipient_list(struct cli *c)
 		return CLI_CONFIG;
 
 	struct directory *d = recipients_known(c);
-	json_t *list = json_array();
 	if (!d)
 		return CLI_FAILED;
+	json_t *list = json_array();
 	cli_table_init(&t, titles, 5);
 	for (size_t i = 0; i < directory_size(d); i++) {
 		const struct directory_entry *e = directory_at(d, i);

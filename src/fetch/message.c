@@ -79,7 +79,7 @@ static void
 collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
 {
 	struct fetch_result *r = &s->poll->result;
-	bool had = strstr(v->text, "already have it") != NULL;
+	bool had = strcmp(v->esc, SMTP_ESC_HAD) == 0;
 
 	s->fresh++;
 	if (!had && f->collect.hold.n > 0)

@@ -159,12 +159,12 @@ rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
 	out->key = key_of(m, &out->to);
 }
 
-static struct span
+static const struct nexthop *
 hop_to(const struct relay *r, struct span domain)
 {
 	bool ours = domain.n == 0 || policy_find(r->policies, domain);
 
-	return span_of(nexthop_find(r->hops, domain, ours)->key);
+	return nexthop_find(r->hops, domain, ours);
 }
 
 static struct smtp_reply
@@ -172,6 +172,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 {
 	static const char *const reasons[SMTP_REFUSALS] = {
 		[SMTP_REFUSE_RELAY] = "relay-denied",
+		[SMTP_REFUSE_NO_ROUTE] = "general",
 		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
 		[SMTP_REFUSE_LIST] = "general",
 		[SMTP_REFUSE_MEMBERS] = "general",
@@ -234,7 +235,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 		/* The directory may be another one before the message is whole. */
 		const struct submission_recipient what = {
 			.address = mail_keep(m, t->address),
-			.hop = hop_to(r, t->domain),
+			.hop = span_of(hop_to(r, t->domain)->key),
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
@@ -277,9 +278,12 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
+	const struct nexthop *hop = hop_to(r, rc->to.domain);
+	if (hop->kind == NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
-		.hop = hop_to(r, rc->to.domain),
+		.hop = span_of(hop->key),
 	};
 	return remember(m, what, rc->key) ? SMTP_YES
 					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);

@@ -291,7 +291,7 @@ say_recipient(struct relay *r, struct told *t, size_t i)
 }
 
 static void
-say_message(struct told *t)
+say_message(struct relay *r, struct told *t)
 {
 	const struct lease *l = t->l;
 	int64_t delivered = 0, undeliverable = 0;
@@ -311,12 +311,14 @@ say_message(struct told *t)
 						f_num("undeliverable", undeliverable)));
 	if (l->changed)
 		log_event(4044, FIELDS(t->account, t->id, f_span("host", l->host)));
-	if (l->parts > 1 && l->m->n > TRANSACTION_MAX)
+	if (l->parts > 1 && l->m->n > TRANSACTION_MAX && r->split != l->m->id) {
+		r->split = l->m->id;
 		log_event(3041,
 				FIELDS(t->account, t->id,
 						f_num("recipients", (int64_t)l->m->n),
 						f_num("max", TRANSACTION_MAX),
 						f_num("parts", (int64_t)l->parts)));
+	}
 }
 
 static void
@@ -408,7 +410,7 @@ settle_done(struct relay *r, struct settlement *job)
 		for (size_t i = 0; i < l->m->n; i++)
 			if (!l->open[i])
 				say_recipient(r, &t, i);
-		say_message(&t);
+		say_message(r, &t);
 		notices_settled(r, l, t.account, t.id);
 	}
 	dispatch_settled(l);

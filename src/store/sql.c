@@ -367,6 +367,10 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_FIND_UIDL] =
 			"SELECT id FROM message WHERE account = (SELECT id FROM account"
 			" WHERE name = ?) AND uidl = ? ORDER BY id DESC LIMIT ?",
+	/* '0' is the character behind '/'. */
+	[SQL_REPLAYS] = "SELECT id, uidl, arrived_ms FROM message WHERE account = (SELECT id"
+			" FROM account WHERE name = ':badmail') AND uidl > ?1 || '/'"
+			" AND uidl < ?1 || '0' ORDER BY id LIMIT ?2",
 	/* The partial index `held` is small, whatever the history. */
 	[SQL_UNROUTED] =
 			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"

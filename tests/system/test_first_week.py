@@ -224,3 +224,187 @@ def test_a_domain_removed_by_hand_that_a_file_names_is_told(pt):
     assert "contoso.yaml names this domain" in pt.run("policy", "remove", "contoso.test").expect(DONE).err
     pt.run("policy", "apply").expect(DONE)
     assert accepted(pt, "a@contoso.test")
+
+
+# ---- F9 to F11: recipients ----
+
+def primaries(pt):
+    return {r["alias"]: r["primary"] for r in pt.ask("recipient", "list")}
+
+
+def test_letters_are_spelled_in_ascii_not_dropped(pt):
+    pt.policy("contoso", "contoso.test", addresses=[{"primary": "%g.%s@contoso.test"}])
+    pt.run("policy", "apply").expect(DONE)
+    for alias, given, surname in (("a", "Jürgen", "Müller"), ("b", "Søren", "Ångström"), ("c", "Zoë", "Weiß"), ("d", "Lee", "王")):
+        said = pt.run("recipient", "add", alias, "--given", given, "--surname", surname).expect(DONE).out
+        assert ("left out" in said) == (alias == "d")
+    assert primaries(pt) == {"a": "Jurgen.Muller@contoso.test", "b": "Soren.Angstrom@contoso.test",
+                             "c": "Zoe.Weiss@contoso.test", "d": "Lee@contoso.test"}
+    pt.policy("contoso", "contoso.test", addresses=[{"primary": "%g.%s@contoso.test"}], spelling="german")
+    pt.run("policy", "apply").expect(DONE)
+    assert primaries(pt)["a"] == "Juergen.Mueller@contoso.test" and primaries(pt)["b"] == "Soren.Angstroem@contoso.test"
+
+
+def test_an_import_says_whose_mail_goes_elsewhere_and_can_be_tried(pt):
+    """F10: Dovecot knew jane, not Jane.Doe; everything for her went to Badmail."""
+    pt.policy("contoso", "contoso.test", addresses=[{"primary": "%g.%s@contoso.test"}, "%m@contoso.test"])
+    pt.run("policy", "apply").expect(DONE)
+    csv = pt.dir / "people.csv"
+    csv.write_text("alias,given,surname\njane,Jane,Doe\nmax,,\n")
+    said = pt.run("recipient", "import", csv, "--dry-run").expect(DONE).out
+    assert "2 recipients: 2 new, 0 different." in said and "Nothing was changed." in said
+    assert "mail for jane@contoso.test is delivered as Jane.Doe@contoso.test, before as jane@contoso.test" in said
+    assert "mail for max" not in said and primaries(pt) == {}
+    answer = pt.ask("recipient", "import", csv)
+    assert answer["elsewhere"] == [{"address": "jane@contoso.test", "was": ["jane@contoso.test"], "now": ["Jane.Doe@contoso.test"]}]
+    assert primaries(pt)["jane"] == "Jane.Doe@contoso.test"
+    assert pt.ask("recipient", "import", csv, "--dry-run")["elsewhere"] == []
+
+
+@pytest.mark.parametrize("word", ["add", "set"])
+def test_what_is_not_named_of_a_recipient_stays(pt, word):
+    """F11: `recipient add ann --group boss` took name, surname and group away."""
+    pt.run("recipient", "add", "ann", "--given", "Ann", "--surname", "Lee", "--group", "staff").expect(DONE)
+    pt.run("recipient", "add", "all", "--member", "ann").expect(DONE)
+    pt.run("recipient", word, "ANN", "--display", "Ann Lee", "--group", "staff", "--group", "boss").expect(DONE)
+    ann = pt.ask("recipient", "show", "ann")
+    assert (ann["alias"], ann["given"], ann["surname"], ann["display"], ann["groups"]) == (
+        "ann", "Ann", "Lee", "Ann Lee", ["staff", "boss"])
+    pt.run("recipient", word, "all", "--display", "Everybody").expect(DONE)
+    assert pt.ask("recipient", "show", "all")["members"] == ["ann"]
+    pt.run("recipient", word, "ann", "--given", "", "--group", "").expect(DONE)
+    ann = pt.ask("recipient", "show", "ann")
+    assert (ann["given"], ann["surname"], ann["groups"]) == ("", "Lee", [])
+
+
+def test_set_makes_no_recipient(pt):
+    result = pt.run("recipient", "set", "ann", "--given", "Ann")
+    assert result.status == FAILED and "postern recipient add" in result.err and primaries(pt) == {}
+
+
+# ---- F7, F13: 250 and then Badmail without a word; a replay's new number ----
+
+def test_a_client_that_may_relay_is_refused_where_no_route_leads(pt):
+    import smtplib
+    pt.conf["smtp"]["relay_from"] = ["127.0.0.0/8"]
+    pt.route("partner.test", "drop")
+    pt.start()
+    with smtplib.SMTP("127.0.0.1", pt.port) as s:
+        s.ehlo()
+        s.mail("ann@contoso.test")
+        code, text = s.rcpt("ann@elsewhere.test")
+        assert (code, text) == (550, b"5.4.4 No route leads to ann@elsewhere.test")
+        assert s.rcpt("bob@partner.test")[0] == 250 and s.rcpt("cid@contoso.test")[0] == 250
+        assert s.rcpt("dan@[192.0.2.1]")[0] == 550
+    assert pt.badmail() == []
+
+
+def test_a_replay_is_found_by_its_old_number(pt, pop3):
+    server = pop3()
+    server.put(message(to="ann@nowhere.test"))
+    pt.account("contoso", server.port, domains=["nowhere.test"])
+    pt.once(status=FAILED)
+    [item] = pt.badmail()
+    pt.run("policy", "add", "nowhere.test").expect(DONE)
+    [row] = pt.ask("badmail", "replay", item.id)
+    new = row["queue_id"]
+    said = pt.run("badmail", "show", item.id)
+    assert said.status == FAILED and re.search(rf"{item.id} was replayed as {new} at \d{{4}}-", said.err), said
+    assert re.search(rf"was replayed as {new} ", pt.run("badmail", "replay", item.id).err)
+    steps = pt.ask("trace", item.id)["steps"]
+    assert any(new in s["text"] and "replayed" in s["text"] for s in steps), steps
+    assert "replay" in str(pt.ask("trace", new)["steps"]) and item.id in str(pt.ask("trace", new)["steps"])
+
+
+# ---- edge 40: small things; edge 37: long paths ----
+
+def test_a_resent_bcc_alone_needs_no_resent_from(pt):
+    pt.run("once").expect(DONE)
+    (pt.state / "Pickup" / "m.eml").write_bytes(
+        b"From: eve@partner.test\r\nTo: else@partner.test\r\nResent-Bcc: ann@contoso.test\r\nSubject: x\r\n\r\nbody\r\n")
+    pt.once()
+    [mail] = pt.drop()
+    assert (mail.sender, mail.recipients) == ("eve@partner.test", ["ann@contoso.test"])
+
+
+def test_a_message_of_many_parts_is_told_once(pt, pop3, sink):
+    """3041 came again for each slice of a message that leaves by several."""
+    hop, server = sink(), pop3()
+    pt.route("contoso.test", hop.route)
+    pt.run("recipient", "add", "all", *[x for i in range(2500) for x in ("--member", f"u{i}@contoso.test")]).expect(DONE)
+    pt.run("recipient", "set", "all", "--primary", "all@contoso.test").expect(DONE)
+    server.put(message(to="all@contoso.test"))
+    pt.account("contoso", server.port)
+    pt.once()
+    assert sum(len(m.recipients) for m in hop.mails) == 2500 and len(pt.events(3041)) == 1
+
+
+@pytest.mark.parametrize("words", [["events"], ["events", "--json"], ["events", "catalog"], ["check", "--online"], ["queue", "list", "--json"],
+                                   ["config", "defaults"]])
+def test_a_full_output_is_no_success(pt, words):
+    import subprocess
+    pt.run("once").expect(DONE)
+    for _ in range(3):
+        pt.run("policy", "add", "x.test").expect(DONE)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(pt.command(*words), stdout=full, stderr=subprocess.PIPE, cwd=pt.dir)
+    assert done.returncode == FAILED, (words, done.stderr)
+
+
+def test_a_poll_whose_output_is_full_is_no_success(pt, pop3):
+    import subprocess
+    pt.account("contoso", pop3().port)
+    pt.start()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(pt.command("poll"), stdout=full, stderr=subprocess.PIPE, cwd=pt.dir)
+    assert done.returncode == FAILED
+
+
+def test_json_holds_no_raw_character_that_turns_text_around(pt):
+    pt.run("recipient", "add", "ann", "--display", "ann\u202egnp \u2066ü").expect(DONE)
+    result = pt.run("recipient", "show", "ann", "--json").expect(DONE)
+    assert "\u202e" not in result.out and "\\u202e" in result.out and "ü" in result.out
+    assert result.json()["display"] == "ann\u202egnp \u2066ü"
+
+
+@pytest.mark.parametrize("text", ["server:\n  hostname: gw.contoso.test\nlog:\n  level: 1\n", "---\nserver: { hostname: gw.contoso.test }\n",
+                                  "# first\nserver:\n  hostname: gw.contoso.test\n"])
+def test_a_byte_order_mark_is_no_part_of_the_file(pt, text):
+    pt.file.write_text("\ufeff" + text)
+    assert pt.run("config", "defaults", write=False).status == DONE
+    said = pt.run("check", write=False)
+    assert "YAML" not in said.out and "expected keys" not in said.out, said
+
+
+def test_a_final_reply_of_100_kb_is_a_reply(pt, pop3, sink):
+    """It was taken for none, so the message was delivered again."""
+    hop, server = sink(), pop3()
+    hop.answers["EOD"] = "250 2.0.0 " + "x" * 100000
+    pt.route("contoso.test", hop.route)
+    server.put(message(to="ann@contoso.test"))
+    pt.account("contoso", server.port)
+    pt.once()
+    assert len(hop.mails) == 1 and pt.queue() == []
+
+
+@pytest.mark.parametrize("length", [98, 107, 108, 150, 255, 418, 1000])
+def test_a_state_of_any_length_serves(pt, pop3, length):
+    deep = pt.dir
+    while len(str(deep)) < length - 60:
+        deep = deep / ("d" * 50)
+    deep = deep / ("e" * (length - len(str(deep)) - 1))
+    assert len(str(deep)) == length
+    pt.state = deep
+    pt.conf["server"]["state"] = str(deep)
+    server = pop3()
+    server.put(message(to="ann@contoso.test"))
+    pt.account("contoso", server.port)
+    pt.run("check").expect(DONE)
+    pt.once()
+    assert len(pt.drop()) == 1
+    if length in (98, 418):
+        pt.start()
+        server.put(message(to="bob@contoso.test", subject="another"))
+        pt.run("poll").expect(DONE)
+        pt.run("policy", "add", "x.test").expect(DONE)
+        assert pt.terminate() == 0 and server.left() == []
