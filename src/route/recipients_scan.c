@@ -94,12 +94,19 @@ envelope_name(const struct scan *s, struct span name, size_t *out)
 	return false;
 }
 
-/* The word a field says, without parameters and comments behind it (RFC 3834 5). */
+/* The word a field says, without parameters, comments and what else stands behind it
+ * (RFC 3834 5); a bare CR is white space (E3). */
 static struct span
 word_of(struct span body)
 {
-	body = span_first(body, span_find(body, ';'));
-	return span_trim(span_first(body, span_find(body, '(')));
+	struct span word = span_trim(body);
+
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] == ';' || word.p[i] == '(' ||
+				(unsigned char)word.p[i] <= ' ')
+			return span_first(word, i);
+	}
+	return word;
 }
 
 /* What else the decision wants to know of the header. */
