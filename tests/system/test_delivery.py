@@ -1,4 +1,6 @@
 """To the next hop: every transport, real servers, and hops that misbehave (FAULTS 2.3)."""
+import smtplib
+
 import pytest
 from harness.message import check_same, essence, message
 from harness.net import wait_for
@@ -34,6 +36,25 @@ def test_maildir(box):
             [*(box.dir / "mail/contoso.test" / user.title() / "new").iterdir()]
         check_same(sent, path.read_bytes())
         assert not list(path.parent.parent.joinpath("tmp").iterdir())
+
+
+def test_a_local_part_has_one_spelling_at_every_door(pt):
+    """Edge 34: needless quotes make no other mailbox, by SMTP, from Pickup, in a policy's answer."""
+    pt.route("contoso.test", f"maildir:{pt.dir}/mail/%d/%u")
+    pickup = pt.state / "Pickup"
+    pickup.mkdir(mode=0o700, parents=True)
+    (pickup / "a.eml").write_bytes(b'X-Sender: max@nwtraders.test\r\nX-Receiver: "ann"@contoso.test\r\nX-Receiver: Ann@contoso.test\r\n'
+                                   b"Subject: file\r\n\r\nx\r\n")
+    pt.once()
+    pt.start()
+    with smtplib.SMTP("127.0.0.1", pt.port, timeout=20) as s:
+        s.sendmail("max@nwtraders.test", ['"dup"@contoso.test', "dup@contoso.test", '"two words"@contoso.test'], message())
+    boxes = pt.dir / "mail/contoso.test"
+    wait_for(lambda: (boxes / "two words/new").is_dir(), 10, "the Maildirs")
+    pt.terminate()
+    assert {p.name: len(list((p / "new").iterdir())) for p in boxes.iterdir()} == {"ann": 1, "dup": 1, "two words": 1}
+    quoted, plain = (pt.ask("policy", "test", a) for a in ('"dup"@contoso.test', "dup@contoso.test"))
+    assert quoted["primary"] == plain["primary"] and quoted["accepted"]
 
 
 @pytest.mark.parametrize("local", ["../../../escape", "a/b", "..", ".", "x\\y"])
