@@ -223,6 +223,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
+	bool nul; /* a NUL went out to who does not offer BINARYMIME */
 	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
 	struct notices *notices; /* who is told that it failed; NULL: nobody */
