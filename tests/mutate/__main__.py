@@ -10,7 +10,7 @@ system tests as many as take SECONDS (60) without a fault, the most specific fir
 of tests/crash where a durability point was left out. What no test finds is listed, with the
 reason where survivors.txt knows one; status 1 when the rates are below 90 and 85 percent.
 
---again keeps the build and what was learnt; --only FILE tries the faults named there, a line
+--again keeps the build, what was learnt and what was found: a run that was ended goes on; --only FILE tries the faults named there, a line
 each as in the report. Needs python3-clang-14 and what contrib/test installs. About two hours on two cores.
 A system test that failed is asked again by itself, since it may have been late only."""
 import argparse
@@ -248,12 +248,17 @@ def main():
         first, second = [f for f in faults if f.key() in names], []
     hunt, found, why = Hunt(work, rows, o.system), {}, reasons()
     all_of_them = list({f.n: f for f in first + second}.values())
+    done_before = work.folder / "found.json"
+    if o.again and not o.only and done_before.exists():
+        found = {int(n): test for n, test in json.loads(done_before.read_text()).items()}
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-        jobs = {pool.submit(hunt.found_by, f): f for f in all_of_them}
+        jobs = {pool.submit(hunt.found_by, f): f for f in all_of_them if f.n not in found}
         for done in concurrent.futures.as_completed(jobs):
             f = jobs[done]
             found[f.n] = done.result()
-            print(f"{len(found)}/{len(all_of_them)} {'found' if found[f.n] else 'SURVIVED'} {f.key()}"
+            if not o.only:
+                done_before.write_text(json.dumps(found))
+            print(f"{sum(1 for g in all_of_them if g.n in found)}/{len(all_of_them)} {'found' if found[f.n] else 'SURVIVED'} {f.key()}"
                   f"{' by ' + found[f.n] if found[f.n] else ''}", flush=True)
     good = report("durability points", first, found, 90)
     good &= report("random places", second, found, 85)
