@@ -15,7 +15,6 @@
 
 enum {
 	RESUMES = 10, /* sessions of one poll that go on where such a one ended */
-	DAY_MS = 24 * 3600 * 1000,
 };
 
 static void
@@ -89,7 +88,7 @@ say_suspect(struct pop_session *s, size_t i)
 static bool
 leave(struct pop_session *s, bool remembered)
 {
-	s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
+	s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_HABIT_MS;
 	s->again = remembered && s->poll->resumes < RESUMES;
 	s->poll->resumes++;
 	return s->again ? false

@@ -206,6 +206,7 @@ ask_capabilities(struct pop_session *s)
 	if (lost)
 		return pop_lost(s);
 	s->caps.heard = true;
+	s->caps.early = s->caps.pipelining && s->logged_on == CONF_AUTH_AUTO;
 	if (s->caps.login_delay_s > 0)
 		s->poll->login_delay_s = s->caps.login_delay_s;
 	return true;
@@ -293,5 +294,6 @@ log_on(struct pop_session *s)
 bool
 pop_open(struct pop_session *s)
 {
+	fetch_memo_at(s->poll->memo, pop_server_check(s));
 	return connect_server(s) && log_on(s);
 }

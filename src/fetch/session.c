@@ -134,10 +134,19 @@ pop_time_is_up(const struct pop_session *s, bool retrieves)
 /* ---- the listing ---- */
 
 static bool
+list_rows(struct pop_session *s)
+{
+	struct err err = { 0 };
+
+	if (pop_listing_read_sizes(&s->listing, &s->wire, &err))
+		return true;
+	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+}
+
+static bool
 read_list(struct pop_session *s)
 {
 	struct span text;
-	struct err err = { 0 };
 
 	s->stage = POP_AT_LIST;
 	switch (pop_status(&s->wire, &text)) {
@@ -150,9 +159,7 @@ read_list(struct pop_session *s)
 	case POP_LOST:
 		return pop_lost(s);
 	}
-	if (pop_listing_read_sizes(&s->listing, &s->wire, &err))
-		return true;
-	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+	return list_rows(s);
 }
 
 static bool
@@ -186,11 +193,17 @@ read_uidl(struct pop_session *s)
 static bool
 ask_listing(struct pop_session *s)
 {
-	if (s->listing_asked)
-		return read_list(s) && read_uidl(s);
+	bool slowly = s->listing_asked || !s->caps.pipelining;
+	enum pop_flight how = s->listing_asked ? pop_fast_wait(s) : FLIGHT_LOST;
+
+	if (how == FLIGHT_ENDED)
+		return false;
+	if (how != FLIGHT_LOST)
+		return (how == FLIGHT_LATE ? list_rows(s) : read_list(s)) &&
+				read_uidl(s) && pop_fast_landed(s, how);
 	if (!pop_command(s, "LIST\r\n"))
 		return false;
-	if (s->caps.pipelining)
+	if (!slowly)
 		return pop_command(s, "UIDL\r\n") && pop_flush(s) && read_list(s) &&
 				read_uidl(s);
 	if (!pop_flush(s) || !read_list(s))

@@ -205,6 +205,58 @@ class Session:
         return b"+OK bye\r\n"
 
 
+class Forgetful(Session):
+    """As Courier and Perdition do: whoever takes over after PASS never sees what stood
+    behind it in the same packet."""
+
+    def do_pass(self, arg):
+        reply = super().do_pass(arg)
+        while self.more():
+            self.sock.recv(65536)
+        self.buffer = b""
+        return reply
+
+
+class Hasty(Session):
+    """As WildDuck does where RETRs come in one packet: the answer to the next command goes
+    out before the end of the message, and behind QUIT the end never comes."""
+    owed = b""
+
+    def run(self):
+        try:
+            super().run()
+        finally:
+            self.owed = b""
+
+    def send(self, data):
+        data, self.owed = data + self.owed, b""
+        super().send(data)
+
+    def reply(self, verb, arg, proper):
+        if verb != "RETR" or not (self.buffer or self.more()):
+            return super().reply(verb, arg, proper)
+        data = proper()
+        if data.startswith(b"+OK"):
+            super().reply(verb, arg, lambda: data[:-3])
+            self.owed = data[-3:]
+        else:
+            super().reply(verb, arg, lambda: data)
+
+    def do_quit(self, arg):
+        reply = super().do_quit(arg)
+        self.owed = b""
+        return reply
+
+    def do_retr(self, arg):
+        reply = super().do_retr(arg)
+        if not self.owed or not reply.startswith(b"+OK"):
+            return reply
+        # Between its own status line and its text comes the end of the one before.
+        status, text = reply.split(b"\r\n", 1)
+        owed, self.owed = self.owed, b""
+        return status + b"\r\n" + owed + text
+
+
 @dataclass
 class Message:
     uidl: str
@@ -215,7 +267,8 @@ class Message:
 class Pop3Server:
     session = Session
 
-    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING")):
+    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING"), session=None):
+        self.session = session or self.session
         self.users = users or {"global": "secret"}
         self.boxes = {u: [] for u in self.users}
         self.tls, self.caps = tls, caps

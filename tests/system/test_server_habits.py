@@ -1,0 +1,129 @@
+"""Habits of real POP3 servers, played by a fake: what they lose, mix up or say in their own
+way costs no message, and no more than a moment."""
+import time
+
+import pytest
+from harness.message import message
+from harness.pop3_server import Forgetful, Hasty
+from harness.postern import DONE, FAILED
+from test_collect import account_row
+from test_pop3_faults import fill
+
+FLIGHT = ["USER global", "PASS ***", "LIST", "UIDL"]
+
+
+def poll(pt, status=(DONE,), timeout=60):
+    return account_row(pt.once(status=status, timeout=timeout), "contoso")
+
+
+def timed(pt):
+    began = time.monotonic()
+    row = poll(pt)
+    return row, time.monotonic() - began
+
+
+# The logon in one flight (41).
+
+def test_a_flight_that_is_lost_behind_PASS_costs_a_moment(pt, pop3):
+    """Asked again in the same session; weeks pass before it is tried again."""
+    server = pop3(session=Forgetful)
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    poll(pt)
+    fill(server, 2)
+    row, took = timed(pt)
+    assert row["collected"] == 2 and server.left() == [] and took < 20
+    assert server.last.commands[0] == "USER global", "the flight was not tried"
+    for _ in range(3):
+        fill(server, 1)
+        assert poll(pt)["collected"] == 1
+        assert server.last.verbs()[0] == "CAPA", "a good slow session armed it again"
+    assert pt.events(4005) == [] and len(pt.drop()) == 7
+
+
+def test_a_flight_is_only_slow(pt, pop3):
+    """The answer to LIST takes long, but it comes: nothing is remembered against the server."""
+    server = pop3()
+    fill(server, 3)
+    pt.account("contoso", server.port, keep="forever")
+    poll(pt)
+    server.answers["LIST"] = lambda _session, arg: None if arg else time.sleep(1.5)
+    fill(server, 1)
+    assert poll(pt)["collected"] == 1
+    assert server.last.commands[:4] == FLIGHT
+    fill(server, 1)
+    assert poll(pt)["collected"] == 1
+    assert server.last.commands[:4] == FLIGHT and len(pt.drop()) == 5
+
+
+def test_pipelining_that_is_told_behind_the_logon_is_not_used_before_it(pt, pop3):
+    server = pop3(caps=("UIDL", "TOP", "USER"))
+
+    def capa(session, _):
+        rows = [*server.caps, *(["PIPELINING"] if session.authorized else [])]
+        return "".join(f"{r}\r\n" for r in ["+OK", *rows, "."]).encode()
+    server.answers["CAPA"] = capa
+    fill(server, 2)
+    pt.account("contoso", server.port)
+    poll(pt)
+    assert server.last.pipelined, "not even behind the logon"
+    fill(server, 1)
+    assert poll(pt)["collected"] == 1
+    assert server.last.verbs()[:3] == ["CAPA", "USER", "PASS"] and server.last.verbs().count("CAPA") == 2
+
+
+@pytest.mark.parametrize("how", ["closes", "refuses", "answers oddly"])
+def test_a_flight_that_fails_where_the_slow_way_works_is_not_tried_every_other_poll(pt, pop3, how):
+    """A server that will not have commands before it has answered: it closes the connection,
+    refuses the logon, or loses count."""
+    server = pop3()
+
+    def pass_(session, arg):
+        if not (session.buffer or session.more()):
+            return None
+        return {"closes": pop3_cut, "refuses": b"-ERR authentication failed\r\n", "answers oddly": b"what?\r\n"}[how]
+    from harness.pop3_server import CUT as pop3_cut
+    server.answers["PASS"] = pass_
+    fill(server, 1)
+    pt.account("contoso", server.port)
+    failed = 0
+    for _ in range(8):
+        fill(server, 1)
+        failed += account_row(pt.once(status=(DONE, FAILED)), "contoso")["error"] is not None
+    assert failed <= 2 and server.left() == [] and len(pt.drop()) == 9
+    assert server.last.verbs()[0] == "CAPA"
+
+
+def test_what_is_remembered_of_a_server_is_not_believed_of_another(pt, pop3):
+    old, new = pop3(session=Forgetful), pop3()
+    pt.account("contoso", old.port)
+    for _ in range(3):
+        poll(pt)
+    assert old.last.verbs()[0] == "CAPA"
+    pt.account("contoso", new.port)
+    poll(pt)
+    poll(pt)
+    assert new.last.commands == [*FLIGHT, "QUIT"]
+
+
+# Answers that come too early (44).
+
+@pytest.mark.parametrize("keep", [0, "forever"])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_an_answer_before_the_end_of_the_message(pt, pop3, keep, count):
+    """Each message comes whole and once, and the server is not asked that way again."""
+    server = pop3(session=Hasty)
+    pt.account("contoso", server.port, keep=keep)
+    poll(pt)
+    fill(server, count)
+    want = {m.data.split(b"\r\n\r\n", 1)[1] for m in server.boxes["global"]}
+    rows = [poll(pt, status=(DONE, FAILED)) for _ in range(2)]
+    assert sum(r["collected"] for r in rows) == count
+    got = [d.data.split(b"\r\n\r\n", 1)[1] for d in pt.drop()]
+    assert len(got) == count and set(got) == want
+    assert len(server.left()) == (0 if keep == 0 else count) and pt.events(4012) == []
+    fill(server, 3)
+    before = len(server.sessions)
+    assert poll(pt)["collected"] == 3 and len(pt.events(4020)) <= 1
+    if count > 1:
+        assert not any(s.pipelined and "RETR" in s.verbs() and s.verbs()[0] != "USER" for s in server.sessions[before:])
