@@ -145,17 +145,15 @@ bool
 pop_held_prove(struct pop_session *s)
 {
 	struct span text;
-	bool alone = !s->quit_sent;
 
 	if (!s->ended)
 		return true;
-	if (alone && pop_early(&s->wire))
+	if (pop_early(&s->wire))
 		return suspect(s);
 	if (has_listed_size(s))
 		return release(s);
-	if (alone && (!pop_command(s, "NOOP\r\n") || !pop_flush(s)))
+	if (!pop_command(s, "NOOP\r\n") || !pop_flush(s))
 		return false;
-	s->quit_heard = !alone;
 	enum pop_answer answer = pop_status(&s->wire, &text);
-	return pop_in_step(s, answer, text, alone);
+	return pop_in_step(s, answer, text, true);
 }

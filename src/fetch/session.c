@@ -444,7 +444,7 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 	if (n == 0) {
 		/* Nothing is at stake, so its answer is not waited for; but where another
 		 * session follows, the mailbox has to be free again. */
-		if (said && s->plan.later > 0 && !s->quit_heard)
+		if (said && s->plan.later > 0)
 			(void)pop_status(&s->wire, &text);
 		s->err = (struct err){ 0 };
 		return true;

@@ -59,7 +59,6 @@ struct pop_session {
 	bool listing_asked; /* LIST and UIDL are under way, behind the logon */
 	int64_t trip_ms; /* from that flight to its first answer */
 	bool quit_sent; /* QUIT is under way, behind what was asked last */
-	bool quit_heard; /* and was answered */
 	/* A message ended, and nothing shows yet that it was whole (held.c). */
 	bool ended;
 	size_t ended_at;

@@ -126,8 +126,8 @@ def test_an_exact_size_costs_nothing(pt, pop3):
     assert "NOOP" not in server.last.verbs() and len(server.sessions) == 1
 
 
-def test_the_answer_to_quit_proves_the_last_one(pt, pop3):
-    """Kept mail: QUIT went out behind the last RETR already."""
+def test_a_kept_message_is_proved_before_QUIT(pt, pop3):
+    """Nothing is to be deleted, and still QUIT waits for the end of the last message."""
     server = pop3()
     fill(server, 2)
     pt.account("contoso", server.port, keep="forever")
