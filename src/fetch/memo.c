@@ -73,6 +73,7 @@ fetch_memo_at(struct fetch_memo *m, unsigned server)
 		m->alone_until_ms = 0;
 		m->grounded_until_ms = 0;
 		m->flights_lost = 0;
+		m->off_octets = m->off_share = 0;
 	}
 	m->server = server;
 }
@@ -125,6 +126,8 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
 			put_number(out, "grounded", (uint64_t)m->grounded_until_ms) &&
 			put_number(out, "flights", m->flights_lost) &&
+			put_number(out, "off-octets", m->off_octets) &&
+			put_number(out, "off-share", m->off_share) &&
 			put_number(out, "check", m->check) &&
 			put_number(out, "refused", m->refused) &&
 			put_number(out, "proven", m->proven) &&
@@ -194,6 +197,10 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->grounded_until_ms = (int64_t)get_number(&line, INT64_MAX);
 		else if (span_eq(key, SPAN("flights")))
 			m->flights_lost = (unsigned)get_number(&line, 1000);
+		else if (span_eq(key, SPAN("off-octets")))
+			m->off_octets = (unsigned)get_number(&line, UINT16_MAX);
+		else if (span_eq(key, SPAN("off-share")))
+			m->off_share = (unsigned)get_number(&line, 1000);
 		else if (span_eq(key, SPAN("check")))
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("refused")))

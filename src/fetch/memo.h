@@ -53,6 +53,8 @@ struct fetch_memo {
 	int64_t alone_until_ms; /* wall: see fetch_memo_alone */
 	int64_t grounded_until_ms; /* wall: see fetch_memo_grounded */
 	unsigned flights_lost; /* in a row: begun, and never seen to get through */
+	/* By how much LIST said too much: in octets, and in thousandths of a message. */
+	unsigned off_octets, off_share;
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;

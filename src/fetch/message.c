@@ -15,7 +15,6 @@
 
 enum {
 	HEAD_KEPT = 64 * 1024, /* a larger header's memory is given back */
-	SHORT_SLACK = 16 * 1024, /* LIST's size is an estimate (P04) */
 	PROGRESS_OCTETS = 1024 * 1024,
 };
 
@@ -416,26 +415,22 @@ cut(struct reading *r)
 	return reading_give_up(r, "the message ended too early");
 }
 
-/* Far less than LIST says, and not seen twice (P06)? Some servers cut what they hand
- * out; others only guess in LIST, so the same again is believed. */
+/* Short of what LIST says, and not to be believed yet? */
 static bool
 short_of(struct reading *r)
 {
 	struct pop_session *s = r->s;
-	uint64_t listed = s->listing.items[r->i].octets;
-	struct memo_message *m;
+	enum reading_size is = reading_size(r);
 	char why[100];
 
-	if (r->octets + listed / 4 + SHORT_SLACK >= listed)
-		return false;
-	m = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, r->i));
-	(void)snprintf(why, sizeof(why), "only %llu of the %llu octets of LIST came",
-			(unsigned long long)r->octets, (unsigned long long)listed);
-	bool again = m && m->octets == r->octets;
-	if (m)
-		m->octets = r->octets;
-	pop_not_retrieved(s, r->i, span_of(why));
-	return !again && m;
+	if (is == SIZE_SHORT) {
+		(void)snprintf(why, sizeof(why),
+				"only %llu of the %llu octets of LIST came",
+				(unsigned long long)r->octets,
+				(unsigned long long)s->listing.items[r->i].octets);
+		pop_not_retrieved(s, r->i, span_of(why));
+	}
+	return is != SIZE_FITS;
 }
 
 /* This server fell out of step lately: is the number still this message's (P05)? */

@@ -23,6 +23,13 @@ struct reading {
 bool reading_name(struct reading *r);
 /* It is whole and was in doubt: is it here already after all? Then nothing of it counts. */
 bool reading_is_known(struct reading *r);
+/* size.c: is it as long as LIST says, as far as that can be believed? */
+enum reading_size {
+	SIZE_FITS,
+	SIZE_AGAIN, /* short of it: it is asked for again in this session */
+	SIZE_SHORT, /* and it will not come better: another time */
+};
+enum reading_size reading_size(struct reading *r);
 /* The header in s->head is all there is (open: all that is looked at): decides who gets
  * it and begins to hand it over. */
 bool reading_decide(struct reading *r, bool open);

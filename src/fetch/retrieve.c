@@ -159,6 +159,25 @@ fill(struct window *w, uint32_t *order)
 	}
 }
 
+/* What was shorter than LIST says is asked for again, each by itself. */
+static bool
+retrieve_again(struct window *w, uint32_t *order)
+{
+	bool ok = true;
+
+	w->alone = true;
+	do {
+		w->n = w->sent = w->done = 0;
+		for (size_t i = 0; i < w->s->listing.n; i++) {
+			if (w->s->messages[i].again)
+				order[w->n++] = (uint32_t)i;
+			w->s->messages[i].again = false;
+		}
+		ok = retrieve_window(w);
+	} while (ok && w->n > 0);
+	return ok;
+}
+
 bool
 pop_retrieve(struct pop_session *s)
 {
@@ -179,7 +198,7 @@ pop_retrieve(struct pop_session *s)
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
-	bool ok = retrieve_window(&w) && pop_notices(s);
+	bool ok = retrieve_window(&w) && retrieve_again(&w, order) && pop_notices(s);
 	pop_held_drop(s);
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {

@@ -3,7 +3,8 @@ way costs no message, and no more than a moment."""
 import time
 
 import pytest
-from harness.pop3_server import CUT, Forgetful, Hasty
+from harness.message import message
+from harness.pop3_server import CUT, Forgetful, Hasty, HeaderAlone, stuffed
 from harness.postern import DONE, FAILED
 from test_collect import account_row
 from test_pop3_faults import fill
@@ -142,3 +143,58 @@ def test_what_came_with_strays_is_asked_for_by_itself(pt, pop3):
         poll(pt, status=(DONE, FAILED))
     got = [d.data.split(b"\r\n\r\n", 1)[1] for d in pt.drop()]
     assert len(got) == 3 and set(got) == want and box == []
+
+
+# Less than LIST says (43).
+
+def bodies(pt):
+    return sorted(d.data.split(b"\r\n\r\n", 1)[1] for d in pt.drop())
+
+
+@pytest.mark.parametrize("caps", [("UIDL", "TOP", "USER", "PIPELINING"), ("UIDL", "TOP", "USER")], ids=["pipelined", "one at a time"])
+def test_a_header_alone_after_TOP_is_asked_for_again(pt, pop3, caps):
+    """A unique-id that was deleted is given to another message, so its header is looked at
+    first; however wrong LIST was so far, a message is not believed to have no body."""
+    server = pop3(session=HeaderAlone, caps=caps)
+    fill(server, 3)
+    server.answers["LIST"] = lambda session, _: b"".join(
+        [b"+OK\r\n", *(b"%d 900\r\n" % n for n, _ in session._box()), b".\r\n"])
+    pt.account("contoso", server.port)
+    server.answers["QUIT"] = CUT
+    poll(pt, status=(DONE, FAILED))
+    del server.answers["QUIT"]
+    old = [m.uidl for m in server.boxes["global"]]
+    server.boxes["global"].clear()
+    for i, uid in enumerate(old):
+        server.put(message(subject=f"another {i}", message_id=f"another{i}", body=b"A body.\r\n" * (i + 1)), uidl=uid)
+    poll(pt)
+    assert server.left() == []
+    assert bodies(pt)[:3] == [b"A body.\r\n" * (i + 1) for i in range(3)] and len(bodies(pt)) == 6
+
+
+def test_what_LIST_is_off_by_is_learned(pt, pop3):
+    """The first ones are asked for twice, those that follow are not; one that is shorter than
+    that is."""
+    server = pop3()
+    server.answers["LIST"] = lambda session, _: b"".join(
+        [b"+OK\r\n", *(b"%d %d\r\n" % (n, len(m.data) + 100) for n, m in session._box()), b".\r\n"])
+    pt.account("contoso", server.port)
+    fill(server, 3)
+    assert poll(pt)["collected"] == 3 and len(server.last.retrieved) == 6
+    fill(server, 3)
+    assert poll(pt)["collected"] == 3 and len(server.last.retrieved) == 3
+    cut = message(subject="cut", message_id="cut", body=b"line\r\n" * 40)
+    once = iter([stuffed(cut[:-120])])
+    server.put(cut)
+    server.answers["RETR 1"] = lambda _session, _arg: next((b"+OK\r\n" + x for x in once), None)
+    assert poll(pt)["collected"] == 1 and server.left() == []
+    assert any(b == b"line\r\n" * 40 for b in bodies(pt)) and len(pt.drop()) == 7
+
+
+def test_a_message_without_a_body_is_believed_the_second_time(pt, pop3):
+    server = pop3()
+    server.put(message(subject="nothing", body=b""))
+    server.answers["LIST"] = b"+OK\r\n1 30000\r\n.\r\n"
+    pt.account("contoso", server.port)
+    rows = [poll(pt) for _ in range(2)]
+    assert [r["collected"] for r in rows] == [0, 1] and server.left() == []

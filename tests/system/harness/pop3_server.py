@@ -257,6 +257,24 @@ class Hasty(Session):
         return status + b"\r\n" + owed + text
 
 
+class HeaderAlone(Session):
+    """As mailutils does: the first RETR after TOP of a message gives its header alone."""
+
+    def __init__(self, server, sock):
+        super().__init__(server, sock)
+        self.topped = set()
+
+    def do_top(self, arg):
+        self.topped.add(arg.split(" ")[0])
+        return super().do_top(arg)
+
+    def do_retr(self, arg):
+        if arg not in self.topped:
+            return super().do_retr(arg)
+        self.topped.remove(arg)
+        return super().do_top(arg + " 0")
+
+
 @dataclass
 class Message:
     uidl: str
