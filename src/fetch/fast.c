@@ -82,21 +82,25 @@ pop_fast_caps(struct pop_session *s)
 		.top = caps & MEMO_TOP,
 		.user = caps & MEMO_USER,
 		.sdps = caps & MEMO_SDPS,
+		.utf8 = caps & MEMO_UTF8,
 		.login_delay_s = s->poll->memo->login_delay_s,
 	};
 	s->poll->login_delay_s = s->caps.login_delay_s;
 }
 
-/* Four commands, one write. */
+/* All commands in one write. */
 static bool
 fly(struct pop_session *s, struct span password)
 {
-	bool ok = pop_user_pass_write(s, password) && pop_command(s, "LIST\r\n") &&
-			pop_command(s, "UIDL\r\n") && pop_flush_secret(s);
+	bool ok = (!s->caps.utf8 || pop_command(s, "UTF8\r\n")) &&
+			pop_user_pass_write(s, password) &&
+			pop_command(s, "LIST\r\n") && pop_command(s, "UIDL\r\n") &&
+			pop_flush_secret(s);
 	int64_t began_ms = clock_mono_ms();
 
 	s->listing_asked = true;
-	ok = ok && pop_user_pass_read(s, password);
+	ok = ok && (!s->caps.utf8 || pop_utf8_read(s)) &&
+			pop_user_pass_read(s, password);
 	s->trip_ms = clock_mono_ms() - began_ms;
 	return ok && pop_user_pass_read(s, password);
 }
@@ -208,7 +212,8 @@ pop_fast_remember(struct pop_session *s)
 				(s->caps.top ? MEMO_TOP : 0u) |
 				(s->caps.user ? MEMO_USER : 0u) |
 				(s->caps.sdps ? MEMO_SDPS : 0u) |
-				(s->caps.early ? MEMO_EARLY : 0u);
+				(s->caps.early ? MEMO_EARLY : 0u) |
+				(s->caps.utf8 ? MEMO_UTF8 : 0u);
 		m->heard_ms = clock_wall_ms();
 		m->login_delay_s = s->caps.login_delay_s;
 	}

@@ -40,6 +40,7 @@ enum memo_caps {
 	MEMO_USER = 8,
 	MEMO_SDPS = 16,
 	MEMO_EARLY = 32, /* PIPELINING was told before the logon already */
+	MEMO_UTF8 = 64, /* RFC 6856 */
 };
 
 /* For so long a server's bad habits are remembered. */

@@ -186,6 +186,11 @@ push(struct reading *r, bool last)
 {
 	struct pop_session *s = r->s;
 
+	if (!r->begun && reading_replaced(r, buf_span(&s->out))) {
+		r->replaced = r->drop = true;
+		buf_clear(&s->out);
+		return true;
+	}
 	if (!r->begun && !begin(r))
 		return false;
 	r->flight->octets = r->octets;
@@ -471,6 +476,21 @@ reading_end(struct reading *r)
 	return true;
 }
 
+/* The message is still at the provider, and somebody has to see to it. Until then the
+ * server is asked anew what it can do. */
+static bool
+not_itself(struct reading *r)
+{
+	struct pop_session *s = r->s;
+
+	s->poll->memo->heard_ms = 0;
+	pop_not_retrieved(s, r->i,
+			SPAN("+OK, but the server gave a notice of its own in place of the "
+			     "message, whose header holds raw UTF-8"));
+	(void)reading_give_up(r, "a notice came in place of the message");
+	return true;
+}
+
 static bool
 finish(struct reading *r)
 {
@@ -491,6 +511,8 @@ finish(struct reading *r)
 		(void)reading_give_up(r, "the message is here already");
 		return true;
 	}
+	if (r->replaced || reading_replaced(r, buf_span(&s->out)))
+		return not_itself(r);
 	if (r->drop)
 		return true;
 	reading_hold(r);

@@ -13,6 +13,7 @@ struct reading {
 	struct span key; /* what its origin is called, where that is not pop_key */
 	bool decided;
 	bool begun;
+	bool replaced; /* the server put a notice of its own in its place (replaced.c) */
 	bool drop; /* it is here already: its bytes lead nowhere */
 	bool doubt; /* here already, if it turns out to have the size it had then */
 	struct fetch_flight *flight;
@@ -35,6 +36,8 @@ enum reading_size reading_size(struct reading *r);
 bool reading_decide(struct reading *r, bool open);
 /* More of it for the relay. */
 bool reading_add(struct reading *r, struct span bytes);
+/* replaced.c: is what has come of it, its header and `start`, a notice of the server? */
+bool reading_replaced(const struct reading *r, struct span start);
 /* That was all of it. */
 bool reading_end(struct reading *r);
 /* held.c: it is the last one that ended; whether it was whole is still to be seen. */

@@ -75,6 +75,7 @@ shown(struct span line)
 	} rows[] = {
 		{ { SPAN_INIT("CAPA") }, { NULL, 0 } },
 		{ { SPAN_INIT("STLS") }, { NULL, 0 } },
+		{ { SPAN_INIT("UTF8") }, { NULL, 0 } },
 		{ { SPAN_INIT("USER") }, { NULL, 0 } },
 		{ { SPAN_INIT("LIST") }, { NULL, 0 } },
 		{ { SPAN_INIT("UIDL") }, { NULL, 0 } },

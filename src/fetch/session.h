@@ -35,6 +35,7 @@ struct pop_caps {
 	bool heard; /* CAPA was answered */
 	uint64_t login_delay_s; /* 0: not named */
 	bool pipelining, uidl, top, stls, user, sdps;
+	bool utf8; /* RFC 6856 */
 	bool early; /* PIPELINING was told before the logon */
 	bool sasl_said; /* it told which mechanisms it has: */
 	unsigned sasl; /* 1u << enum conf_auth */
@@ -125,6 +126,8 @@ unsigned pop_check(const struct pop_session *s, struct span password);
 unsigned pop_server_check(const struct pop_session *s);
 /* open.c: connects, greets, starts TLS, logs on. */
 bool pop_open(struct pop_session *s);
+/* Reads the answer to UTF8: where it is refused we go on without. */
+bool pop_utf8_read(struct pop_session *s);
 /* logon.c: from AUTHORIZATION to TRANSACTION, by the mechanism that is configured
  * or, with auth: auto, by the first of its order that the server offers. */
 bool pop_logon(struct pop_session *s);

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from harness.message import message
-from harness.pop3_server import CUT, Forgetful, Hasty, HeaderAlone, stuffed
+from harness.pop3_server import CUT, Forgetful, Hasty, HeaderAlone, Utf8, stuffed
 from harness.postern import DONE, FAILED
 from test_collect import account_row
 from test_pop3_faults import fill
@@ -24,7 +24,7 @@ def timed(pt):
 
 # The logon in one flight (41).
 
-def test_a_flight_that_is_lost_behind_PASS_costs_a_moment(pt, pop3):
+def test_a_flight_that_is_lost_behind_pass_costs_a_moment(pt, pop3):
     """Asked again in the same session; weeks pass before it is tried again."""
     server = pop3(session=Forgetful)
     fill(server, 2)
@@ -152,7 +152,7 @@ def bodies(pt):
 
 
 @pytest.mark.parametrize("caps", [("UIDL", "TOP", "USER", "PIPELINING"), ("UIDL", "TOP", "USER")], ids=["pipelined", "one at a time"])
-def test_a_header_alone_after_TOP_is_asked_for_again(pt, pop3, caps):
+def test_a_header_alone_after_top_is_asked_for_again(pt, pop3, caps):
     """A unique-id that was deleted is given to another message, so its header is looked at
     first; however wrong LIST was so far, a message is not believed to have no body."""
     server = pop3(session=HeaderAlone, caps=caps)
@@ -172,7 +172,7 @@ def test_a_header_alone_after_TOP_is_asked_for_again(pt, pop3, caps):
     assert bodies(pt)[:3] == [b"A body.\r\n" * (i + 1) for i in range(3)] and len(bodies(pt)) == 6
 
 
-def test_what_LIST_is_off_by_is_learned(pt, pop3):
+def test_what_list_is_off_by_is_learned(pt, pop3):
     """The first ones are asked for twice, those that follow are not; one that is shorter than
     that is."""
     server = pop3()
@@ -198,3 +198,79 @@ def test_a_message_without_a_body_is_believed_the_second_time(pt, pop3):
     pt.account("contoso", server.port)
     rows = [poll(pt) for _ in range(2)]
     assert [r["collected"] for r in rows] == [0, 1] and server.left() == []
+
+
+# Raw UTF-8 in a header (42).
+
+RAW = message(subject="Gr\u00fc\u00dfe", message_id="raw")
+
+
+@pytest.mark.parametrize("word", ["UTF8", "UTF8 USER"])
+def test_utf8_is_said_before_the_logon(pt, pop3, word):
+    """In the slow logon and in the one flight, so that the message itself is what comes."""
+    server = pop3(session=Utf8, caps=("UIDL", "TOP", "USER", "PIPELINING", word))
+    server.put(RAW)
+    pt.account("contoso", server.port)
+    assert poll(pt)["collected"] == 1
+    assert server.last.verbs()[:4] == ["CAPA", "UTF8", "USER", "PASS"]
+    server.put(RAW.replace(b"<raw", b"<second"))
+    assert poll(pt)["collected"] == 1
+    assert server.last.commands[:5] == ["UTF8", *FLIGHT]
+    assert server.left() == [] and [d.recipients for d in pt.drop()] == [["ann@contoso.test"]] * 2
+    assert all("Gr\u00fc\u00dfe".encode() in d.data for d in pt.drop())
+
+
+@pytest.mark.parametrize("body", [b"short\r\n", b"x" * 76 + b"\r\n" + b"line\r\n" * 20000], ids=["short", "long"])
+def test_a_notice_in_place_of_a_message_is_recognised(pt, pop3, body):
+    """UTF8 is offered and refused. What comes is not the message: nothing is delivered, nothing
+    is deleted, the others come; and when the server has it, so does it."""
+    server = pop3(session=Utf8, caps=("UIDL", "TOP", "USER", "PIPELINING", "UTF8"))
+    server.answers["UTF8"] = b"-ERR not now\r\n"
+    fill(server, 1)
+    uid = server.put(RAW.replace(b"Good morning.\r\n", body))
+    fill(server, 1)
+    pt.account("contoso", server.port)
+    assert poll(pt, status=(DONE, FAILED))["collected"] == 2
+    assert server.left() == [uid] and len(pt.drop()) == 2
+    [event] = pt.events(4011)
+    assert "notice of its own" in event["text"] and uid in event["text"]
+    server.answers.clear()
+    assert poll(pt)["collected"] == 1 and server.left() == []
+    assert any(d.data.endswith(body) for d in pt.drop())
+
+
+def test_a_mail_with_message_global_inside_is_a_mail(pt, pop3):
+    server = pop3()
+    data = message(subject="fwd", headers=["Content-Type: multipart/mixed; boundary=x"],
+                   body=b"--x\r\nContent-Type: message/global\r\n\r\n" + RAW + b"--x--\r\n")
+    server.put(data)
+    pt.account("contoso", server.port)
+    assert poll(pt)["collected"] == 1 and server.left() == []
+
+
+# Servers that wait for an acknowledgement (45).
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_server_that_waits_for_an_acknowledgement_is_not_kept_waiting(pt, pop3, certs, tls):
+    """It writes its answers in pieces, under Nagle's algorithm: each would cost 40 ms. So
+    many pieces take many times less than that."""
+    server = pop3(caps=("UIDL", "TOP", "USER"), nagle=True, **({"tls": "implicit", "cert": certs.good} if tls else {}))
+    fill(server, 100)
+    if tls:
+        pt.account("contoso", 0, server=f"localhost:{server.port}", tls="implicit", tls_ca=str(certs.ca.pem))
+    else:
+        pt.account("contoso", server.port)
+
+    def retr(session, arg):
+        m = session.message(arg)
+        session.send(b"+OK\r\n")
+        session.send(m.data[:100])
+        session.send(stuffed(m.data)[100:-3])
+        return b".\r\n"
+    server.answers["RETR"] = retr
+    server.marks = []
+    server.answers["LIST"] = lambda session, _: server.marks.append(time.monotonic())
+    server.answers["DELE 1"] = lambda session, _: server.marks.append(time.monotonic())
+    assert poll(pt)["collected"] == 100
+    [began, ended] = server.marks
+    assert ended - began < 100 * 0.04

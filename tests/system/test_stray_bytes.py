@@ -128,7 +128,7 @@ def test_an_exact_size_costs_nothing(pt, pop3):
     assert "NOOP" not in server.last.verbs() and len(server.sessions) == 1
 
 
-def test_a_kept_message_is_proved_before_QUIT(pt, pop3):
+def test_a_kept_message_is_proved_before_quit(pt, pop3):
     """Nothing is to be deleted, and still QUIT waits for the end of the last message."""
     server = pop3()
     fill(server, 2)

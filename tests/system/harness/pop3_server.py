@@ -275,6 +275,27 @@ class HeaderAlone(Session):
         return super().do_top(arg + " 0")
 
 
+class Utf8(Session):
+    """As Courier does with what has raw UTF-8 in its header: whoever has not said UTF8
+    gets a notice of its own in its place (RFC 6856)."""
+    utf8 = False
+
+    def do_utf8(self, _):
+        self.utf8 = not self.authorized
+        return b"+OK UTF8 enabled\r\n" if self.utf8 else b"-ERR too late\r\n"
+
+    def do_retr(self, arg):
+        m = self.message(arg)
+        if not m or self.utf8 or m.data.split(b"\r\n\r\n")[0].isascii():
+            return super().do_retr(arg)
+        self.ledger.retrieved.append(m.uidl)
+        return b"+OK\r\n" + stuffed(
+            b"From: Mail Delivery Subsystem <postmaster>\r\nSubject: Cannot display Unicode content\r\n"
+            b"Mime-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_1\"\r\n\r\n\r\n--=_1\r\n"
+            b"Content-Type: text/plain\r\n\r\nYour reader does not support it.\r\n\r\n--=_1\r\n"
+            b"Content-Type: message/global\r\n\r\n" + m.data + b"\r\n--=_1--\r\n")
+
+
 @dataclass
 class Message:
     uidl: str
@@ -285,7 +306,8 @@ class Message:
 class Pop3Server:
     session = Session
 
-    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING"), session=None):
+    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING"), session=None, nagle=False):
+        self.nagle = nagle
         self.session = session or self.session
         self.users = users or {"global": "secret"}
         self.boxes = {u: [] for u in self.users}
@@ -325,7 +347,7 @@ class Pop3Server:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self.nagle)
         session = self.session(self, sock)
         self.sessions.append(session.ledger)
         with contextlib.suppress(Cut, OSError, ssl.SSLError):
