@@ -294,7 +294,10 @@ log_on_slowly(struct pop_session *s)
 		s->caps.uidl |= before.uidl;
 		s->caps.top |= before.top;
 		s->caps.user |= before.user;
-		s->caps.utf8 = before.utf8; /* it is said before the logon */
+		/* It belongs before the logon, but what stands behind a proxy may take it
+		 * here. */
+		if (!before.utf8 && !want_utf8(s))
+			return false;
 	}
 	return true;
 }
