@@ -10,7 +10,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-from . import net
+from . import dovecot, mailutils, net
+from .message import fields, message
 
 WHERE = Path(os.environ.get("POSTERN_SERVERS") or Path(__file__).resolve().parents[3] / "build" / "servers")
 PASSWORD = "secret"
@@ -153,9 +154,6 @@ class Mbox(Server):
         with open(self.root / "var/mail" / user, "ab") as f:
             f.write(b"From max@nwtraders.test Mon Jan  5 10:00:00 2026\n" + text + b"\n")
 
-    def left(self, user):
-        return (self.root / "var/mail" / user).read_bytes().count(b"From max@nwtraders.test Mon")
-
 
 class Popa3d(Mbox):
     tree = "popa3d"
@@ -196,10 +194,6 @@ class Courier(Server):
         p.write_bytes(data.replace(b"\r\n", b"\n"))
         self.own(p)
 
-    def left(self, user):
-        box = self.root / "home" / user / "Maildir"
-        return len([*(box / "new").iterdir(), *(box / "cur").iterdir()])
-
 
 class Perdition(Server):
     """A proxy: the mail is at another one."""
@@ -217,8 +211,6 @@ class Perdition(Server):
     def put(self, user, data):
         self.behind.put(user, data)
 
-    def left(self, user):
-        return self.behind.left(user)
 
     def stop(self):
         super().stop()
@@ -250,6 +242,8 @@ autocreate_quota: 0
 autocreate_post: yes
 lmtp_over_quota_perm_failure: no
 popminpoll: 0
+expunge_mode: immediate
+delete_mode: immediate
 poptimeout: 10
 skiplist_always_checkpoint: no
 duplicatesuppression: no
@@ -280,9 +274,84 @@ EVENTS {{
         with smtplib.LMTP("127.0.0.1", self.lmtp) as lmtp:
             lmtp.sendmail("max@nwtraders.test", [user], data)
 
-    def left(self, user):
-        return len(list((self.root / "var/spool/cyrus").rglob("[0-9]*.")))
+
+SERVERS = {
+    "courier": Courier,
+    "cyrus": Cyrus,
+    "perdition": lambda users: Perdition(Courier(users)),
+    "mailutils": mailutils.Mailutils,
+    "popa3d": Popa3d,
+    "solid": Solid,
+    "dovecot": dovecot.Dovecot,
+}
 
 
-SERVERS = {"courier": lambda users: Courier(users), "popa3d": lambda users: Popa3d(users), "solid": lambda users: Solid(users),
-           "perdition": lambda users: Perdition(Courier(users)), "cyrus": lambda users: Cyrus(users)}
+def why_not(name):
+    """Why this server cannot run here, or None."""
+    if name in ("dovecot", "mailutils"):
+        return {"dovecot": dovecot, "mailutils": mailutils}[name].missing()
+    return missing(name) or (missing("courier") if name == "perdition" else None)
+
+
+def filled(name, messages):
+    """A server that runs, with these in the mailbox of `global`."""
+    server = SERVERS[name](["global"])
+    if name == "cyrus":
+        server.start()
+    for m in messages:
+        server.put("global", m)
+    return server if name == "cyrus" else server.start()
+
+
+def enter(server, user):
+    """A session, as soon as the mailbox is free."""
+    def session():
+        with contextlib.suppress(AssertionError):
+            return dovecot.Pop3(server.port, server.login(user), PASSWORD, utf8=True)
+    return net.wait_for(session, 20, "a session")
+
+
+def left(server, user="global"):
+    """How many messages the server has."""
+    p = enter(server, user)
+    n = p.count()
+    p.quit()
+    return n
+
+
+def handed_out(server, user="global"):
+    """{Message-ID: message} as the server itself gives them, to the octet; twice, since
+    some write their marks into the mailbox the first time."""
+    for _ in range(2):
+        p = enter(server, user)
+        got = [p.retr(n) for n in range(1, p.count() + 1)]
+        p.quit()
+    return {message_id(m): m for m in got}
+
+
+# What some write into a mailbox while it is used.
+MARKS = (b"x-uidl", b"x-uid", b"x-imapbase", b"status")
+
+
+def plain(data):
+    """Without those marks."""
+    head, rest = fields(data)
+    return b"".join(f for name, f in head if name not in MARKS) + rest
+
+
+def message_id(data):
+    [line] = [x for x in data.split(b"\r\n\r\n")[0].split(b"\r\n") if x.lower().startswith(b"message-id:")]
+    return line.split(b":", 1)[1].strip()
+
+
+def varied(count):
+    """Messages of many kinds: sizes, dots, raw UTF-8, long lines, no body, lines of mbox."""
+    bodies = [
+        b"Good morning.\r\n", b"", b".\r\n..\r\n...x\r\n\r\n.\r\n", b"From here on\r\nFrom there\r\n>From me\r\n",
+        b"y" * 5000 + b"\r\n", "Gr\u00fc\u00dfe, \u6f22\u5b57\r\n".encode(), b"+OK\r\n-ERR\r\n+OK 3 octets\r\n",
+        b"line\r\n" * 3000, b"\r\n\r\n\r\n", b"\ttab \r\n \r\n", b"\xff\xfe octets\r\n", b"z" * 70 + b"\r\n" + b"Q29udGVudA==\r\n" * 20000,
+    ]
+    for i in range(count):
+        subject = f"Gr\u00fc\u00dfe {i}" if i % 10 == 3 else f"number {i}"
+        headers = [f"X-Long: {'a, ' * 300}"] if i % 7 == 5 else []
+        yield message(subject=subject, message_id=f"v{i}", headers=headers, body=bodies[i % len(bodies)])
