@@ -83,6 +83,9 @@ unpack_one() (
 
 # unpack_servers DIR: all of them; what cannot be had is said, and its tests skip.
 unpack_servers() {
+	if [ "$(id -u)" -eq 0 ] && ! apt-cache show courier-pop >/dev/null 2>&1; then
+		apt-get -q update >/dev/null 2>&1
+	fi
 	echo "$SERVERS" | sed ':a;N;$!ba;s/\n / /g' | while read -r name packages; do
 		unpack_one "$1" "$name" $packages </dev/null
 	done
