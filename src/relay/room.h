@@ -109,6 +109,7 @@ void relay_hurry(struct relay *r); /* there is work: the next tick within a seco
 /* ---- health.c: what the state of the store means to the relay ---- */
 void health_job(struct relay *r, const struct store_job *job); /* one came back */
 void health_look(struct relay *r);
+void health_space(struct relay *r); /* 6004, 6005 */
 
 /* ---- jobs.c: hand-over to the store thread and back ---- */
 struct jobs *jobs_new(struct relay *r, struct err *err);

@@ -357,4 +357,6 @@ class Pop3Server:
 
     def close(self):
         self.stopping.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self.listener.close()
