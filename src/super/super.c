@@ -138,16 +138,41 @@ become_role(struct super *s, struct child *c, int ready_fd)
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
 }
 
+/* It tries again after a pause, a longer one each time. */
+static void
+pause_more(struct child *c)
+{
+	if (c->pause_ms == 0)
+		c->pause_ms = PAUSE_FIRST_MS;
+	else
+		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS
+							      : c->pause_ms * 2;
+	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+}
+
+static void
+start_later(struct child *c, int no)
+{
+	struct err err = { 0 };
+
+	(void)err_errno(&err, 0, no, "it cannot be started");
+	log_event(1005,
+			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+					f_str("err", err.text)));
+	pause_more(c);
+}
+
 static void
 start(struct super *s, struct child *c)
 {
 	int ends[2];
 
-	c->start_at_ms = clock_mono_ms() + c->pause_ms;
-	if (pipe2(ends, O_CLOEXEC) != 0)
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		start_later(c, errno);
 		return;
-
+	}
 	pid_t pid = fork();
+	int no = errno;
 	if (pid == 0) {
 		(void)close(ends[0]);
 		become_role(s, c, ends[1]);
@@ -155,6 +180,7 @@ start(struct super *s, struct child *c)
 	(void)close(ends[1]);
 	if (pid < 0) {
 		(void)close(ends[0]);
+		start_later(c, no);
 		return;
 	}
 	c->pid = pid;
@@ -234,12 +260,9 @@ ended(struct super *s, struct child *c, int status)
 		s->stopping = true;
 		return;
 	}
-	if (ran_ms > QUIET_MS || c->pause_ms == 0)
-		c->pause_ms = PAUSE_FIRST_MS;
-	else
-		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS
-							      : c->pause_ms * 2;
-	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+	if (ran_ms > QUIET_MS)
+		c->pause_ms = 0;
+	pause_more(c);
 }
 
 static void
@@ -416,7 +439,8 @@ hear_ready(struct child *c)
 	c->ready_fd = -1;
 }
 
-/* How long to sleep: until a role is to be started, or the watchdog is due. */
+/* How long to sleep: until a role is to be started, or the watchdog is due. One that waits
+ * for the role before it has no time of its own: that one's word wakes us. */
 static int
 patience(const struct super *s)
 {
@@ -426,6 +450,8 @@ patience(const struct super *s)
 		const struct child *c = &s->children[i];
 		if (c->pid == 0 && c->start_at_ms - now < ms)
 			ms = c->start_at_ms > now ? c->start_at_ms - now : 0;
+		if (!c->ready)
+			break;
 	}
 	return (int)ms;
 }
