@@ -22,9 +22,9 @@ indented(const char *p, size_t n, void *arg)
 		size_t line = span_find(rest, '\n');
 		bool ends = line < rest.n;
 
-		(void)fwrite(rest.p, 1, line, stdout);
+		(void)fwrite_unlocked(rest.p, 1, line, stdout);
 		if (ends)
-			(void)fputs("\n  ", stdout);
+			(void)fwrite_unlocked("\n  ", 1, 3, stdout);
 		rest = span_skip(rest, ends ? line + 1 : line);
 	}
 	return ferror(stdout) ? -1 : 0;

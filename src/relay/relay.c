@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "room.h"
@@ -18,7 +17,6 @@ enum {
 	TICK_MS = 1000, /* while there is work */
 	TICK_LEAST_MS = 50,
 	REST_MS = 30 * 1000, /* the longest nap of the tick */
-	DESCRIPTORS = 65536,
 	GOODBYE_MS = 300, /* `once`: for the peers' answers to QUIT */
 	DNS_SERVERS = 16,
 };
@@ -281,16 +279,26 @@ rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 	return r->inbound;
 }
 
-/* A thousand clients need a thousand descriptors. */
+/* A thousand clients need more than a thousand descriptors. */
 static void
-descriptors_raise(void)
+descriptors_fit(struct relay *r)
 {
-	struct rlimit l;
+	size_t clients = r->conf->smtp.limits.connections;
+	size_t outgoing = r->conf->delivery.connections;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= DESCRIPTORS)
-		return;
-	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
-	(void)setrlimit(RLIMIT_NOFILE, &l);
+	r->descriptors = descriptors_raise();
+	descriptors_divide(r->descriptors, r->once, clients, outgoing, &r->share);
+	if (r->share.outgoing < outgoing || (!r->once && r->share.clients < clients))
+		log_event(1008,
+				FIELDS(f_num("limit", (int64_t)r->descriptors),
+						f_num("clients",
+								(int64_t)r->share
+										.clients),
+						f_num("asked", (int64_t)clients),
+						f_num("outgoing",
+								(int64_t)r->share
+										.outgoing),
+						f_num("wanted", (int64_t)outgoing)));
 }
 
 /* NULL, *err and *trouble: that of the store, if it was its. */
@@ -307,7 +315,7 @@ make(const struct relay_options *o, enum store_trouble *trouble, struct err *err
 	r->hold = o->hold;
 	r->ready_fd = o->ready_fd;
 	list_init(&r->unsettled);
-	descriptors_raise();
+	descriptors_fit(r);
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
 		*trouble = r->trouble;

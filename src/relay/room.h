@@ -8,6 +8,7 @@
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
+#include "postern/descriptors.h"
 #include "postern/directory.h"
 #include "postern/dns.h"
 #include "postern/list.h"
@@ -60,6 +61,9 @@ struct relay {
 	size_t expanded; /* members of lists in the mails at hand */
 	uint64_t policy_version;
 	struct nexthop_table *hops;
+
+	size_t descriptors; /* the limit of this process, */
+	struct descriptors share; /* and what it is divided into */
 
 	struct jobs *jobs;
 	struct inbound *inbound;
