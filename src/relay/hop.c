@@ -220,7 +220,7 @@ rerouted(struct lease *l)
 			settle_verdict(l, i, &v);
 			continue;
 		} else {
-			out->hop = span_of(now_to->key);
+			out->hop = dispatch_key(h->d, span_of(now_to->key));
 		}
 		out->state = to->state;
 		out->next_try_ms = clock_wall_ms();

@@ -215,7 +215,10 @@ inbound_stop(struct inbound *in)
 bool
 inbound_quiet(const struct inbound *in)
 {
-	return in->n == 0;
+	LIST_EACH (link, &in->sessions)
+		if (!LIST_ITEM(link, struct session, link)->closing)
+			return false;
+	return true;
 }
 
 unsigned

@@ -45,8 +45,13 @@ done_due(void *host)
 	struct relay *r = host;
 
 	if (r->stopping) {
-		if (all_quiet(r))
+		/* Clients that were told may take a moment to hear it, not more. */
+		if (all_quiet(r) && (inbound_sessions(r->inbound) == 0 || r->goodbye))
 			loop_stop(r->loop);
+		else if (all_quiet(r)) {
+			r->goodbye = true;
+			loop_timer_set(r->done, GOODBYE_MS);
+		}
 		return;
 	}
 	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
@@ -280,8 +285,8 @@ rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 }
 
 /* A thousand clients need more than a thousand descriptors. */
-static void
-descriptors_fit(struct relay *r)
+void
+relay_divide(struct relay *r)
 {
 	size_t clients = r->conf->smtp.limits.connections;
 	size_t outgoing = r->conf->delivery.connections;
@@ -309,13 +314,13 @@ make(const struct relay_options *o, enum store_trouble *trouble, struct err *err
 
 	if (!r)
 		abort();
-	r->conf = o->conf;
+	renew_init(r, o);
 	r->state = o->state;
 	r->once = o->once;
 	r->hold = o->hold;
 	r->ready_fd = o->ready_fd;
 	list_init(&r->unsettled);
-	descriptors_fit(r);
+	relay_divide(r);
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
 		*trouble = r->trouble;
@@ -420,6 +425,7 @@ relay_free(struct relay *r)
 		store_close(r->store);
 	fd_done(&r->ready_fd);
 	loop_free(r->loop);
+	renew_end(r);
 	free(r);
 }
 
