@@ -34,6 +34,14 @@ static const struct event rows[] = {
 			"Postern %version shut down, but not everything in hand was settled: %worker: %err.",
 			"A part of the service did not end well; what it did last may not be recorded.",
 			"Read the events before this one; 5011 names messages that may arrive twice." },
+	{ 1008, 'W', 0, "connections-fitted",
+			"This process may open %limit files: %clients of %asked connections from "
+			"clients are taken at once, %outgoing of %wanted are made to next hops.",
+			"The limit of open files is too low for smtp.limits.connections or "
+			"delivery.connections; the rest of it is kept for the collector, Pickup, "
+			"folders and the queue.",
+			"Raise the hard limit (LimitNOFILE= in the unit, ulimit -H -n), or lower the "
+			"two settings." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",

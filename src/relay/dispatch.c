@@ -35,6 +35,19 @@ hop_of(struct dispatch *d, struct span key)
 	return h;
 }
 
+struct span
+dispatch_key(struct dispatch *d, struct span key)
+{
+	return hop_of(d, key)->key;
+}
+
+void
+dispatch_renew(struct dispatch *d)
+{
+	d->retry = (struct retry){ .waits = d->r->conf->delivery.retry,
+		.expire_s = d->r->conf->delivery.expire_s };
+}
+
 static void
 look_due(void *host)
 {
@@ -62,8 +75,7 @@ dispatch_new(struct relay *r)
 	clock_random(seed, sizeof(seed));
 	map_init(&d->by_key, seed[0], seed[1]);
 	d->look = loop_timer_new(r->loop, look_due, d);
-	d->retry = (struct retry){ .waits = r->conf->delivery.retry,
-		.expire_s = r->conf->delivery.expire_s };
+	dispatch_renew(d);
 	return d;
 }
 

@@ -58,6 +58,8 @@ void hop_look(struct hop *h); /* loads what is due and has it worked on */
 bool hop_held(const struct hop *h); /* nothing is to be done for now */
 /* False: no attempt begins now, since what becomes of it could not be recorded. */
 bool dispatch_may_begin(const struct dispatch *d);
+/* The same key, for as long as there is a dispatch. */
+struct span dispatch_key(struct dispatch *d, struct span key);
 /* It would not talk to us: what was taken for it is put off, and it is left alone
  * for a while (5008). */
 void hop_failed(struct hop *h, const struct verdict *why);

@@ -220,7 +220,7 @@ rerouted(struct lease *l)
 			settle_verdict(l, i, &v);
 			continue;
 		} else {
-			out->hop = span_of(now_to->key);
+			out->hop = dispatch_key(h->d, span_of(now_to->key));
 		}
 		out->state = to->state;
 		out->next_try_ms = clock_wall_ms();
@@ -286,7 +286,7 @@ open_sessions(struct hop *h)
 
 	outbound_poke(&d->sessions, h);
 	while (h->n_ready > 2 * (h->sessions - h->busy) && h->sessions < most &&
-			(d->sessions_n < c->connections || c->connections == 0)) {
+			d->sessions_n < d->r->share.outgoing) {
 		h->sessions++;
 		d->sessions_n++;
 		outbound_open(d->r, h, &d->sessions);

@@ -177,12 +177,16 @@ rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
 	out->key = key_of(m, &out->to);
 }
 
+/* In the mail's memory: the routes may be others before it is whole. Most recipients go
+ * where the one before goes. */
 static struct span
-hop_to(const struct relay *r, struct span domain)
+hop_to(const struct relay *r, struct mail *m, struct span domain)
 {
 	bool ours = domain.n == 0 || policy_find(r->policies, domain);
+	struct span key = span_of(nexthop_find(r->hops, domain, ours)->key);
+	struct span last = m->job.n > 0 ? m->recipients[m->job.n - 1].hop : key;
 
-	return span_of(nexthop_find(r->hops, domain, ours)->key);
+	return m->job.n > 0 && span_eq(last, key) ? last : mail_keep(m, key);
 }
 
 static struct smtp_reply
@@ -251,7 +255,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 		/* The directory may be another one before the message is whole. */
 		const struct submission_recipient what = {
 			.address = mail_keep(m, t->address),
-			.hop = hop_to(r, t->domain),
+			.hop = hop_to(r, m, t->domain),
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
@@ -296,7 +300,7 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	}
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
-		.hop = hop_to(r, rc->to.domain),
+		.hop = hop_to(r, m, rc->to.domain),
 	};
 	return remember(m, what, rc->key) ? SMTP_YES
 					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);

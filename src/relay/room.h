@@ -8,6 +8,7 @@
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
+#include "postern/descriptors.h"
 #include "postern/directory.h"
 #include "postern/dns.h"
 #include "postern/list.h"
@@ -61,6 +62,16 @@ struct relay {
 	uint64_t policy_version;
 	struct nexthop_table *hops;
 
+	struct renewal {
+		struct conf *(*reload)(void *host);
+		void (*drop)(struct conf *conf);
+		void *host;
+		struct conf mixed; /* what conf points to: renew.c */
+		struct conf *taken; /* what some of it belongs to, NULL: the first one */
+	} renewal;
+	size_t descriptors; /* the limit of this process, */
+	struct descriptors share; /* and what it is divided into */
+
 	struct jobs *jobs;
 	struct inbound *inbound;
 	struct dispatch *dispatch;
@@ -76,7 +87,7 @@ struct relay {
 	struct loop_wake *wake; /* relay_stop, relay_fetched */
 	int stop_asked, fetched; /* set from any thread, atomically */
 	bool stopping;
-	bool goodbye; /* `once`: only answers to QUIT are waited for */
+	bool goodbye; /* only peers that were told goodbye are waited for */
 	bool space_low;
 	int ready_fd;
 	struct err failed;
@@ -105,10 +116,19 @@ void relay_fail(struct relay *r, const struct err *e); /* this role cannot go on
 /* Something ended: perhaps everything has. */
 void relay_look_done(struct relay *r);
 void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
+/* What a process may have open, divided for this configuration; says 1008. */
+void relay_divide(struct relay *r);
+
+/* ---- renew.c: another configuration ---- */
+void renew_init(struct relay *r, const struct relay_options *o);
+void renew_end(struct relay *r);
+/* False and *err: it takes another start, and everything is as it was. */
+bool renew(struct relay *r, struct err *err);
 
 /* ---- health.c: what the state of the store means to the relay ---- */
 void health_job(struct relay *r, const struct store_job *job); /* one came back */
 void health_look(struct relay *r);
+void health_space(struct relay *r); /* 6004, 6005 */
 
 /* ---- jobs.c: hand-over to the store thread and back ---- */
 struct jobs *jobs_new(struct relay *r, struct err *err);
@@ -239,6 +259,7 @@ void dispatch_stop(struct dispatch *d); /* no new attempts */
 void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 /* Mail for this next hop was queued. */
 void dispatch_nudge(struct dispatch *d, struct span key);
+void dispatch_renew(struct dispatch *d); /* the schedule of another configuration */
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
 /* What was not possible may be again: see may_begin in dispatch.c. */

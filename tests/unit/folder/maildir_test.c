@@ -54,7 +54,7 @@ test_once_even_when_repeated(void **state)
 {
 	struct span text = SPAN("Subject: x\n\nbody\r\n.\n");
 	struct letter_body body = { .parts = &text, .n_parts = 1, .fd = -1 };
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 	char path[512];
 	uint64_t now = (uint64_t)clock_wall_ms() << 16, old = (uint64_t)1000000 << 16;
@@ -131,7 +131,7 @@ ten_thousand_maildirs_in_one_batch(void **state)
 	enum { MANY = 10000, OPEN = 64 };
 	struct span text = SPAN("Subject: x\n\nbody\n");
 	struct letter_body body = { .parts = &text, .n_parts = 1, .fd = -1 };
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 	size_t before = descriptors();
 	uint64_t now = (uint64_t)clock_wall_ms() << 16;
