@@ -320,6 +320,12 @@ static const struct event rows[] = {
 			"disk.",
 			"Look at the disk and its log; ask the sender to send the message again, "
 			"unless it is collected again." },
+	{ 5010, 'W', 0, "domain-left",
+			"Message %id for %recipient waits: its domain has left the recipient policies.",
+			"It was queued while a policy had its domain, and would be refused now, so it "
+			"is not sent on. It expires like any other mail that cannot be delivered.",
+			"Put the domain back (postern policy add) and it goes on at once, or take the "
+			"message out." },
 	{ 5011, 'E', 0, "verdict-unrecorded",
 			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
 			"recorded: %err. It may arrive twice.",

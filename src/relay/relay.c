@@ -357,6 +357,7 @@ relay_run(struct relay *r, struct err *err)
 {
 	clockwatch_start(r);
 	dispatch_start(r->dispatch);
+	left_look(r);
 	pickups_start(r->pickups);
 	tick_in(r, 0);
 	if (r->ready_fd >= 0) {
