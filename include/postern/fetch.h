@@ -69,6 +69,7 @@ struct fetch_options {
 	void *host;
 	const struct fetch_limits *limits; /* copied; NULL: the usual ones */
 	uint64_t life; /* as in struct fetch_role */
+	bool alone; /* the relay is in this process: descriptors.h */
 };
 
 /* Nothing is polled yet. Workers come when there is work and go some time after it,

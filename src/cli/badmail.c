@@ -59,41 +59,34 @@ item_json(const struct badmail_item *item)
 			(json_int_t)item->size, "time", cli_json_time(item->time_ms));
 }
 
-struct listing {
-	bool as_json;
-	json_t *json;
-	struct cli_table table;
-	size_t n;
-};
-
-static void
+static bool
 list_one(void *host, const struct badmail_item *item)
 {
-	struct listing *l = host;
+	struct cli_list *l = host;
+	struct cli_table *t = &l->table;
 	char id[QID_SIZE];
 
-	l->n++;
-	if (l->as_json) {
-		(void)json_array_append_new(l->json, item_json(item));
-		return;
+	if (l->json) {
+		cli_list_json(l, item_json(item));
+		return cli_list_goes_on(l);
 	}
 	qid_print(item->qid, id);
 	for (size_t i = 0; i < item->n_recipients || i == 0; i++) {
 		const struct badmail_row *row =
 				i < item->n_recipients ? &item->recipients[i] : NULL;
 		struct span sender = span_of(item->sender);
-		const char *const cells[] = { i == 0 ? cli_cell(&l->table, span_of(id))
-						     : "",
-			i == 0 ? cli_cell_time(&l->table, item->time_ms) : "",
-			i == 0 ? cli_cell_num(&l->table, item->size) : "",
+		const char *const cells[] = { i == 0 ? cli_cell(t, span_of(id)) : "",
+			i == 0 ? cli_cell_time(t, item->time_ms) : "",
+			i == 0 ? cli_cell_num(t, item->size) : "",
 			badmail_reason_name(row ? row->reason : item->reason),
 			i > 0			       ? ""
-					: sender.n > 0 ? cli_cell(&l->table, sender)
+					: sender.n > 0 ? cli_cell(t, sender)
 						       : "<>",
-			row ? cli_cell(&l->table, span_of(row->address)) : "-",
-			row ? cli_cell(&l->table, span_of(row->reply)) : "-" };
-		cli_table_row(&l->table, cells);
+			row ? cli_cell(t, span_of(row->address)) : "-",
+			row ? cli_cell(t, span_of(row->reply)) : "-" };
+		cli_list_row(l, cells, i == 0);
 	}
+	return cli_list_goes_on(l);
 }
 
 int
@@ -101,7 +94,7 @@ cli_badmail_list(struct cli *c)
 {
 	static const char *const titles[] = { "id", "time", ">size", "reason", "sender",
 		"recipient", "reply" };
-	struct listing l = { .as_json = c->json };
+	struct cli_list l;
 	struct err err = { 0 };
 	size_t broken = 0;
 
@@ -113,24 +106,17 @@ cli_badmail_list(struct cli *c)
 	struct badmail *folder = open_folder(c);
 	if (!folder)
 		return CLI_FAILED;
-	l.json = json_array();
-	cli_table_init(&l.table, titles, 7);
+	cli_list_init(&l, c->json, titles, 7);
 	bool ok = badmail_list(folder, list_one, &l, &broken, &err);
 	badmail_close(folder);
-	if (ok && l.n > 0 && !c->json)
-		cli_table_print(&l.table);
-	else
-		arena_done(&l.table.arena);
-	if (ok && c->json)
-		return cli_print_json(l.json);
-	json_decref(l.json);
-	if (!ok)
+	if (!ok) {
+		cli_list_drop(&l);
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (l.n == 0)
-		(void)puts("Badmail is empty.");
-	if (broken > 0)
+	}
+	int status = cli_list_end(&l, "Badmail is empty.");
+	if (broken > 0 && !c->json)
 		(void)printf("%zu items are not whole.\n", broken);
-	return CLI_DONE;
+	return status;
 }
 
 /* An item that was replayed is gone; its number still stands in notices and events. */

@@ -170,6 +170,7 @@ cli_check(struct cli *c)
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
 		cli_check_files(c, faults);
+		cli_check_self(c, faults);
 		policy_files_read(c, NULL, 0, &files, faults);
 		policy_files_missing(c, false, faults);
 		of_conf = faults->errors > 0;

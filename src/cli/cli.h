@@ -94,10 +94,15 @@ void cli_print_span(FILE *f, struct span s, size_t width);
 void cli_print_lines(FILE *f, struct span s);
 
 /* A table: cells are collected, columns get as wide as they need. */
+enum { CLI_COLUMNS_MAX = 16 };
+
 struct cli_table {
 	size_t columns;
 	struct arena arena;
 	struct cli_row *first, **last;
+	size_t rows; /* gathered, the titles among them */
+	size_t width[CLI_COLUMNS_MAX]; /* so far */
+	bool right[CLI_COLUMNS_MAX];
 };
 
 struct cli_row {
@@ -112,7 +117,31 @@ void cli_table_row(struct cli_table *t, const char *const *cells);
 const char *cli_cell(struct cli_table *t, struct span s);
 const char *cli_cell_num(struct cli_table *t, uint64_t n);
 const char *cli_cell_time(struct cli_table *t, int64_t ms); /* "-" for 0 */
-void cli_table_print(struct cli_table *t); /* and frees it */
+/* Prints what was gathered so far and frees it. More rows may follow: columns get wider
+ * then, never narrower. */
+void cli_table_print(struct cli_table *t);
+
+/* A list that may be long. It is printed while it is made, so it needs little memory, its
+ * first lines come at once, and whoever has seen enough may close the pipe. As JSON it is an
+ * array, else a table. */
+struct cli_list {
+	bool json;
+	size_t n; /* of what it has */
+	struct cli_table table; /* for the cells */
+};
+
+void cli_list_init(struct cli_list *l, bool json, const char *const *titles,
+		size_t columns);
+/* One element of the array; printed and freed. */
+void cli_list_json(struct cli_list *l, json_t *element);
+/* One row of the table. An element may have several: the first one counts. */
+void cli_list_row(struct cli_list *l, const char *const *cells, bool first);
+/* False: nobody takes what is printed any more. */
+bool cli_list_goes_on(struct cli_list *l);
+/* `empty` is said when there was nothing. */
+int cli_list_end(struct cli_list *l, const char *empty);
+/* After a failure: what was printed so far stays, without an end. */
+void cli_list_drop(struct cli_list *l);
 
 /* --- the words, one file for each --- */
 

@@ -58,7 +58,7 @@ cli_recipient_list(struct cli *c)
 {
 	static const char *const titles[] = { "alias", "type", "name", "primary",
 		"policy" };
-	struct cli_table t;
+	struct cli_list l;
 
 	if (!cli_options(c, NULL, 0, 0))
 		return CLI_USAGE;
@@ -68,35 +68,27 @@ cli_recipient_list(struct cli *c)
 	struct directory *d = recipients_known(c);
 	if (!d)
 		return CLI_FAILED;
-	json_t *list = json_array();
-	cli_table_init(&t, titles, 5);
-	for (size_t i = 0; i < directory_size(d); i++) {
+	cli_list_init(&l, c->json, titles, 5);
+	struct cli_table *t = &l.table;
+	for (size_t i = 0; i < directory_size(d) && cli_list_goes_on(&l); i++) {
 		const struct directory_entry *e = directory_at(d, i);
 		struct span name = e->display;
 
 		if (c->json) {
-			(void)json_array_append_new(list, recipient_json(e));
+			cli_list_json(&l, recipient_json(e));
 			continue;
 		}
 		if (name.n == 0)
 			name = e->surname.n > 0 ? e->surname : e->given;
-		const char *const row[] = { cli_cell(&t, e->alias),
-			e->list ? "list" : "person", cli_cell(&t, name),
-			e->primary.n > 0 ? cli_cell(&t, e->primary) : "-",
-			e->policy.n > 0 ? cli_cell(&t, e->policy) : "-" };
-		cli_table_row(&t, row);
+		const char *const row[] = { cli_cell(t, e->alias),
+			e->list ? "list" : "person", cli_cell(t, name),
+			e->primary.n > 0 ? cli_cell(t, e->primary) : "-",
+			e->policy.n > 0 ? cli_cell(t, e->policy) : "-" };
+		cli_list_row(&l, row, true);
 	}
-	size_t n = directory_size(d);
 	directory_free(d);
-	if (c->json) {
-		arena_done(&t.arena);
-		return cli_print_json(list);
-	}
-	json_decref(list);
-	cli_table_print(&t);
-	if (n == 0)
-		(void)puts("No recipients: postern recipient add ALIAS, or import FILE.csv.");
-	return CLI_DONE;
+	return cli_list_end(&l,
+			"No recipients: postern recipient add ALIAS, or import FILE.csv.");
 }
 
 /* ---- show ---- */

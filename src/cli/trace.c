@@ -14,6 +14,7 @@ struct step {
 	int event; /* 0: from the store, not from the journal */
 	const char *text;
 	struct span asked; /* a recipient's: what led to it; or empty */
+	size_t seq; /* the order in which they were found */
 };
 
 struct steps {
@@ -32,10 +33,12 @@ add_step(struct steps *s, int64_t at_ms, int event, struct buf *text)
 			abort();
 	}
 	char *copy = arena_str(s->arena, buf_span(text));
-	if (copy)
-		s->v[s->n++] = (struct step){
-			.at_ms = at_ms, .event = event, .text = copy
+	if (copy) {
+		s->v[s->n] = (struct step){
+			.at_ms = at_ms, .event = event, .text = copy, .seq = s->n
 		};
+		s->n++;
+	}
 }
 
 static struct span
@@ -241,7 +244,9 @@ by_time(const void *a, const void *b)
 {
 	const struct step *x = a, *y = b;
 
-	return (x->at_ms > y->at_ms) - (x->at_ms < y->at_ms);
+	if (x->at_ms != y->at_ms)
+		return x->at_ms < y->at_ms ? -1 : 1;
+	return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
 static void
@@ -355,18 +360,8 @@ trace_one(struct cli *c, struct reader *r, uint64_t id, json_t *list, struct err
 				buf_cstr(&before))
 			step_events(c, &steps, before.p);
 	}
-	/* A stable order for what happened in the same millisecond. */
-	if (steps.n > 1) {
-		for (size_t i = 1; i < steps.n; i++) {
-			struct step x = steps.v[i];
-			size_t k = i;
-			while (k > 0 && by_time(&steps.v[k - 1], &x) > 0) {
-				steps.v[k] = steps.v[k - 1];
-				k--;
-			}
-			steps.v[k] = x;
-		}
-	}
+	if (steps.n > 1)
+		qsort(steps.v, steps.n, sizeof(*steps.v), by_time);
 	if (list)
 		(void)json_array_append_new(list, trace_json(&story, &steps));
 	else

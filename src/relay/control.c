@@ -294,6 +294,17 @@ wake(struct control *c, struct ctl_peer *peer)
 }
 
 static void
+reload(struct control *c, struct ctl_peer *peer)
+{
+	struct err err = { 0 };
+
+	if (c->r->stopping || !renew(c->r, &err))
+		say_no(peer, c->r->stopping ? "the relay is about to end" : err.text);
+	else
+		wake(c, peer);
+}
+
+static void
 said(void *host, struct ctl_peer *peer, enum ctl_kind kind, struct span body)
 {
 	struct control *c = host;
@@ -313,6 +324,9 @@ said(void *host, struct ctl_peer *peer, enum ctl_kind kind, struct span body)
 		return;
 	case CTL_STATUS:
 		status(c, peer);
+		return;
+	case CTL_RELOAD:
+		reload(c, peer);
 		return;
 	case CTL_OK:
 	case CTL_FAILED:

@@ -133,38 +133,60 @@ remember(struct mail *m, struct submission_recipient what, struct span key)
 /* One RCPT while it is answered. */
 struct rcpt {
 	struct span said;
-	struct span mailbox; /* the same, but for the bare postmaster */
+	struct span mailbox; /* the same in its one spelling, or who the bare postmaster is */
 	struct address to; /* local without quoting, domain canonical; empty: bare */
 	struct span key;
+	char local[ADDRESS_LOCAL_MAX];
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	bool valid;
+	bool bare; /* "postmaster" alone was said */
 };
+
+/* As it is kept and sent (E5): the domain as A-labels, the local part without quotes that
+ * it does not need. */
+static struct span
+spelling(struct mail *m, const struct smtp_path *to, struct span local)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(ADDRESS_SIZE);
+	struct span mailbox = smtp_is_utf8(to->domain) ? mail_wire(m, to) : to->mailbox;
+
+	if (!mailbox.p || local.p == to->local.p)
+		return mailbox;
+	if (!address_print_local(&b, local) ||
+			!buf_add(&b, span_skip(mailbox, to->local.n)))
+		return (struct span){ NULL, 1 };
+	struct span kept = mail_keep(m, buf_span(&b));
+	return kept.p ? kept : (struct span){ NULL, 1 };
+}
 
 static void
 rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
-		struct arena *a, struct rcpt *out)
+		struct rcpt *out)
 {
 	struct smtp_path to = *path;
-	struct address parsed;
 
 	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
 	if (to.domain.n == 0 && r->conf->server.postmaster)
 		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
-	*out = (struct rcpt){ .said = path->mailbox,
-		.mailbox = smtp_is_utf8(to.domain) ? mail_wire(m, &to) : to.mailbox };
+	*out = (struct rcpt){ .said = path->mailbox, .bare = path->domain.n == 0 };
 	out->valid = to.domain.n == 0 || domain_canon(to.domain, out->domain);
 	out->to.kind = ADDRESS_FULL;
-	out->to.local = address_parse(a, to.mailbox, &parsed) ? parsed.local : to.local;
+	out->to.local = address_unquote(to.local, out->local);
+	out->mailbox = spelling(m, &to, out->to.local);
 	out->to.domain = out->valid ? span_of(out->domain) : to.domain;
 	out->key = key_of(m, &out->to);
 }
 
-static const struct nexthop *
-hop_to(const struct relay *r, struct span domain)
+/* In the mail's memory: the routes may be others before it is whole. Most recipients go
+ * where the one before goes. */
+static struct span
+hop_to(const struct relay *r, struct mail *m, struct span domain)
 {
 	bool ours = domain.n == 0 || policy_find(r->policies, domain);
+	struct span key = span_of(nexthop_find(r->hops, domain, ours)->key);
+	struct span last = m->job.n > 0 ? m->recipients[m->job.n - 1].hop : key;
 
-	return nexthop_find(r->hops, domain, ours);
+	return m->job.n > 0 && span_eq(last, key) ? last : mail_keep(m, key);
 }
 
 static struct smtp_reply
@@ -185,8 +207,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 	if (!m->collected && !m->picked)
 		return reply;
 	const struct submission_recipient what = {
-		.address = mail_keep(
-				m, smtp_is_utf8(rc->said) ? rc->mailbox : rc->said),
+		.address = mail_keep(m, rc->bare ? rc->said : rc->mailbox),
 		.hop = SPAN(HOP_BADMAIL),
 		.state = QUEUE_REFUSED,
 		.code = reply.code,
@@ -235,7 +256,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 		/* The directory may be another one before the message is whole. */
 		const struct submission_recipient what = {
 			.address = mail_keep(m, t->address),
-			.hop = span_of(hop_to(r, t->domain)->key),
+			.hop = hop_to(r, m, t->domain),
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
@@ -278,12 +299,13 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
-	const struct nexthop *hop = hop_to(r, rc->to.domain);
-	if (hop->kind == NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+	bool ours = rc->to.domain.n == 0 || policy_find(r->policies, rc->to.domain);
+	if (nexthop_find(r->hops, rc->to.domain, ours)->kind ==
+			NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
 		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
-		.hop = span_of(hop->key),
+		.hop = hop_to(r, m, rc->to.domain),
 	};
 	return remember(m, what, rc->key) ? SMTP_YES
 					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
@@ -309,7 +331,7 @@ answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text
 	AUTO(arena_done) struct arena a = ARENA_MAX(RESOLVE_MEMORY);
 	struct rcpt rc;
 
-	rcpt_read(r, m, path, &a, &rc);
+	rcpt_read(r, m, path, &rc);
 	if (!rc.key.p)
 		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (m->badmail.n == 0 && m->hold.n == 0)

@@ -359,8 +359,10 @@ policystore_add_domain(struct store *s, struct span policy, int64_t priority,
 	row.by_hand = true;
 	bool good = wrote(&q, e) &&
 			put_domain(s, SQL_POLICY_DOMAIN_ADD, policy, &row, e);
-	*added = good && sqlite3_changes(s->self.db.h) > 0;
-	return finish(s, good, *added, e);
+	bool was_new = good && sqlite3_changes(s->self.db.h) > 0;
+	if (added)
+		*added = was_new;
+	return finish(s, good, was_new, e);
 }
 
 bool

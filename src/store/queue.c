@@ -244,9 +244,14 @@ list(struct reader *r, const struct queue_filter *f, struct arena *a, struct row
 	}
 	if (!query_end(&q, "cannot read the queue", e))
 		return false;
-	for (size_t i = 0; i < rows->n; i++)
-		if (!all_recipients(r, a, (struct queue_message *)rows->p + i, e))
+	size_t recipients = 0, kept = 0;
+	for (; kept < rows->n && recipients < QUEUE_PAGE_RECIPIENTS; kept++) {
+		struct queue_message *m = (struct queue_message *)rows->p + kept;
+		if (!all_recipients(r, a, m, e))
 			return false;
+		recipients += m->n;
+	}
+	rows->n = kept;
 	return true;
 }
 

@@ -174,11 +174,31 @@ prune_do(struct store *s, struct pruning *p, struct err *e)
 	return prune_ledger(s, p, e);
 }
 
+static bool
+retime_hop(struct store *s, struct retiming *t, int64_t hop, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_RETIME);
+	query_int(&q, hop);
+	query_int(&q, t->latest_ms);
+	if (!query_run(&q, "cannot write to the queue", e))
+		return false;
+	t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
+	return true;
+}
+
 bool
 retime_do(struct store *s, struct retiming *t, struct err *e)
 {
 	int64_t hop = -1;
 	t->changed = 0;
+	if (t->hop.n > 0) {
+		struct query q = query_of(&s->self.db, SQL_HOP_FIND);
+		query_text(&q, t->hop);
+		bool known = query_row(&q);
+		hop = known ? query_get(&q, 0) : hop;
+		return query_end(&q, "cannot read the queue", e) &&
+				(!known || retime_hop(s, t, hop, e));
+	}
 	for (;;) {
 		struct query q = query_of(&s->self.db, SQL_HOP_NEXT);
 		query_int(&q, hop);
@@ -188,11 +208,7 @@ retime_do(struct store *s, struct retiming *t, struct err *e)
 			return false;
 		if (!more)
 			return true;
-		q = query_of(&s->self.db, SQL_RETIME);
-		query_int(&q, hop);
-		query_int(&q, t->latest_ms);
-		if (!query_run(&q, "cannot write to the queue", e))
+		if (!retime_hop(s, t, hop, e))
 			return false;
-		t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
 	}
 }

@@ -147,7 +147,7 @@ const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
-	" AND in_domain(r.address, ?3))) ORDER BY m.id LIMIT ?4"
+	" AND in_domain(r.address, ?3)))"
 
 const char *const sql_text[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -359,9 +359,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_LIST_OPEN] =
 			"SELECT " MESSAGE_COLUMNS
 			" FROM body o CROSS JOIN message m ON m.id = o.id"
-			" LEFT JOIN account a ON a.id = m.account WHERE o.id > ?1" LIST_FILTER,
+			" LEFT JOIN account a ON a.id = m.account WHERE o.id > ?1" LIST_FILTER
+			" ORDER BY o.id LIMIT ?4",
 	[SQL_LIST_ALL] = "SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
-			 " ON a.id = m.account WHERE m.id > ?1" LIST_FILTER,
+			 " ON a.id = m.account WHERE m.id > ?1" LIST_FILTER
+			 " ORDER BY m.id LIMIT ?4",
 	[SQL_FIND_MESSAGE_ID] =
 			"SELECT id FROM message WHERE message_id = ? ORDER BY id DESC LIMIT ?",
 	[SQL_FIND_UIDL] =
@@ -371,12 +373,13 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_REPLAYS] = "SELECT id, uidl, arrived_ms FROM message WHERE account = (SELECT id"
 			" FROM account WHERE name = ':badmail') AND uidl > ?1 || '/'"
 			" AND uidl < ?1 || '0' ORDER BY id LIMIT ?2",
-	/* The partial index `held` is small, whatever the history. */
+	/* The partial index `held` is small, whatever the history, and in the order of ids. */
 	[SQL_UNROUTED] =
-			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
-			" ON a.id = m.account WHERE m.id IN (SELECT r.message FROM recipient r"
-			" INDEXED BY held WHERE r.state = 3 AND r.reason = 'unrouted'"
-			" AND r.message > ?1) ORDER BY m.id LIMIT ?2",
+			"SELECT " MESSAGE_COLUMNS
+			" FROM recipient r INDEXED BY held CROSS JOIN message m ON m.id = r.message"
+			" LEFT JOIN account a ON a.id = m.account WHERE r.state = 3"
+			" AND r.reason = 'unrouted' AND r.message > ?1 GROUP BY r.message"
+			" ORDER BY r.message LIMIT ?2",
 	[SQL_COLLECTED_AFTER] =
 			"SELECT m.id FROM message m WHERE m.id > ?1 AND m.arrived_ms >= ?2 AND m.account"
 			" IN (SELECT id FROM account WHERE name NOT LIKE ':%' AND (?3 IS NULL OR"
