@@ -192,6 +192,11 @@ cli_state_as_root(struct cli *c)
 	if (!cli_conf(c))
 		return false;
 	const char *state = c->conf->server.state, *run = cli_path(c, "run");
+	if (strlen(state) > CLI_STATE_MAX) {
+		(void)cli_fail(0, "server.state is longer than %d octets",
+				CLI_STATE_MAX);
+		return false;
+	}
 	if (!dir_make_path(state, 0700, &err) || !hand_over(c, state, &err) ||
 			!dir_make_path(run, 0700, &err) || !hand_over(c, run, &err)) {
 		(void)cli_fail(0, "%s", err.text);

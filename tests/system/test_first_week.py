@@ -387,7 +387,7 @@ def test_a_final_reply_of_100_kb_is_a_reply(pt, pop3, sink):
     assert len(hop.mails) == 1 and pt.queue() == []
 
 
-@pytest.mark.parametrize("length", [98, 107, 108, 150, 255, 418, 1000])
+@pytest.mark.parametrize("length", [98, 107, 108, 150, 255, 418, 490])
 def test_a_state_of_any_length_serves(pt, pop3, length):
     deep = pt.dir
     while len(str(deep)) < length - 60:
@@ -408,3 +408,10 @@ def test_a_state_of_any_length_serves(pt, pop3, length):
         pt.run("poll").expect(DONE)
         pt.run("policy", "add", "x.test").expect(DONE)
         assert pt.terminate() == 0 and server.left() == []
+
+
+def test_a_state_that_is_too_long_is_an_error_in_check(pt, pop3):
+    pt.account("contoso", pop3().port)
+    pt.conf["server"]["state"] = str(pt.dir / ("d" * 200) / ("e" * 200) / ("f" * 100))
+    assert "error: server.state: longer than 490 octets" in check(pt)
+    assert "longer than 490 octets" in pt.run("once").expect(BAD_CONFIG).err
