@@ -255,8 +255,9 @@ def test_an_import_says_whose_mail_goes_elsewhere_and_can_be_tried(pt):
     assert "2 recipients: 2 new, 0 different." in said and "Nothing was changed." in said
     assert "mail for jane@contoso.test is delivered as Jane.Doe@contoso.test, before as jane@contoso.test" in said
     assert "mail for max" not in said and primaries(pt) == {}
-    answer = pt.ask("recipient", "import", csv)
+    answer = pt.ask("recipient", "import", csv, "--dry-run")
     assert answer["elsewhere"] == [{"address": "jane@contoso.test", "was": ["jane@contoso.test"], "now": ["Jane.Doe@contoso.test"]}]
+    assert "mail for jane@contoso.test is delivered as Jane.Doe@" in pt.run("recipient", "import", csv).expect(DONE).out
     assert primaries(pt)["jane"] == "Jane.Doe@contoso.test"
     assert pt.ask("recipient", "import", csv, "--dry-run")["elsewhere"] == []
 
