@@ -215,8 +215,14 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 		size_t upto = span_find(*in, '\n');
 		bool whole = upto < in->n;
 
-		if (r->raw.n - r->line + upto + whole > SMTP_REPLY_LINE_MAX ||
-				!buf_add(&r->raw, span_first(*in, upto)))
+		size_t room = SMTP_REPLY_LINE_MAX - (r->raw.n - r->line);
+
+		if (upto + whole > room) {
+			/* Its beginning is told, the same however it came. */
+			(void)!buf_add(&r->raw, span_first(*in, room));
+			return SMTP_BAD;
+		}
+		if (!buf_add(&r->raw, span_first(*in, upto)))
 			return SMTP_BAD;
 		*in = span_skip(*in, upto + whole);
 		if (!whole)
