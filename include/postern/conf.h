@@ -141,6 +141,8 @@ struct conf_account {
 	struct conf_texts envelope_strip; /* prefixes, or patterns with one "*" */
 	unsigned trusted_hops;
 	bool trusted_hops_fixed; /* it was set, so it is not learned */
+	struct conf_texts
+			provider_hosts; /* who writes them; n == 0: learned; "*.x": all below x */
 	struct conf_aliases aliases;
 	const char *default_domain;
 	struct conf_unrouted unrouted;

@@ -116,6 +116,7 @@ cli_check(struct cli *c)
 			check_secret(a, &a->password, c->conf_path, faults);
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
+		cli_check_self(c, faults);
 		policy_files_read(c, NULL, 0, &files, faults);
 		of_conf = faults->errors > 0;
 		struct reader *r = check_state(c, faults);

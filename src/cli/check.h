@@ -8,6 +8,9 @@
  * them to the lists "accounts" and "routes" of *all. The exit status. */
 int cli_check_online(struct cli *c, json_t *all);
 
+/* What is wrong with the relay's own name, and routes that lead to the relay itself. */
+void cli_check_self(const struct cli *c, struct conf_faults *faults);
+
 struct greeting {
 	bool ok;
 	char text[600]; /* what came of it; holds what the other side said */

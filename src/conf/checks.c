@@ -39,8 +39,8 @@ static void
 user_account(struct reader *r, const struct node *map, struct conf_mark mark)
 {
 	static const char *const global_only[] = { "domains", "envelope",
-		"envelope_position", "envelope_strip", "trusted_hops", "aliases",
-		"default_domain", "unrouted" };
+		"envelope_position", "envelope_strip", "trusted_hops", "provider_hosts",
+		"aliases", "default_domain", "unrouted" };
 	struct node here;
 
 	if (!map_key(map, "recipient") && !r->cut)

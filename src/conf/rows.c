@@ -82,6 +82,8 @@ static const struct row account_rows[] = {
 		.says = "What the provider adds around the user in that field: a prefix such as mbox-, or a pattern such as *-pop in which * is the user." },
 	{ .name = "trusted_hops", .kind = ROW_COUNT, .at = offsetof(struct conf_account, trusted_hops), .preset = "1", .least = 0, .most = 50,
 		.says = "Received lines that the provider adds; what stands below them is not trusted. Learned from the first messages unless set." },
+	{ .name = "provider_hosts", .kind = ROW_DOMAIN, .flags = ROW_LIST | ROW_STAR, .at = offsetof(struct conf_account, provider_hosts), .least = 1, .most = 1000,
+		.says = "The hosts that write the provider's Received lines (their by), names or *.DOMAIN. The server's domain and what is learned unless set." },
 	{ .name = "aliases", .kind = ROW_GROUP, .flags = ROW_LIST, .at = offsetof(struct conf_account, aliases), .section = &alias_section, .least = 1, .most = 1000,
 		.says = "Rules from texts or addresses in To and Cc to recipients." },
 	{ .name = "default_domain", .kind = ROW_DOMAIN, .at = offsetof(struct conf_account, default_domain),

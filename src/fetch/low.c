@@ -25,11 +25,14 @@ too_slow(struct pop_low *low)
 	return low->slow;
 }
 
-/* Waits for the server; the time is its own. */
+/* Waits for the server; the time is its own. Inside an answer it may be waiting for us. */
 static ssize_t
 wait_read(struct pop_low *low, void *p, size_t n)
 {
 	int64_t began = clock_mono_ms();
+
+	if (!low->awaits)
+		dial_hurry(low->dial);
 	ssize_t got = dial_read(low->dial, p, n);
 	int64_t took = clock_mono_ms() - began;
 

@@ -64,6 +64,41 @@ fetch_memo_forget(struct fetch_memo *m, struct span uid)
 		free(map_del(&m->messages, uid));
 }
 
+/* ---- the server's habits ---- */
+
+void
+fetch_memo_at(struct fetch_memo *m, unsigned server)
+{
+	if (m->server != 0 && m->server != server) {
+		m->alone_until_ms = 0;
+		m->grounded_until_ms = 0;
+		m->flights_lost = 0;
+		m->off_octets = m->off_share = 0;
+	}
+	m->server = server;
+}
+
+/* More than that is left only of what a clock set that was ahead. */
+static bool
+not_yet(int64_t until_ms, int64_t wall_ms)
+{
+	int64_t left = until_ms - wall_ms;
+
+	return left > 0 && left <= MEMO_HABIT_MS;
+}
+
+bool
+fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return not_yet(m->alone_until_ms, wall_ms);
+}
+
+bool
+fetch_memo_grounded(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return not_yet(m->grounded_until_ms, wall_ms);
+}
+
 /* ---- as text: a line for each fact, "KEY VALUE..." ---- */
 
 static bool
@@ -81,22 +116,18 @@ put_message(struct buf *out, const struct memo_message *m)
 }
 
 bool
-fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
-{
-	int64_t left = m->alone_until_ms - wall_ms;
-
-	return left > 0 &&
-			left <= MEMO_ALONE_MS; /* a clock that was ahead set the rest */
-}
-
-bool
 fetch_memo_print(struct fetch_memo *m, struct buf *out)
 {
 	size_t at = 0;
 
 	bool ok = put_number(out, "failures", m->failures) &&
 			put_number(out, "refusals", m->refusals) &&
+			put_number(out, "server", m->server) &&
 			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
+			put_number(out, "grounded", (uint64_t)m->grounded_until_ms) &&
+			put_number(out, "flights", m->flights_lost) &&
+			put_number(out, "off-octets", m->off_octets) &&
+			put_number(out, "off-share", m->off_share) &&
 			put_number(out, "check", m->check) &&
 			put_number(out, "refused", m->refused) &&
 			put_number(out, "proven", m->proven) &&
@@ -160,6 +191,16 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->refusals = (unsigned)get_number(&line, 1000000);
 		else if (span_eq(key, SPAN("alone")))
 			m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("server")))
+			m->server = (unsigned)get_number(&line, 0xffff);
+		else if (span_eq(key, SPAN("grounded")))
+			m->grounded_until_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("flights")))
+			m->flights_lost = (unsigned)get_number(&line, 1000);
+		else if (span_eq(key, SPAN("off-octets")))
+			m->off_octets = (unsigned)get_number(&line, UINT16_MAX);
+		else if (span_eq(key, SPAN("off-share")))
+			m->off_share = (unsigned)get_number(&line, 1000);
 		else if (span_eq(key, SPAN("check")))
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("refused")))

@@ -16,7 +16,7 @@ enum {
 	MEMO_ATTEMPTS = 5, /* RETRs of one message before it is set aside (4012) */
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
-	MEMO_ALONE_MS = 24 * 3600 * 1000,
+	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */
 	MEMO_REFUSALS = 5, /* refused logons before the account is suspended (4019) */
 };
 
@@ -39,12 +39,23 @@ enum memo_caps {
 	MEMO_TOP = 4,
 	MEMO_USER = 8,
 	MEMO_SDPS = 16,
+	MEMO_EARLY = 32, /* PIPELINING was told before the logon already */
+	MEMO_UTF8 = 64, /* RFC 6856 */
 };
+
+/* For so long a server's bad habits are remembered. */
+#define MEMO_HABIT_MS ((int64_t)28 * 24 * 3600 * 1000)
 
 struct fetch_memo {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since the last good one */
+	/* Habits of the server, which count for this one only: */
+	unsigned server; /* digest of its name and port, 16 bits; 0: not known */
 	int64_t alone_until_ms; /* wall: see fetch_memo_alone */
+	int64_t grounded_until_ms; /* wall: see fetch_memo_grounded */
+	unsigned flights_lost; /* in a row: begun, and never seen to get through */
+	/* By how much LIST said too much: in octets, and in thousandths of a message. */
+	unsigned off_octets, off_share;
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
@@ -69,8 +80,12 @@ struct memo_message *fetch_memo_find(const struct fetch_memo *m, struct span uid
 struct memo_message *fetch_memo_get(struct fetch_memo *m, struct span uid);
 void fetch_memo_forget(struct fetch_memo *m, struct span uid);
 
-/* No pipelining: its answers were out of step less than a day ago. */
+/* The account is at this server now: habits of another one are forgotten. */
+void fetch_memo_at(struct fetch_memo *m, unsigned server);
+/* No pipelining: its answers were out of step some weeks ago or less. */
 bool fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms);
+/* No logon in one flight: that failed some weeks ago or less, where the slow way works. */
+bool fetch_memo_grounded(const struct fetch_memo *m, int64_t wall_ms);
 
 /* The memo as text, as much of it as fits; false: as the store has it already. Empty
  * when there is nothing to remember. */

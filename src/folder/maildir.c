@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "letter.h"
+#include "postern/address.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/file.h"
@@ -71,8 +72,9 @@ bool
 maildir_expand(struct span pattern, struct span address, struct buf *out,
 		struct err *err)
 {
+	char room[ADDRESS_LOCAL_MAX];
 	size_t at = span_rfind(address, '@');
-	struct span local = span_first(address, at);
+	struct span local = address_unquote(span_first(address, at), room);
 	struct span domain = at < address.n ? span_skip(address, at + 1) : SPAN("");
 
 	for (size_t i = 0; i < pattern.n; i++) {

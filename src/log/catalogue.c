@@ -234,8 +234,8 @@ static const struct event rows[] = {
 			"No Return-Path in %uidl; envelope sender set to %sender, notifications off.",
 			"The provider did not keep the envelope sender.", "Nothing." },
 	{ 4044, 'W', 1, "line-ends-mended",
-			"Message %id has bare CR or LF; sent to %host with CRLF instead.",
-			"A next hop without BINARYMIME might take a bare line end for the end of the message.",
+			"Message %id has bare CR or LF; sent to %host with CRLF instead. Found: %found.",
+			"A next hop without BINARYMIME might take a bare line end for the end of the message. A NUL goes out as it is.",
 			"Nothing; the queue keeps the original bytes." },
 	{ 4045, 'W', 0, "domain-without-policy",
 			"Domain %domain is served by account %account but is not in the recipient policy; its "

@@ -41,6 +41,9 @@ struct hop {
 	unsigned sessions; /* of outbound.c */
 	unsigned busy; /* of them, those with a message */
 	bool works; /* it has greeted us */
+	bool single; /* it takes one transaction on a connection */
+	int64_t no_body_until_ms; /* monotonic: till then BODY= is not said */
+	int64_t careful_until_ms; /* monotonic: till then no message follows another's dot */
 	unsigned failures; /* connections in a row that came to nothing */
 	unsigned fruitless; /* sessions in a row that broke before any message was answered */
 	int64_t shut_until_ms; /* monotonic */

@@ -137,28 +137,46 @@ remember(struct mail *m, struct submission_recipient what, struct span key)
 /* One RCPT while it is answered. */
 struct rcpt {
 	struct span said;
-	struct span mailbox; /* the same, but for the bare postmaster */
+	struct span mailbox; /* the same in its one spelling, or who the bare postmaster is */
 	struct address to; /* local without quoting, domain canonical; empty: bare */
 	struct span key;
+	char local[ADDRESS_LOCAL_MAX];
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	bool valid;
+	bool bare; /* "postmaster" alone was said */
 };
+
+/* As it is kept and sent (E5): the domain as A-labels, the local part without quotes that
+ * it does not need. */
+static struct span
+spelling(struct mail *m, const struct smtp_path *to, struct span local)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(ADDRESS_SIZE);
+	struct span mailbox = smtp_is_utf8(to->domain) ? mail_wire(m, to) : to->mailbox;
+
+	if (!mailbox.p || local.p == to->local.p)
+		return mailbox;
+	if (!address_print_local(&b, local) ||
+			!buf_add(&b, span_skip(mailbox, to->local.n)))
+		return (struct span){ NULL, 1 };
+	struct span kept = mail_keep(m, buf_span(&b));
+	return kept.p ? kept : (struct span){ NULL, 1 };
+}
 
 static void
 rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
-		struct arena *a, struct rcpt *out)
+		struct rcpt *out)
 {
 	struct smtp_path to = *path;
-	struct address parsed;
 
 	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
 	if (to.domain.n == 0 && r->conf->server.postmaster)
 		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
-	*out = (struct rcpt){ .said = path->mailbox,
-		.mailbox = smtp_is_utf8(to.domain) ? mail_wire(m, &to) : to.mailbox };
+	*out = (struct rcpt){ .said = path->mailbox, .bare = path->domain.n == 0 };
 	out->valid = to.domain.n == 0 || domain_canon(to.domain, out->domain);
 	out->to.kind = ADDRESS_FULL;
-	out->to.local = address_parse(a, to.mailbox, &parsed) ? parsed.local : to.local;
+	out->to.local = address_unquote(to.local, out->local);
+	out->mailbox = spelling(m, &to, out->to.local);
 	out->to.domain = out->valid ? span_of(out->domain) : to.domain;
 	out->key = key_of(m, &out->to);
 }
@@ -192,8 +210,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 	if (!m->collected && !m->picked)
 		return reply;
 	const struct submission_recipient what = {
-		.address = mail_keep(
-				m, smtp_is_utf8(rc->said) ? rc->mailbox : rc->said),
+		.address = mail_keep(m, rc->bare ? rc->said : rc->mailbox),
 		.hop = SPAN(HOP_BADMAIL),
 		.state = QUEUE_REFUSED,
 		.code = reply.code,
@@ -320,7 +337,7 @@ answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text
 	AUTO(arena_done) struct arena a = ARENA_MAX(RESOLVE_MEMORY);
 	struct rcpt rc;
 
-	rcpt_read(r, m, path, &a, &rc);
+	rcpt_read(r, m, path, &rc);
 	if (!rc.key.p)
 		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (m->badmail.n == 0 && m->hold.n == 0)

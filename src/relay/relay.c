@@ -133,20 +133,6 @@ relay_fetched(struct relay *r)
 /* ---- time ---- */
 
 static void
-space_look(struct relay *r)
-{
-	uint64_t left = 0, total;
-	bool low = store_space_look(r->store);
-
-	if (low == r->space_low)
-		return;
-	r->space_low = low;
-	(void)file_space(r->state, &left, &total, NULL);
-	log_event(low ? 6004 : 6005,
-			FIELDS(f_str("path", r->state), f_num("free", (int64_t)left)));
-}
-
-static void
 tick_in(struct relay *r, int64_t ms)
 {
 	r->tick_at_ms = loop_now_ms(r->loop) + ms;
@@ -158,7 +144,7 @@ tick_due(void *host)
 {
 	struct relay *r = host;
 
-	space_look(r);
+	health_space(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;

@@ -131,6 +131,7 @@ bool renew(struct relay *r, struct err *err);
 /* ---- health.c: what the state of the store means to the relay ---- */
 void health_job(struct relay *r, const struct store_job *job); /* one came back */
 void health_look(struct relay *r);
+void health_space(struct relay *r); /* 6004, 6005 */
 
 /* ---- jobs.c: hand-over to the store thread and back ---- */
 struct jobs *jobs_new(struct relay *r, struct err *err);
@@ -259,6 +260,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
+	bool nul; /* a NUL went out to who does not offer BINARYMIME */
 	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
 	struct notices *notices; /* who is told that it failed; NULL: nobody */

@@ -290,6 +290,16 @@ say_recipient(struct relay *r, struct told *t, size_t i)
 	}
 }
 
+/* What 4044 is about. */
+static const char *
+found_in(const struct lease *l)
+{
+	if (!l->nul)
+		return "bare CR or LF";
+	return l->changed ? "bare CR or LF, and NUL, which went out as it is"
+			  : "NUL, which went out as it is";
+}
+
 static void
 say_message(struct told *t)
 {
@@ -309,8 +319,10 @@ say_message(struct told *t)
 						f_span("host", l->host),
 						f_num("delivered", delivered),
 						f_num("undeliverable", undeliverable)));
-	if (l->changed)
-		log_event(4044, FIELDS(t->account, t->id, f_span("host", l->host)));
+	if (l->changed || l->nul)
+		log_event(4044,
+				FIELDS(t->account, t->id, f_span("host", l->host),
+						f_str("found", found_in(l))));
 	if (l->parts > 1 && l->m->n > TRANSACTION_MAX)
 		log_event(3041,
 				FIELDS(t->account, t->id,

@@ -151,14 +151,14 @@ a_clock_that_was_ahead_keeps_no_account_alone(void **state)
 		bool alone;
 	} rows[] = {
 		{ "never", 0, false },
-		{ "just set", now + MEMO_ALONE_MS, true },
+		{ "just set", now + MEMO_HABIT_MS, true },
 		{ "nearly over", now + 1, true },
 		{ "over", now, false },
-		{ "set when the clock was a little ahead", now + MEMO_ALONE_MS + 1,
+		{ "set when the clock was a little ahead", now + MEMO_HABIT_MS + 1,
 				false },
-		{ "set when it was ten years ahead", now + MEMO_ALONE_MS + ten_years,
+		{ "set when it was ten years ahead", now + MEMO_HABIT_MS + ten_years,
 				false },
-		{ "set when it was ten years behind", now + MEMO_ALONE_MS - ten_years,
+		{ "set when it was ten years behind", now + MEMO_HABIT_MS - ten_years,
 				false },
 		{ "as much as a memo holds", INT64_MAX, false },
 	};
@@ -196,7 +196,7 @@ capabilities_are_asked_for_again_when_the_clock_was_wrong(void **state)
 		const struct conf_account account = { .password.kind = SECRET_ENV,
 			.auth = CONF_AUTH_AUTO };
 		struct fetch_memo memo = { .proven = true,
-			.caps = MEMO_PIPELINING | MEMO_USER | MEMO_UIDL,
+			.caps = MEMO_PIPELINING | MEMO_EARLY | MEMO_USER | MEMO_UIDL,
 			.heard_ms = rows[i].heard_ms,
 			.alone_until_ms = rows[i].alone_until_ms };
 		struct fetch_poll poll = { .account = &account, .memo = &memo };

@@ -31,6 +31,15 @@ test_where_an_address_lives(void **state)
 	expands("/m/%d/%u", "@b", NULL);
 	expands("/m/%u", "a\nb@c", NULL);
 	expands("/m/%x", "a@b", NULL);
+	/* edge 34: a local part has one folder, however it is spelled */
+	expands("/m/%u", "\"Ann\"@b", "/m/ann");
+	expands("/m/%u", "\"a\\nn\"@b", "/m/ann");
+	expands("/m/%d/%u", "\"ann lee\"@b", "/m/b/ann lee");
+	expands("/m/%u", "\"a@c\"@b", "/m/a@c");
+	expands("/m/%u", "\"\"@b", NULL);
+	expands("/m/%u", "\"..\"@b", NULL);
+	expands("/m/%u", "\"a/b\"@b", NULL);
+	expands("/m/%u", "\"@b", "/m/\"");
 	expands("/m/%", "a@b", NULL);
 }
 

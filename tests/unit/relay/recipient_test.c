@@ -136,6 +136,31 @@ a_message_under_way_keeps_its_recipients(void **state)
 	mail_free(&g->r, m);
 }
 
+/* Edge 34: needless quotes make no other address, for whichever door. */
+static void
+a_local_part_has_one_spelling(void **state)
+{
+	struct gate *g = *state;
+	static const char *const said[] = { "\"some\"@open.test", "Some@open.test",
+		"some@OPEN.test", "\"so\\me\"@open.test", "\"ann lee\"@open.test",
+		"\"ann\\ lee\"@open.test", "\"ANN+x\"@contoso.test",
+		"\"nobody\"@contoso.test", "nobody@contoso.test",
+		"\"post\\master\"@contoso.test" };
+	static const char *const want[] = { "some@open.test", "\"ann lee\"@open.test",
+		"ann+x@contoso.test", "nobody@contoso.test", "admin@contoso.test" };
+	const struct mail_client client = { .internal = true, .esmtp = true };
+	const struct smtp_mail begin = { .collected = true,
+		.collect = { .account = SPAN("isp"), .uidl = SPAN("1") } };
+	struct mail *m = mail_new(&g->r, &begin, &client);
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		(void)ask(g, m, said[i]);
+	assert_int_equal(m->job.n, sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < m->job.n; i++)
+		assert_true(same(m->recipients[i].address, want[i]));
+	mail_free(&g->r, m);
+}
+
 /* One that bounced, leased by hand. */
 struct failed {
 	struct hop hop;
@@ -247,7 +272,10 @@ no_recipient_is_half_taken(void **state)
 				"a@xn--bcher-kva.test", 550 },
 		{ "\"\\a\\b\\c\\d\"@b\xc3\xbc"
 		  "cher.test",
-				"\"\\a\\b\\c\\d\"@xn--bcher-kva.test", 550 },
+				"abcd@xn--bcher-kva.test", 550 },
+		{ "\"a\\ b\"@b\xc3\xbc"
+		  "cher.test",
+				"\"a b\"@xn--bcher-kva.test", 550 },
 	};
 	const struct mail_client client = { .internal = true, .esmtp = true };
 	const struct smtp_mail begin = { .utf8 = true,
@@ -445,6 +473,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 				a_list_of_those_who_have_it_keeps_nothing_more, set_up,
 				tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_local_part_has_one_spelling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 				a_message_under_way_keeps_its_recipients, set_up,
 				tear_down),
