@@ -216,6 +216,9 @@ void mail_uncount(struct relay *r, struct mail *m);
 /* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
 struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
 		const struct smtp_path *path, char *text);
+/* The answer to VRFY, likewise. */
+struct smtp_reply mail_vrfy(const struct relay *r, const struct smtp_path *path,
+		bool may_relay, char *text);
 /* As it is kept and sent, in the mail's arena: its domain as A-labels (E5). */
 struct span mail_wire(struct mail *m, const struct smtp_path *path);
 struct submission_recipient *recipient_room(struct mail *m); /* one more */

@@ -313,6 +313,10 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_LEDGER] =
 			"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
 			" INDEXED BY ledger_age WHERE id <= ?1 ORDER BY id LIMIT ?2)",
+	[SQL_HOP_COUNT] = "SELECT count(*) FROM hop",
+	/* By number a recipient has no index: one walk over all of them. */
+	[SQL_PRUNE_HOPS] =
+			"DELETE FROM hop WHERE id NOT IN (SELECT DISTINCT hop FROM recipient)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT id, size - length(top), sum FROM body WHERE bytes IS NULL"
