@@ -43,7 +43,7 @@ rm -f "$said"
 ROOT
 }
 
-# The POP3 servers that the tests run as private processes. Their packages would start services,
+# The POP3 servers and next hops that the tests run as private processes. Their packages would start services,
 # or conflict with one another and with Dovecot, so they are only unpacked: a line for each, its
 # name and the packages it needs beyond a usual system.
 SERVERS="courier courier-pop courier-base courier-authlib courier-authdaemon libcourier-unicode4 libidn12
@@ -52,7 +52,10 @@ popa3d popa3d
 solid solid-pop3d liblockfile1
 cyrus cyrus-common cyrus-pop3d tzdata libical3 libxapian30 libclamav12 libmspack0 libzephyr4-krb5 libzephyr4 libwrap0 libcom-err2
  libsasl2-2 libsasl2-modules libsasl2-modules-db libdb5.3 libsqlite3-0 libpcre2-posix3 libjansson4 libnghttp2-14 libbrotli1
- libicu72 libxml2 libkrb5-3 libgssapi-krb5-2 libk5crypto3 libkrb5support0 libkeyutils1 libldap-2.5-0"
+ libicu72 libxml2 libkrb5-3 libgssapi-krb5-2 libk5crypto3 libkrb5support0 libkeyutils1 libldap-2.5-0
+exim exim4-daemon-light exim4-base libgnutls-dane0 libunbound8 libidn12 libdb5.3 libpcre2-8-0 libgnutls30
+opensmtpd opensmtpd libevent-2.1-7 libdb5.3
+sendmail sendmail-bin sendmail-base sendmail-cf libnsl2 libdb5.3 liblockfile1 libwrap0 libldap-2.5-0 libsasl2-2 m4"
 
 # unpack_one DIR NAME PACKAGE...: DIR/NAME is a root in which that server runs, with the
 # libraries it needs; what is there already stays.

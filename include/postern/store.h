@@ -93,7 +93,7 @@ enum {
 	STORE_RECIPIENTS_MAX = 65536, /* recipients of one message */
 	STORE_KEY_SIZE = 16, /* octets of a key in the ledger */
 	STORE_SECRET_SIZE = 32,
-	STORE_SCHEMA = 5, /* the version of the database's schema */
+	STORE_SCHEMA = 6, /* the version of the database's schema */
 };
 
 /* How long a copy of a message is known (RECIPIENTS E7). Copies of one mail come within

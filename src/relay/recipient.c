@@ -198,6 +198,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 {
 	static const char *const reasons[SMTP_REFUSALS] = {
 		[SMTP_REFUSE_RELAY] = "relay-denied",
+		[SMTP_REFUSE_NO_ROUTE] = "general",
 		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
 		[SMTP_REFUSE_LIST] = "general",
 		[SMTP_REFUSE_MEMBERS] = "general",
@@ -309,6 +310,10 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
+	bool ours = rc->to.domain.n == 0 || policy_find(r->policies, rc->to.domain);
+	if (nexthop_find(r->hops, rc->to.domain, ours)->kind ==
+			NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
 		.hop = hop_to(r, m, rc->to.domain),

@@ -52,6 +52,7 @@ struct relay {
 	const char *state;
 	bool once;
 	bool hold; /* deliver nothing */
+	uint64_t split; /* the message of which 3041 was said last: it leaves by many leases */
 	struct loop *loop;
 	struct store *store;
 	struct store_port *port;

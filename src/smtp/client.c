@@ -223,7 +223,7 @@ static void
 nonsense(struct smtp_client *c)
 {
 	struct span line = span_skip(buf_span(&c->reader.raw), c->reader.line);
-	char text[160];
+	char text[100];
 	size_t n = 0;
 
 	for (; n < line.n && n + 1 < sizeof(text) && line.p[n] != '\n'; n++)
