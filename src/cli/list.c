@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
@@ -18,14 +17,13 @@ cli_list_init(struct cli_list *l, bool json, const char *const *titles, size_t c
 static void
 print_further_in(const char *text)
 {
-	const char *end;
+	struct span rest = span_of(text);
 
-	while ((end = strchr(text, '\n'))) {
-		(void)fwrite(text, 1, (size_t)(end - text), stdout);
-		(void)fputs("\n  ", stdout);
-		text = end + 1;
+	while (rest.n > 0) {
+		cli_put_json(stdout, span_until(&rest, '\n'));
+		if (rest.n > 0)
+			(void)fputs("\n  ", stdout);
 	}
-	(void)fputs(text, stdout);
 }
 
 void
