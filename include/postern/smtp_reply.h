@@ -95,6 +95,7 @@ struct smtp_reader {
 	unsigned lines;
 	int code;
 	bool done; /* the next byte begins another reply */
+	bool whole; /* the line that is no reply is all there */
 };
 
 #define SMTP_READER \

@@ -209,7 +209,7 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 		buf_clear(&r->raw);
 		r->line = 0;
 		r->lines = 0;
-		r->done = false;
+		r->done = r->whole = false;
 	}
 	while (in->n > 0) {
 		size_t upto = span_find(*in, '\n');
@@ -221,6 +221,7 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 		*in = span_skip(*in, upto + whole);
 		if (!whole)
 			return SMTP_MORE;
+		r->whole = true;
 		if (r->raw.n == r->line || r->raw.p[r->raw.n - 1] != '\r')
 			return SMTP_BAD;
 		r->raw.n--;
@@ -234,6 +235,7 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 			tell(r, out);
 			return SMTP_ONE;
 		case SMTP_MORE:
+			r->whole = false;
 			r->raw.p[r->raw.n++] = '\n'; /* where the CR was */
 			r->line = r->raw.n;
 		}
