@@ -146,6 +146,7 @@ struct conf_account {
 	struct conf_aliases aliases;
 	const char *default_domain;
 	struct conf_unrouted unrouted;
+	bool unrouted_fixed; /* it was set */
 	int64_t every_s;
 	struct conf_window window; /* when it is collected by schedule; see window.h */
 	int64_t keep_s; /* 0: delete once durable; CONF_KEEP_FOREVER */

@@ -144,6 +144,8 @@ struct fetch_memory {
 	unsigned refusals; /* logons refused since then */
 	bool suspended; /* by so many refusals (4019) */
 	bool held; /* by a storm of new unique-ids (4009) */
+	bool nobody; /* held because the first messages reached nobody (4018) */
+	bool domainless; /* held because no policy domain exists (4018) */
 	int64_t alone_until_ms; /* no pipelining until then */
 	uint64_t oversize; /* messages that are left there for their size */
 	struct provider_habits provider; /* how the provider marks its mail */

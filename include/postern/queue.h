@@ -222,4 +222,19 @@ struct queue_assignment {
 bool queue_assign(struct store *s, const struct queue_assignment *x, bool *was,
 		bool *added, struct err *e);
 
+/* ---- replays ---- */
+
+enum { QUEUE_REPLAYS_MAX = 1000 };
+
+/* Of one recipient of a Badmail item. */
+struct queue_replay {
+	uint64_t id; /* the new message's */
+	struct span address;
+	int64_t at_ms;
+};
+
+/* What a Badmail item was replayed as, oldest first; at most QUEUE_REPLAYS_MAX. */
+bool queue_replays(struct reader *r, uint64_t item, struct arena *a,
+		struct queue_replay **out, size_t *n, struct err *e);
+
 #endif

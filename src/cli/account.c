@@ -108,9 +108,9 @@ memory_json(const struct fetch_memory *m)
 						"set_aside", m->troubles[i].aside));
 	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o}", "failures", (int)m->failures,
 			"refused_logons", (int)m->refusals, "suspended", m->suspended,
-			"held", m->held, "no_pipelining_until",
-			cli_json_time(m->alone_until_ms), "oversize",
-			(json_int_t)m->oversize, "messages", list);
+			"held", m->held || m->nobody || m->domainless,
+			"no_pipelining_until", cli_json_time(m->alone_until_ms),
+			"oversize", (json_int_t)m->oversize, "messages", list);
 }
 
 /* How often a header comes: the most common number, and whether it always does. */
@@ -377,6 +377,14 @@ print_troubles(const struct story *s)
 {
 	const struct fetch_memory *m = &s->memory;
 
+	if (m->nobody)
+		(void)printf("Collection is held: the first messages reached nobody (4018). "
+			     "Correct the policies or recipients, then postern accounts resume "
+			     "%s.\n",
+				s->account->name);
+	if (m->domainless)
+		(void)puts("Collection is held: no policy domain exists (4018). postern policy add "
+			   "DOMAIN makes one.");
 	if (m->held)
 		(void)printf("Collection is held: the provider renumbered the mailbox "
 			     "(4009). postern accounts adopt %s takes the new list.\n",

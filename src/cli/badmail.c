@@ -7,12 +7,14 @@
 #include "directory.h"
 #include "postern/badmail.h"
 #include "postern/clock.h"
+#include "postern/date.h"
 #include "postern/file.h"
 #include "postern/header.h"
 #include "postern/log.h"
 #include "postern/nexthop.h"
 #include "postern/origin.h"
 #include "postern/qid.h"
+#include "postern/queue.h"
 #include "postern/sum.h"
 
 static struct badmail *
@@ -117,16 +119,41 @@ cli_badmail_list(struct cli *c)
 	return status;
 }
 
+/* An item that was replayed is gone; its number still stands in notices and events. */
+static bool
+say_replayed(struct cli *c, const char *id, uint64_t qid)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(1024 * 1024);
+	struct queue_replay *v = NULL;
+	struct err err = { 0 };
+	size_t n = 0;
+	bool nothing;
+	struct reader *r = cli_reader_open(c, &nothing);
+	bool found = r && queue_replays(r, qid, &a, &v, &n, &err) && n > 0;
+
+	reader_close(r);
+	for (size_t i = 0; found && i < n; i++) {
+		char as[QID_SIZE], when[DATE_ISO_SIZE];
+
+		qid_print(v[i].id, as);
+		date_iso(v[i].at_ms, when);
+		(void)cli_fail(0, "%s was replayed as %s at %s for " SPAN_FMT, id, as,
+				when, SPAN_ARG(v[i].address));
+	}
+	return found;
+}
+
 /* Opens folder and item; NULL after saying why. */
 static struct badmail_item *
-item_of(struct badmail *folder, const char *id, uint64_t *qid)
+item_of(struct cli *c, struct badmail *folder, const char *id, uint64_t *qid)
 {
 	struct err err = { 0 };
 	struct badmail_item *item = NULL;
 
 	if (!qid_parse(span_of(id), qid))
 		(void)cli_fail(0, "%s is no id", id);
-	else if (!(item = badmail_get(folder, *qid, &err)))
+	else if (!(item = badmail_get(folder, *qid, &err)) &&
+			!say_replayed(c, id, *qid))
 		(void)cli_fail(0, "%s", err.text);
 	return item;
 }
@@ -145,7 +172,7 @@ cli_badmail_show(struct cli *c)
 		return CLI_CONFIG;
 
 	struct badmail *folder = open_folder(c);
-	struct badmail_item *item = folder ? item_of(folder, c->argv[0], &qid) : NULL;
+	struct badmail_item *item = folder ? item_of(c, folder, c->argv[0], &qid) : NULL;
 	if (item && c->json) {
 		json_t *j = item_json(item);
 		if (badmail_words(folder, qid, &words, &err))
@@ -412,7 +439,7 @@ replay_item(struct replay *r, const char *id)
 {
 	struct err err = { 0 };
 	uint64_t qid;
-	struct badmail_item *item = item_of(r->folder, id, &qid);
+	struct badmail_item *item = item_of(r->c, r->folder, id, &qid);
 	bool all = true, fine = true;
 
 	if (!item)
@@ -432,8 +459,10 @@ replay_item(struct replay *r, const char *id)
 		fine = fine && o != TROUBLE && (r->dry || o == REPLAYED);
 	}
 	if (all && (r->to || item->n_recipients > 0) &&
-			!badmail_remove(r->folder, qid, &err))
-		fine = cli_fail(0, "%s", err.text) != 0;
+			!badmail_remove(r->folder, qid, &err)) {
+		(void)cli_fail(0, "%s", err.text);
+		fine = false;
+	}
 	fine = fine && (r->to || item->n_recipients > 0);
 	badmail_item_free(item);
 	return fine;

@@ -25,6 +25,8 @@ struct cli {
 	int argc; /* what stands behind the word, options taken out */
 	char **argv;
 	struct conf *conf; /* by cli_conf; freed by main */
+	bool owner; /* we are root, and the state's owner is whom we act as */
+	bool refused; /* this user may not use the state: exit 1, whatever else */
 };
 
 struct cli_word {
@@ -50,8 +52,13 @@ bool cli_conf(struct cli *c);
 /* The same for who prints the faults, warnings too, with others of his own. */
 struct conf_faults;
 bool cli_conf_faults(struct cli *c, struct conf_faults *faults);
-/* The same, makes the state directory, and becomes server.user when we are root. */
+/* The same, makes the state directory, and becomes server.user when we are root (or whom the
+ * state belongs to, where none is set: conf->server.user then says so). */
 bool cli_state(struct cli *c);
+/* Becomes that user only: for who changes nothing, but meets secrets. */
+bool cli_become_user(struct cli *c);
+/* May this user read the state? False after saying who may. One that is not there may. */
+bool cli_state_readable(struct cli *c);
 /* The same for who needs root a little longer. */
 bool cli_state_as_root(struct cli *c);
 /* The lock of the state directory; -1 after saying who has it: return CLI_LATER. */
@@ -147,6 +154,7 @@ int cli_status(struct cli *c);
 int cli_accounts(struct cli *c);
 int cli_accounts_show(struct cli *c);
 int cli_accounts_adopt(struct cli *c);
+int cli_accounts_resume(struct cli *c);
 int cli_explain(struct cli *c);
 int cli_trace(struct cli *c);
 int cli_queue_list(struct cli *c);
@@ -169,6 +177,7 @@ int cli_policy_test(struct cli *c);
 int cli_recipient_list(struct cli *c);
 int cli_recipient_show(struct cli *c);
 int cli_recipient_add(struct cli *c);
+int cli_recipient_set(struct cli *c);
 int cli_recipient_remove(struct cli *c);
 int cli_recipient_import(struct cli *c);
 int cli_events(struct cli *c);

@@ -32,10 +32,32 @@ cli_json_time(int64_t ms)
 	return json_string(when);
 }
 
+/* Characters that turn a terminal's text around are escaped, as enc_json does. */
+static int
+dump(const char *p, size_t n, void *to)
+{
+	struct span text = { p, n };
+	FILE *f = to;
+
+	while (text.n > 0) {
+		size_t len = utf8_len(text), one = len > 0 ? len : 1;
+
+		uint32_t c = len > 1 ? utf8_code(span_first(text, len)) : 'a';
+
+		if (enc_is_unruly(c))
+			(void)fprintf(f, "\\u%04x", (unsigned)c);
+		else
+			(void)fwrite(text.p, 1, one, f);
+		text = span_skip(text, one);
+	}
+	return ferror(f) ? -1 : 0;
+}
+
 int
 cli_print_json(json_t *j)
 {
-	int status = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0
+	int status = json_dump_callback(j, dump, stdout,
+				     JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0
 			? CLI_DONE
 			: CLI_FAILED;
 	(void)putchar('\n');

@@ -115,7 +115,7 @@ cli_run(struct cli *c)
 		return CLI_USAGE;
 	if (!sandbox_start(&err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (!cli_state_as_root(c))
+	if (!cli_conf(c) || !cli_state_readable(c) || !cli_state_as_root(c))
 		return CLI_CONFIG;
 
 	int lock = cli_lock(c);

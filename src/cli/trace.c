@@ -201,6 +201,27 @@ step_recipients(struct steps *s, const struct queue_story *q)
 	}
 }
 
+/* What became of it after Badmail: under other queue ids. */
+static bool
+step_replays(struct steps *s, struct reader *r, uint64_t id, struct err *err)
+{
+	struct queue_replay *v;
+	size_t n;
+
+	if (!queue_replays(r, id, s->arena, &v, &n, err))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		AUTO(buf_done) struct buf text = BUF_MAX(4096);
+		char as[QID_SIZE];
+
+		qid_print(v[i].id, as);
+		if (buf_addf(&text, "replayed from Badmail for " SPAN_FMT " as %s",
+				    SPAN_ARG(v[i].address), as))
+			add_step(s, v[i].at_ms, 2010, &text);
+	}
+	return true;
+}
+
 /* What the journal has under the message's names: its queue id, and what it was
  * called before it had one. */
 static void
@@ -326,6 +347,10 @@ trace_one(struct cli *c, struct reader *r, uint64_t id, json_t *list, struct err
 	step_arrival(&steps, &story);
 	step_route(&steps, &story);
 	step_recipients(&steps, &story);
+	if (!step_replays(&steps, r, id, err)) {
+		free(steps.v);
+		return false;
+	}
 	step_events(c, &steps, qid);
 	if (story.message.account.n > 0) {
 		AUTO(buf_done) struct buf before = BUF_MAX(4096);

@@ -322,6 +322,9 @@ static const struct row match_rows[] = {
 };
 static const struct section match_section = { .rows = match_rows, .size = sizeof(struct policy_match) };
 
+static const struct word spellings[] = {
+	{ "plain", POLICY_SPELLING_PLAIN, false }, { "german", POLICY_SPELLING_GERMAN, false }, { NULL, 0, false },
+};
 static const struct row policy_rows[] = {
 	{ .name = "name", .kind = ROW_NAME, .flags = ROW_REQUIRED, .at = offsetof(struct policy_doc, name),
 		.says = "The policy's name." },
@@ -329,6 +332,8 @@ static const struct row policy_rows[] = {
 		.says = "Lower is tried first; the policy named default is last." },
 	{ .name = "match", .kind = ROW_GROUP, .at = offsetof(struct policy_doc, match), .section = &match_section,
 		.says = "Recipients it generates addresses for; all when absent." },
+	{ .name = "spelling", .kind = ROW_WORD, .at = offsetof(struct policy_doc, spelling), .words = spellings, .preset = "plain",
+		.says = "How templates spell letters outside ASCII: plain, u for u with two dots; german, ue for it." },
 	{ .name = "addresses", .kind = ROW_TEMPLATE, .flags = ROW_LIST, .at = offsetof(struct policy_doc, addresses), .least = 0, .most = 64,
 		.says = "Address templates; their domains are policy domains." },
 	{ .name = "domains", .kind = ROW_MAP, .at = offsetof(struct policy_doc, domains), .section = &policy_domain_section, .most = 50000,

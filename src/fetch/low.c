@@ -25,14 +25,11 @@ too_slow(struct pop_low *low)
 	return low->slow;
 }
 
-/* Waits for the server; the time is its own. Inside an answer it may be waiting for us. */
+/* Waits for the server; the time is its own. */
 static ssize_t
 wait_read(struct pop_low *low, void *p, size_t n)
 {
 	int64_t began = clock_mono_ms();
-
-	if (!low->awaits)
-		dial_hurry(low->dial);
 	ssize_t got = dial_read(low->dial, p, n);
 	int64_t took = clock_mono_ms() - began;
 
@@ -58,6 +55,8 @@ low_read(mailstream_low *stream, void *p, size_t n)
 
 	ssize_t got = dial_read_now(low->dial, p, n);
 	if (got == 0) {
+		if (!low->awaits) /* inside an answer: it may be waiting for us */
+			dial_hurry(low->dial);
 		if (low->waiting)
 			low->waiting(low->host);
 		got = wait_read(low, p, n);

@@ -20,7 +20,7 @@ digest(struct span text)
 void
 fetch_memo_init(struct fetch_memo *m, const uint64_t seed[2])
 {
-	*m = (struct fetch_memo){ 0 };
+	*m = (struct fetch_memo){ .newcomer = true };
 	map_init(&m->messages, seed[0], seed[1]);
 	m->kept = digest(SPAN(""));
 }
@@ -108,6 +108,13 @@ put_number(struct buf *out, const char *key, uint64_t n)
 }
 
 static bool
+put_newcomer(struct buf *out, const struct fetch_memo *m)
+{
+	return m->newcomer ? buf_addf(out, "newcomer %u %u\n", m->nobody, m->nobody_why)
+			   : buf_addf(out, "newcomer -\n");
+}
+
+static bool
 put_message(struct buf *out, const struct memo_message *m)
 {
 	return buf_addf(out, "message %.*s %u %u %d %d %d %llu %d\n", (int)m->uid_n,
@@ -134,7 +141,9 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
 			put_number(out, "caps", m->caps) &&
-			put_number(out, "held", m->held) &&
+			put_number(out, "held", m->held) && put_newcomer(out, m) &&
+			put_number(out, "held_at", m->held_at) &&
+			put_number(out, "domainless", m->domainless) &&
 			provider_print(&m->provider, out);
 	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
 		size_t before = out->n;
@@ -163,6 +172,16 @@ get_number(struct span *line, uint64_t max)
 }
 
 static void
+read_newcomer(struct fetch_memo *m, struct span line)
+{
+	uint64_t nobody;
+
+	m->newcomer = num_u64(span_word(&line), MEMO_FIRST, &nobody);
+	m->nobody = m->newcomer ? (unsigned)nobody : 0;
+	m->nobody_why = m->newcomer ? (unsigned)get_number(&line, 3) : 0;
+}
+
+static void
 read_message(struct fetch_memo *m, struct span line)
 {
 	struct memo_message *msg = fetch_memo_get(m, span_word(&line));
@@ -182,6 +201,8 @@ void
 fetch_memo_read(struct fetch_memo *m, struct span text)
 {
 	m->kept = digest(text);
+	m->newcomer = text.n ==
+			0; /* what older programs remember is of known accounts */
 	while (text.n > 0) {
 		struct span line = span_until(&text, '\n'), key = span_word(&line);
 
@@ -215,6 +236,12 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->caps = (unsigned)get_number(&line, 0xff);
 		else if (span_eq(key, SPAN("held")))
 			m->held = get_number(&line, 1);
+		else if (span_eq(key, SPAN("newcomer")))
+			read_newcomer(m, line);
+		else if (span_eq(key, SPAN("held_at")))
+			m->held_at = get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("domainless")))
+			m->domainless = get_number(&line, 1);
 		else if (span_eq(key, SPAN("provider")))
 			provider_read(&m->provider, line);
 		else if (span_eq(key, SPAN("message")))

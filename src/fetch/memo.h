@@ -17,6 +17,7 @@ enum {
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
 	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */
+	MEMO_FIRST = 10, /* messages of a new account that may come to nobody */
 	MEMO_REFUSALS = 5, /* refused logons before the account is suspended (4019) */
 };
 
@@ -43,6 +44,8 @@ enum memo_caps {
 	MEMO_UTF8 = 64, /* RFC 6856 */
 };
 
+/* Why messages of a new account came to nobody. */
+enum memo_nobody { MEMO_NOBODY_REFUSED = 1, MEMO_NOBODY_FOUND = 2 };
 /* For so long a server's bad habits are remembered. */
 #define MEMO_HABIT_MS ((int64_t)28 * 24 * 3600 * 1000)
 
@@ -65,6 +68,12 @@ struct fetch_memo {
 	unsigned caps; /* enum memo_caps */
 	uint64_t login_delay_s; /* from CAPA */
 	bool held; /* 4009 was logged */
+	/* A new account, of which nothing has reached anybody yet (newcomer.c). */
+	bool newcomer;
+	unsigned nobody; /* messages that came to nobody; MEMO_FIRST hold it (4018) */
+	unsigned nobody_why; /* enum memo_nobody */
+	uint64_t held_at; /* times it was resumed before it was held so, + 1; 0: it is not */
+	bool domainless; /* 4018 was logged, because there is no policy domain */
 	bool loaded; /* what the store has was read */
 	uint64_t kept; /* digest of what the store has */
 	uint64_t printed; /* ... of what fetch_memo_print gave last */

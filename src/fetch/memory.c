@@ -28,6 +28,8 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 		.refusals = m.refusals,
 		.suspended = m.refusals >= MEMO_REFUSALS,
 		.held = m.held,
+		.nobody = m.held_at > 0,
+		.domainless = m.domainless,
 		.alone_until_ms = m.alone_until_ms,
 		.provider = m.provider,
 	};

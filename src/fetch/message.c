@@ -78,7 +78,7 @@ static void
 collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
 {
 	struct fetch_result *r = &s->poll->result;
-	bool had = strstr(v->text, "already have it") != NULL;
+	bool had = strcmp(v->esc, SMTP_ESC_HAD) == 0;
 
 	s->fresh++;
 	if (!had && f->collect.hold.n > 0)
@@ -95,6 +95,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 		r->octets += f->octets;
 		r->recipients += f->accepted;
 		r->refused += f->refused;
+		pop_newcomer_count(s, f);
 	}
 	forget_troubles(s, f->index);
 	if (!had && log_wants(1))

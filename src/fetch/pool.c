@@ -336,7 +336,8 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 	/* OpenSSL's goodbye to a peer that has gone would end the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	p->cancel = dial_cancel_new(err);
-	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
+	bool ok = p->cancel != NULL;
+	fetch_setup_init(&p->setup, o->conf, o->state);
 	p->setup.life = o->life;
 	hand_watch();
 	if (o->limits)

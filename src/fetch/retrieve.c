@@ -23,6 +23,7 @@ struct window {
 	bool alone; /* one command at a time */
 	const uint32_t *order; /* places in the listing */
 	size_t n, sent, done;
+	size_t until; /* so many, before it is seen whom a new account's mail reaches */
 	uint64_t octets; /* expected for what is under way */
 };
 
@@ -45,7 +46,7 @@ room(const struct window *w)
 {
 	size_t out = w->sent - w->done;
 
-	if (w->sent == w->n || pop_time_is_up(w->s, w->retrieves))
+	if (w->sent == w->until || pop_time_is_up(w->s, w->retrieves))
 		return false;
 	if (w->alone || suspects(w))
 		return out == 0;
@@ -125,10 +126,34 @@ while_waiting(void *host)
 		(void)fetch_submit_flush(s->submit);
 }
 
+/* Sets how far it goes now. Of a new account all that came is answered first; false: it is
+ * held, or the session is over. */
+static bool
+go_on(struct window *w)
+{
+	struct pop_session *s = w->s;
+
+	if (w->done > 0) {
+		if (!pop_held_prove(s))
+			return false;
+		if (s->submit && !fetch_submit_drain(s->submit)) {
+			s->relay_down = true;
+			return pop_fail(s, 4024, "%s", fetch_submit_error(s->submit));
+		}
+		if (!pop_newcomer_judge(s))
+			return false;
+	}
+	size_t more = pop_newcomer_more(s), left = w->n - w->done;
+	w->until = w->done + (more < left ? more : left);
+	return true;
+}
+
 static bool
 retrieve_window(struct window *w)
 {
 	while (w->done < w->n) {
+		if (w->done == w->until && !go_on(w))
+			return false;
 		if (!send_more(w))
 			return false;
 		if (w->done == w->sent)
@@ -246,6 +271,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	for (size_t i = 0; i < s->listing.n; i++)
 		if (s->messages[i].durable && still_known(s, i))
 			order[w.n++] = (uint32_t)i;
+	w.until = w.n;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");
 

@@ -320,7 +320,7 @@ make_plan(struct pop_session *s)
 		s->messages[i].octets = s->listing.items[i].octets;
 		s->messages[i].named = uid.n > 0;
 	}
-	if (!look_up(s) || !pop_storm_pass(s))
+	if (!look_up(s) || !pop_storm_pass(s) || !pop_newcomer_pass(s))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		recall(s, i);
@@ -471,7 +471,7 @@ collect(struct pop_session *s)
 	fetch_submit_close(s->submit);
 	s->submit = NULL;
 	s->low.waiting = NULL;
-	ok = ok && pop_delete(s, &deleted, &n);
+	ok = ok && pop_newcomer_judge(s) && pop_delete(s, &deleted, &n);
 	if (ok)
 		ok = quit(s, deleted, n);
 	else if (n > 0)

@@ -174,6 +174,14 @@ bool pop_peek_send(struct pop_session *s, size_t i);
 bool pop_peek_read(struct pop_session *s, size_t i, bool *got);
 /* storm.c: false: collection is held (4009), or the session is over. */
 bool pop_storm_pass(struct pop_session *s);
+/* newcomer.c: false: collection is held (4018). */
+bool pop_newcomer_pass(struct pop_session *s);
+/* So many may be retrieved before it is seen whether they reach anybody. */
+size_t pop_newcomer_more(const struct pop_session *s);
+/* What the relay said of a message that is durable now. */
+void pop_newcomer_count(struct pop_session *s, const struct fetch_flight *f);
+/* All that was retrieved is answered. False: it is held from here on (4018). */
+bool pop_newcomer_judge(struct pop_session *s);
 /* aside.c: logs 4011 and counts the attempt. */
 void pop_not_retrieved(struct pop_session *s, size_t i, struct span why);
 /* Counts a failed attempt, and sets the message aside after the last one (4012). */

@@ -156,6 +156,13 @@ static const struct event rows[] = {
 	{ 4017, 'W', 0, "poll-overran", "Poll of %account overran its interval.",
 			"A poll took longer than the account's every.",
 			"Raise every, or look why it is slow." },
+	{ 4018, 'E', 0, "first-reach-nobody",
+			"Account %account: the first %messages messages would reach nobody (%why). "
+			"Collection held; nothing was deleted.",
+			"The first messages of a new account were all refused, or nobody was found for "
+			"them; the others would go the same way.",
+			"Correct the policies, the recipients or the account's domains. Then postern "
+			"accounts resume NAME; replay what is in Badmail." },
 	{ 4019, 'E', 0, "account-suspended",
 			"Account %account suspended after %attempts refused logons.",
 			"The account is not polled any more, so that the provider does not lock it.",
@@ -320,6 +327,12 @@ static const struct event rows[] = {
 			"disk.",
 			"Look at the disk and its log; ask the sender to send the message again, "
 			"unless it is collected again." },
+	{ 5010, 'W', 0, "domain-left",
+			"Message %id for %recipient waits: its domain has left the recipient policies.",
+			"It was queued while a policy had its domain, and would be refused now, so it "
+			"is not sent on. It expires like any other mail that cannot be delivered.",
+			"Put the domain back (postern policy add) and it goes on at once, or take the "
+			"message out." },
 	{ 5011, 'E', 0, "verdict-unrecorded",
 			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
 			"recorded: %err. It may arrive twice.",
@@ -465,6 +478,12 @@ static const struct event rows[] = {
 			"again with what lies there now.",
 			"Leave these files alone while the service runs. Put postern.db back if it was "
 			"moved away." },
+	{ 9016, 'W', 0, "domain-taken-back",
+			"Domain %domain is no policy domain any more: policy %policy (%path) does not name "
+			"it.",
+			"A policy file, or a domain in it, is gone; mail for the domain is refused from now "
+			"on.",
+			"Nothing if that was meant. Otherwise put it back, or postern policy add DOMAIN." },
 };
 
 const struct event *

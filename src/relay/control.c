@@ -2,6 +2,7 @@
  * housekeeping of the store. Everything that changes the state becomes a job of
  * the store thread; the answer follows when it is durable. */
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -419,7 +420,7 @@ struct control *
 control_new(struct relay *r, struct err *err)
 {
 	struct control *c = calloc(1, sizeof(*c));
-	char path[512];
+	char path[PATH_MAX + 32];
 
 	if (!c)
 		abort();

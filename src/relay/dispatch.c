@@ -42,6 +42,23 @@ dispatch_key(struct dispatch *d, struct span key)
 }
 
 void
+dispatch_reconsider(struct dispatch *d)
+{
+	LIST_EACH (link, &d->hops) {
+		struct hop *h = LIST_ITEM(link, struct hop, link);
+
+		if (list_empty(&h->ready))
+			continue;
+		LIST_EACH (each, &h->ready) {
+			h->n_ready--;
+			lease_free(LIST_ITEM(each, struct lease, link));
+		}
+		h->wake_ms = 0;
+	}
+	look_soon(d);
+}
+
+void
 dispatch_renew(struct dispatch *d)
 {
 	d->retry = (struct retry){ .waits = d->r->conf->delivery.retry,

@@ -5,6 +5,7 @@
 #include "inbound.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +159,7 @@ struct inbound *
 inbound_new(struct relay *r, const struct relay_options *o, struct err *err)
 {
 	struct inbound *in = calloc(1, sizeof(*in));
-	char path[256];
+	char path[PATH_MAX + 32];
 
 	if (!in)
 		abort();

@@ -52,17 +52,24 @@ mark_of(size_t i)
 	return (void *)(uintptr_t)(i + 1);
 }
 
-/* The row of this recipient when it is there already; NULL: it is remembered for the
- * next row under key, which lives in the arena. */
+/* The row of this recipient; NULL: there is none yet. */
 static struct submission_recipient *
-seen_before(struct mail *m, struct span key)
+seen_before(const struct mail *m, struct span key)
+{
+	for (size_t i = 0; i < m->job.n && i < RECIPIENTS_LINEAR; i++)
+		if (same_recipient(m->keys[i], key))
+			return &m->recipients[i];
+	const void *mark = m->seen_map ? map_get(&m->seen, key) : NULL;
+	return mark ? &m->recipients[(uintptr_t)mark - 1] : NULL;
+}
+
+/* The next row is this recipient's. The key lives in the arena. */
+static void
+seen_next(struct mail *m, struct span key)
 {
 	if (m->job.n < RECIPIENTS_LINEAR) {
-		for (size_t i = 0; i < m->job.n; i++)
-			if (same_recipient(m->keys[i], key))
-				return &m->recipients[i];
 		m->keys[m->job.n] = key;
-		return NULL;
+		return;
 	}
 	if (!m->seen_map) {
 		uint64_t seed[2];
@@ -73,11 +80,7 @@ seen_before(struct mail *m, struct span key)
 		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
 			(void)map_put(&m->seen, m->keys[i], mark_of(i));
 	}
-	const void *mark = map_get(&m->seen, key);
-	if (mark)
-		return &m->recipients[(uintptr_t)mark - 1];
 	(void)map_put(&m->seen, key, mark_of(m->job.n));
-	return NULL;
 }
 
 /* Without the code, as the store keeps it. */
@@ -123,6 +126,7 @@ remember(struct mail *m, struct submission_recipient what, struct span key)
 			*before = what;
 		return true;
 	}
+	seen_next(m, key);
 	*recipient_room(m) = what;
 	m->job.n++;
 	return true;
@@ -194,6 +198,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 {
 	static const char *const reasons[SMTP_REFUSALS] = {
 		[SMTP_REFUSE_RELAY] = "relay-denied",
+		[SMTP_REFUSE_NO_ROUTE] = "general",
 		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
 		[SMTP_REFUSE_LIST] = "general",
 		[SMTP_REFUSE_MEMBERS] = "general",
@@ -241,6 +246,9 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
 		return no_room(m, rc, text);
 	if (list) {
+		/* Lists that overlap: waiting for others would not make room for it. */
+		if (m->expanded + to->n > EXPANDED_MAX)
+			return no_room(m, rc, text);
 		if (r->expanded + to->n > EXPANDED_MAX)
 			return smtp_refuse(SMTP_REFUSE_BUSY);
 		m->expanded += to->n;
@@ -249,7 +257,11 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 	for (size_t i = 0; i < to->n; i++) {
 		const struct directory_target *t = &to->v[i];
 		bool other = !span_eq(t->key, rc->key);
+		const struct submission_recipient *before = seen_before(m, t->key);
 
+		/* Nothing is kept for it: lists may have all their members in common. */
+		if (before && before->state == QUEUE_QUEUED)
+			continue;
 		if (other && asked.n == 0)
 			asked = mail_keep(m, rc->mailbox);
 		/* The directory may be another one before the message is whole. */
@@ -298,6 +310,10 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
+	bool ours = rc->to.domain.n == 0 || policy_find(r->policies, rc->to.domain);
+	if (nexthop_find(r->hops, rc->to.domain, ours)->kind ==
+			NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
 		.hop = hop_to(r, m, rc->to.domain),
@@ -338,6 +354,20 @@ answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text
 	recipient_nobody(m, &what);
 	return remember(m, what, rc.key) ? SMTP_YES
 					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
+
+/* Of whom there is nothing is told (S25): only whether RCPT would take the domain. */
+struct smtp_reply
+mail_vrfy(const struct relay *r, const struct smtp_path *path, bool may_relay,
+		char *text)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1] = "";
+
+	if (may_relay || path->domain.n == 0 ||
+			(domain_canon(path->domain, canon) &&
+					policy_find(r->policies, span_of(canon))))
+		return SMTP_YES;
+	return smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
 }
 
 struct smtp_reply

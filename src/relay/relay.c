@@ -1,6 +1,7 @@
 /* relay: birth, life and end of the role. */
 #include "postern/relay.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,7 +203,7 @@ static bool
 state_open(struct relay *r, struct err *err)
 {
 	struct store_recovery found = { 0 };
-	char run[512];
+	char run[PATH_MAX + 32];
 
 	(void)snprintf(run, sizeof(run), "%s/run", r->state);
 	if (!dir_make_path(run, 0700, err))
@@ -357,6 +358,7 @@ relay_run(struct relay *r, struct err *err)
 {
 	clockwatch_start(r);
 	dispatch_start(r->dispatch);
+	left_look(r);
 	pickups_start(r->pickups);
 	tick_in(r, 0);
 	if (r->ready_fd >= 0) {

@@ -28,6 +28,7 @@
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL QUEUE_HOP_BADMAIL
+#define HOP_LEFT "no-policy" /* of what waits since its domain has left the policies */
 #define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
@@ -51,6 +52,7 @@ struct relay {
 	const char *state;
 	bool once;
 	bool hold; /* deliver nothing */
+	uint64_t split; /* the message of which 3041 was said last: it leaves by many leases */
 	struct loop *loop;
 	struct store *store;
 	struct store_port *port;
@@ -106,6 +108,8 @@ struct relay {
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
 	struct clockwatch clock;
+	struct retiming left; /* left.c: the job, */
+	bool left_busy, left_again; /* under way, and wanted once more */
 	bool tidied; /* `once`: what is too old was removed */
 	struct loop_key loop_key;
 	struct relay_summary sum;
@@ -136,6 +140,17 @@ void jobs_free(struct jobs *j);
 void jobs_add(struct jobs *j, struct store_job *job); /* goes out with the next flush */
 void jobs_flush(struct jobs *j);
 size_t jobs_under_way(const struct jobs *j);
+
+/* ---- left.c: mail whose domain has left the policies ---- */
+/* The recipient was taken because of a policy, and would not be any more. */
+bool left_waits(const struct relay *r, const struct queue_message *m,
+		const struct queue_recipient *to);
+void left_say(const struct queue_message *m,
+		const struct queue_recipient *to); /* 5010 */
+/* The policies may be others than when it last was looked at: all of it is due. */
+void left_look(struct relay *r);
+bool left_done(struct relay *r,
+		const struct retiming *job); /* false: it is not left.c's */
 
 /* ---- policyload.c ---- */
 bool policyload(struct relay *r, struct err *err); /* only when the version moved */
@@ -201,6 +216,9 @@ void mail_uncount(struct relay *r, struct mail *m);
 /* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
 struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
 		const struct smtp_path *path, char *text);
+/* The answer to VRFY, likewise. */
+struct smtp_reply mail_vrfy(const struct relay *r, const struct smtp_path *path,
+		bool may_relay, char *text);
 /* As it is kept and sent, in the mail's arena: its domain as A-labels (E5). */
 struct span mail_wire(struct mail *m, const struct smtp_path *path);
 struct submission_recipient *recipient_room(struct mail *m); /* one more */
@@ -259,6 +277,8 @@ void dispatch_stop(struct dispatch *d); /* no new attempts */
 void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 /* Mail for this next hop was queued. */
 void dispatch_nudge(struct dispatch *d, struct span key);
+void dispatch_reconsider(struct
+		dispatch *d); /* policies are others: what nobody has begun is read again */
 void dispatch_renew(struct dispatch *d); /* the schedule of another configuration */
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);

@@ -301,7 +301,7 @@ found_in(const struct lease *l)
 }
 
 static void
-say_message(struct told *t)
+say_message(struct relay *r, struct told *t)
 {
 	const struct lease *l = t->l;
 	int64_t delivered = 0, undeliverable = 0;
@@ -323,12 +323,14 @@ say_message(struct told *t)
 		log_event(4044,
 				FIELDS(t->account, t->id, f_span("host", l->host),
 						f_str("found", found_in(l))));
-	if (l->parts > 1 && l->m->n > TRANSACTION_MAX)
+	if (l->parts > 1 && l->m->n > TRANSACTION_MAX && r->split != l->m->id) {
+		r->split = l->m->id;
 		log_event(3041,
 				FIELDS(t->account, t->id,
 						f_num("recipients", (int64_t)l->m->n),
 						f_num("max", TRANSACTION_MAX),
 						f_num("parts", (int64_t)l->parts)));
+	}
 }
 
 static void
@@ -420,7 +422,7 @@ settle_done(struct relay *r, struct settlement *job)
 		for (size_t i = 0; i < l->m->n; i++)
 			if (!l->open[i])
 				say_recipient(r, &t, i);
-		say_message(&t);
+		say_message(r, &t);
 		notices_settled(r, l, t.account, t.id);
 	}
 	dispatch_settled(l);

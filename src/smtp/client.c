@@ -218,7 +218,7 @@ who_says(struct span line)
 	return "";
 }
 
-/* No SMTP reply: what was said instead is told, where it is a line at all. */
+/* No SMTP reply: what was said instead is told. */
 static void
 nonsense(struct smtp_client *c)
 {
@@ -226,9 +226,7 @@ nonsense(struct smtp_client *c)
 	char text[100];
 	size_t n = 0;
 
-	if (!c->reader.whole)
-		line.n = 0;
-	for (; n < line.n && n + 1 < sizeof(text); n++)
+	for (; n < line.n && n + 1 < sizeof(text) && line.p[n] != '\n'; n++)
 		text[n] = (unsigned char)line.p[n] < 0x20 || line.p[n] == 0x7f
 				? '?'
 				: line.p[n];
@@ -236,8 +234,8 @@ nonsense(struct smtp_client *c)
 	c->odd = c->phase == PHASE_OPEN;
 	client_lost(c,
 			verdict_make(FATE_DEFERRED, 0, "4.4.2",
-					"the peer's reply is no SMTP reply%s%s%s",
-					who_says(line), n > 0 ? ": " : "", text));
+					"the peer's reply is no SMTP reply%s: %s",
+					who_says(line), text));
 }
 
 size_t

@@ -352,8 +352,10 @@ find_qid(struct reader *r, struct span text, struct arena *a, struct rows *rows,
 	bool found = false;
 	if (text.n != QID_SIZE - 1 || !qid_parse(text, &id) || id > INT64_MAX)
 		return true;
-	if (!one_message(r, id, a, &m, &found, e) || !found)
-		return !found;
+	if (!one_message(r, id, a, &m, &found, e))
+		return false;
+	if (!found)
+		return true;
 	uint64_t *at = rows_add(rows, a);
 	if (at)
 		*at = id;
@@ -392,6 +394,32 @@ find_uidl(struct reader *r, struct span text, struct arena *a, struct rows *rows
 	query_text(&q, text);
 	query_int(&q, FIND_MOST);
 	return find_ids(&q, a, rows, e);
+}
+
+bool
+queue_replays(struct reader *r, uint64_t item, struct arena *a,
+		struct queue_replay **out, size_t *n, struct err *e)
+{
+	struct rows rows = { .size = sizeof **out };
+	char id[QID_SIZE];
+	qid_print(item, id);
+	struct query q = query_of(&r->db, SQL_REPLAYS);
+	query_text(&q, span_of(id));
+	query_int(&q, QUEUE_REPLAYS_MAX);
+	while (query_row(&q)) {
+		struct queue_replay *one = rows_add(&rows, a);
+		if (!one) {
+			q.rc = SQLITE_NOMEM;
+			break;
+		}
+		struct span uidl = query_copy(&q, 1, a);
+		one->id = (uint64_t)query_get(&q, 0);
+		one->address = span_skip(uidl, span_find(uidl, '/') + 1);
+		one->at_ms = query_get(&q, 2);
+	}
+	*out = rows.p;
+	*n = rows.n;
+	return query_end(&q, "cannot read what was replayed", e);
 }
 
 bool

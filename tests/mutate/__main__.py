@@ -77,7 +77,7 @@ class Work:
 
     def unit(self, command, fault=0, reached=None, seconds=30.0):
         """Found when it fails, burns four times the processor time, or sleeps for ever."""
-        env = {**os.environ, "POSTERN_MUTANT": str(fault), **({"POSTERN_REACHED": str(reached)} if reached else {})}
+        env = {**os.environ, "POSTERN_ORDERS": "30", "POSTERN_MUTANT": str(fault), **({"POSTERN_REACHED": str(reached)} if reached else {})}
         burn = int(5 + 4 * seconds)
         p = subprocess.Popen(command, env=env, cwd=self.tree, start_new_session=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

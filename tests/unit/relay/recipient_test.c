@@ -427,10 +427,52 @@ a_list_too_many_of_what_is_collected_is_refused(void **state)
 	mail_drop(&g->r, m);
 }
 
+/* Edge 32: lists that overlap may have more members than all mails together may have in
+ * hand (500,000). Such a message would never fit, so it is not put off. */
+static void
+lists_that_overlap_beyond_what_fits_are_refused(void **state)
+{
+	struct gate *g = *state;
+	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+
+	assert_int_equal(ask(g, m, "ann@contoso.test"), SMTP_YES.code);
+	m->expanded = g->r.expanded = 500000; /* by its other lists, the same people */
+	assert_int_equal(ask(g, m, "sales@contoso.test"), 554);
+	assert_int_equal(m->job.n, 2);
+	assert_int_equal(m->recipients[1].state, QUEUE_REFUSED);
+	assert_int_equal(whole(g, m),
+			0); /* Ann has it, the list's copy goes to Badmail */
+	mail_drop(&g->r, m);
+	assert_int_equal(g->r.expanded, 0);
+}
+
+/* Members that are there already take no memory again. */
+static void
+a_list_of_those_who_have_it_keeps_nothing_more(void **state)
+{
+	struct gate *g = *state;
+	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+
+	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
+	size_t n = m->job.n, used = m->arena.used;
+	map_done(&m->lists); /* as if it were another list */
+	map_init(&m->lists, 1, 2);
+	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
+	assert_int_equal(m->job.n, n);
+	assert_in_range(m->arena.used - used, 0, 16);
+	mail_drop(&g->r, m);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+				lists_that_overlap_beyond_what_fits_are_refused, set_up,
+				tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_list_of_those_who_have_it_keeps_nothing_more, set_up,
+				tear_down),
 		cmocka_unit_test_setup_teardown(
 				a_local_part_has_one_spelling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

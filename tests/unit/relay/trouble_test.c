@@ -173,7 +173,7 @@ apply_policy(struct bench *b)
 			&(struct store_options){ .now_ms = 1000000 }, NULL, &b->err);
 
 	assert_non_null(s);
-	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, &b->err));
+	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, NULL, &b->err));
 	store_close(s);
 }
 
