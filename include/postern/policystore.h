@@ -65,7 +65,8 @@ bool policystore_take_back(
 		struct store *s, const struct span *names, size_t n, struct err *e);
 bool policystore_remove(struct store *s, struct span name, bool *was, struct err *e);
 /* Puts one domain into the policy of that name, by hand; the policy is made when missing (with
- * this priority and nothing else). *added: it was not there; may be NULL. */
+ * this priority and nothing else). *added: no file says it already; may be
+ * NULL. */
 bool policystore_add_domain(struct store *s, struct span policy, int64_t priority,
 		const struct policystore_domain *d, bool *added, struct err *e);
 /* Out of every policy; *was counts them. */

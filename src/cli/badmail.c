@@ -172,7 +172,8 @@ cli_badmail_show(struct cli *c)
 		return CLI_CONFIG;
 
 	struct badmail *folder = open_folder(c);
-	struct badmail_item *item = folder ? item_of(c, folder, c->argv[0], &qid) : NULL;
+	struct badmail_item *item =
+			folder ? item_of(c, folder, c->argv[0], &qid) : NULL;
 	if (item && c->json) {
 		json_t *j = item_json(item);
 		if (badmail_words(folder, qid, &words, &err))

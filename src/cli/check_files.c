@@ -110,8 +110,13 @@ check_state_folder(const struct cli *c, struct conf_faults *faults)
 	const struct conf_mark nowhere = { 0 };
 	char there[PATH_MAX];
 
+	if (strlen(state) > CLI_STATE_MAX) {
+		fault(c, faults, nowhere, NULL, "server.state: longer than %d octets",
+				CLI_STATE_MAX);
+		return;
+	}
 	nearest_there(state, there);
-	int no = strlen(state) < PATH_MAX ? unwritable(there) : ENAMETOOLONG;
+	int no = unwritable(there);
 	if (no == 0)
 		return;
 	if (strcmp(there, state) == 0)

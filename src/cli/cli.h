@@ -10,6 +10,9 @@
 #include "postern/conf.h"
 #include "postern/err.h"
 
+/* SQLite opens no longer path than 512 octets, its own additions among them. */
+enum { CLI_STATE_MAX = 490 };
+
 /* SPEC section 2 */
 enum {
 	CLI_DONE = 0,

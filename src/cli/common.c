@@ -192,6 +192,11 @@ cli_state_as_root(struct cli *c)
 	if (!cli_conf(c))
 		return false;
 	const char *state = c->conf->server.state, *run = cli_path(c, "run");
+	if (strlen(state) > CLI_STATE_MAX) {
+		(void)cli_fail(0, "server.state is longer than %d octets",
+				CLI_STATE_MAX);
+		return false;
+	}
 	if (!dir_make_path(state, 0700, &err) || !hand_over(c, state, &err) ||
 			!dir_make_path(run, 0700, &err) || !hand_over(c, run, &err)) {
 		(void)cli_fail(0, "%s", err.text);
@@ -246,15 +251,14 @@ cli_state_readable(struct cli *c)
 	return false;
 }
 
-/* What another user left in the state, by a command run as root before a service's user
+/* What another user left in the state (Pickup and Drop may be his on purpose), by a command run as root before a service's user
  * owned it, would stop the service later, and say less. */
 static bool
 state_is_ours(struct cli *c)
 {
 	static const char *const names[] = { "", "lock", "postern.db", "postern.db-wal",
 		"postern.db-shm", "postern.made", "events.jsonl", "spool", "run",
-		"run/mailboxes.lock", "run/pickup", "Pickup", "Drop", "Badmail",
-		"evidence" };
+		"run/mailboxes.lock", "run/pickup", "Badmail", "evidence" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *path = cli_path(c, names[i]);

@@ -38,17 +38,21 @@ recipient_json(const struct directory_entry *e)
 {
 	size_t proxies = e->n_addresses > 0 ? e->n_addresses - 1 : 0;
 
-	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:o,s:o,s:o,s:o}", "alias",
+	json_t *j = json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o}", "alias",
 			cli_json_span(e->alias), "type", e->list ? "list" : "person",
 			"given", cli_json_span(e->given), "surname",
 			cli_json_span(e->surname), "display", cli_json_span(e->display),
 			"primary",
 			e->primary.n > 0 ? cli_json_span(e->primary) : json_null(),
-			"own_primary", e->own, "letters_left_out", e->left_out,
-			"proxies", texts_json(e->addresses + 1, proxies), "policy",
+			"own_primary", e->own, "proxies",
+			texts_json(e->addresses + 1, proxies), "policy",
 			e->policy.n > 0 ? cli_json_span(e->policy) : json_null(),
 			"groups", texts_json(e->groups.v, e->groups.n), "members",
 			texts_json(e->members.v, e->members.n));
+
+	if (e->left_out)
+		(void)json_object_set_new(j, "letters_left_out", json_true());
+	return j;
 }
 
 /* ---- list ---- */
@@ -213,11 +217,15 @@ static int
 say_imported(struct cli *c, size_t n, const struct recipientstore_change *change,
 		bool dry, json_t *moves)
 {
-	if (c->json)
-		return cli_print_json(json_pack("{s:I,s:I,s:I,s:b,s:o}", "recipients",
-				(json_int_t)n, "added", (json_int_t)change->added,
-				"changed", (json_int_t)change->changed, "dry_run", dry,
-				"elsewhere", moves));
+	if (c->json) {
+		json_t *j = json_pack("{s:I,s:I,s:I}", "recipients", (json_int_t)n,
+				"added", (json_int_t)change->added, "changed",
+				(json_int_t)change->changed);
+		if (dry)
+			(void)json_object_set(j, "elsewhere", moves);
+		json_decref(moves);
+		return cli_print_json(j);
+	}
 	(void)printf("%zu recipients: %llu %s, %llu %s.\n", n,
 			(unsigned long long)change->added, dry ? "new" : "added",
 			(unsigned long long)change->changed,

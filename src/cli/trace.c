@@ -52,8 +52,13 @@ step_arrival(struct steps *s, const struct queue_story *q)
 {
 	const struct queue_message *m = &q->message;
 	AUTO(buf_done) struct buf text = BUF_MAX(65536);
-	const char *how = m->account.n > 0 ? "collected from" : "received from";
-	struct span from = m->source.n > 0 ? m->source : m->account;
+	bool replay = span_eq(m->account, SPAN(":badmail")); /* of ID/ADDRESS */
+	const char *how = replay	   ? "replayed from Badmail item"
+			: m->account.n > 0 ? "collected from"
+					   : "received from";
+	struct span from = replay	  ? span_first(m->uidl, span_find(m->uidl, '/'))
+			: m->source.n > 0 ? m->source
+					  : m->account;
 
 	if (buf_addf(&text,
 			    "%s " SPAN_FMT ", sender <" SPAN_FMT ">, %" PRIu64

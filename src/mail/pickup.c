@@ -365,7 +365,8 @@ field_lacks(struct reading *r, const struct header_field *f)
 static bool
 is_author(const struct header_field *f, struct span so_far)
 {
-	return header_is(f, SPAN("Sender")) || (so_far.n == 0 && header_is(f, SPAN("From")));
+	return header_is(f, SPAN("Sender")) ||
+			(so_far.n == 0 && header_is(f, SPAN("From")));
 }
 
 /* What the X- lines did not say. */

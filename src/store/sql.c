@@ -435,9 +435,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_POLICY_ADDRESS_PUT] = "INSERT INTO policy_address VALUES (?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_PUT] =
 			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)",
+	/* What a file says is left alone. */
 	[SQL_POLICY_DOMAIN_ADD] =
-			"INSERT INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)"
-			" ON CONFLICT DO NOTHING",
+			"INSERT INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+			" SET authoritative = excluded.authoritative, reject_unknown ="
+			" excluded.reject_unknown, subaddress = excluded.subaddress WHERE by_hand = 1",
 	[SQL_POLICY_DOMAIN_DELETE] =
 			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
 

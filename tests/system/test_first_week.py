@@ -255,8 +255,9 @@ def test_an_import_says_whose_mail_goes_elsewhere_and_can_be_tried(pt):
     assert "2 recipients: 2 new, 0 different." in said and "Nothing was changed." in said
     assert "mail for jane@contoso.test is delivered as Jane.Doe@contoso.test, before as jane@contoso.test" in said
     assert "mail for max" not in said and primaries(pt) == {}
-    answer = pt.ask("recipient", "import", csv)
+    answer = pt.ask("recipient", "import", csv, "--dry-run")
     assert answer["elsewhere"] == [{"address": "jane@contoso.test", "was": ["jane@contoso.test"], "now": ["Jane.Doe@contoso.test"]}]
+    assert "mail for jane@contoso.test is delivered as Jane.Doe@" in pt.run("recipient", "import", csv).expect(DONE).out
     assert primaries(pt)["jane"] == "Jane.Doe@contoso.test"
     assert pt.ask("recipient", "import", csv, "--dry-run")["elsewhere"] == []
 
@@ -387,7 +388,7 @@ def test_a_final_reply_of_100_kb_is_a_reply(pt, pop3, sink):
     assert len(hop.mails) == 1 and pt.queue() == []
 
 
-@pytest.mark.parametrize("length", [98, 107, 108, 150, 255, 418, 1000])
+@pytest.mark.parametrize("length", [98, 107, 108, 150, 255, 418, 490])
 def test_a_state_of_any_length_serves(pt, pop3, length):
     deep = pt.dir
     while len(str(deep)) < length - 60:
@@ -408,3 +409,10 @@ def test_a_state_of_any_length_serves(pt, pop3, length):
         pt.run("poll").expect(DONE)
         pt.run("policy", "add", "x.test").expect(DONE)
         assert pt.terminate() == 0 and server.left() == []
+
+
+def test_a_state_that_is_too_long_is_an_error_in_check(pt, pop3):
+    pt.account("contoso", pop3().port)
+    pt.conf["server"]["state"] = str(pt.dir / ("d" * 200) / ("e" * 200) / ("f" * 100))
+    assert "error: server.state: longer than 490 octets" in check(pt)
+    assert "longer than 490 octets" in pt.run("once").expect(BAD_CONFIG).err

@@ -65,7 +65,7 @@ def test_a_queue_and_origins_of_version_2(pt, pop3, sink):
     pt.once()
     assert ["never@contoso.test"] in [m.recipients for m in hop.mails]
     db = database(pt)
-    assert db.execute("PRAGMA user_version").fetchone() == (5,)
+    assert db.execute("PRAGMA user_version").fetchone() == (6,)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
 
@@ -82,7 +82,7 @@ def test_a_ledger_of_version_3(pt, pop3):
     server.put(message(to="ann@contoso.test, bob@contoso.test"))
     server.put(message(to="ann@contoso.test", subject="another"))
     said = pt.run("once").expect(DONE).err
-    assert "event=9006" in said and "from version 3 to 5" in said
+    assert "event=9006" in said and "from version 3 to 6" in said
     assert sorted(d.recipients for d in pt.drop()) == [["ann@contoso.test"], ["ann@contoso.test", "bob@contoso.test"]]
     assert server.left() == []
 
@@ -97,7 +97,7 @@ def test_a_database_that_cannot_be_migrated_is_said_so(pt, pop3):
     db.close()
     server.put(message(to="ann@contoso.test"))
     got = pt.run("once").expect(FAILED)
-    assert "cannot be brought from schema version 4 to 5" in got.err and "event=9006" not in got.err
+    assert "cannot be brought from schema version 4 to 6" in got.err and "event=9006" not in got.err
     assert len(server.left()) == 1
     db = database(pt)
     db.executescript("PRAGMA user_version = 99;")

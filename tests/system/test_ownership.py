@@ -113,7 +113,7 @@ def test_what_belongs_to_another_is_named_with_its_owner(owned, name):
 
 
 READERS = [["queue", "list"], ["accounts"], ["unrouted", "list"], ["recipient", "list"], ["policy", "list"], ["trace", "x"],
-           ["status"], ["policy", "test", "a@contoso.test"], ["poll"], ["recipient", "show", "ann"], ["queue", "show", "x"],
+           ["status"], ["policy", "test", "a@contoso.test"], ["poll"], ["recipient", "show", "ann"], ["queue", "show", "038HF6DC2T000"],
            ["badmail", "list"], ["events"], ["explain", "--since", "7d"], ["accounts", "show", "contoso"], ["queue", "retry"],
            ["recipient", "add", "ann"], ["policy", "add", "x.test"], ["once"], ["unrouted", "rules"]]
 

@@ -128,36 +128,65 @@ test_reading(void **state)
 	}
 }
 
+/* Only the code is read of what is too long to be kept: taken for no reply at all, a 250
+ * would have the message delivered again. */
 static void
-test_ceilings(void **state)
+long_replies_are_replies(void **state)
 {
-	AUTO(buf_done) struct buf b = BUF_MAX(1 << 20);
+	static const size_t sizes[] = { 2040, 2046, 2047, 2048, 2049, 2050, 100000 };
+	AUTO(buf_done) struct buf b = BUF_MAX(1 << 21);
 	struct smtp_heard h;
 
 	(void)state;
-	for (unsigned lines = 99; lines <= 100; lines++) {
+	for (unsigned lines = 98; lines <= 5000; lines += lines < 102 ? 1 : 2000) {
 		struct smtp_reader r = SMTP_READER;
 
 		buf_clear(&b);
 		for (unsigned i = 0; i < lines; i++)
 			MUST(buf_add(&b, SPAN("250-x\r\n")));
 		MUST(buf_add(&b, SPAN("250 x\r\n")) && buf_cstr(&b));
-		assert_int_equal(read_replies(&r, b.p, 1000, &h), lines == 99 ? 1 : -1);
+		assert_int_equal(read_replies(&r, b.p, 1000, &h), 1);
+		assert_int_equal(h.code, 250);
+		assert_true(h.raw.n <= SMTP_REPLY_LINES_MAX * sizeof("250-x"));
 		smtp_reader_done(&r);
 	}
-	for (unsigned n = 2048; n <= 2049; n++) {
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		for (size_t step = 1; step < 3000; step += 700) {
 			struct smtp_reader r = SMTP_READER;
 
 			buf_clear(&b);
-			MUST(buf_add(&b, SPAN("250 ")));
-			while (b.n < n - 2)
+			MUST(buf_add(&b, SPAN("250 2.6.0 ")));
+			while (b.n < sizes[i] - 2)
 				MUST(buf_addc(&b, 'x'));
 			MUST(buf_add(&b, SPAN("\r\n")) && buf_cstr(&b));
-			assert_int_equal(read_replies(&r, b.p, step, &h),
-					n == 2048 ? 1 : -1);
+			assert_int_equal(read_replies(&r, b.p, step, &h), 1);
+			assert_string_equal(h.esc, "2.6.0");
+			assert_int_equal(h.raw.n,
+					sizes[i] - 2 < SMTP_REPLY_LINE_MAX
+							? sizes[i] - 2
+							: SMTP_REPLY_LINE_MAX - 1);
 			smtp_reader_done(&r);
 		}
+	}
+}
+
+static void
+a_reply_without_end_is_none(void **state)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(1 << 22);
+	struct smtp_heard h;
+
+	(void)state;
+	for (int lines = 0; lines < 2; lines++) {
+		struct smtp_reader r = SMTP_READER;
+
+		buf_clear(&b);
+		MUST(buf_add(&b, SPAN("250-")));
+		while (b.n <= SMTP_REPLY_OCTETS_MAX)
+			MUST(buf_add(&b, lines ? SPAN("\r\n250-") : SPAN("xxxx")));
+		MUST(buf_cstr(&b) != NULL);
+		assert_int_equal(read_replies(&r, b.p, 4096, &h), -1);
+		smtp_reader_done(&r);
 	}
 }
 
@@ -197,7 +226,8 @@ main(void)
 		cmocka_unit_test(test_refusals_are_all_there),
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_reading),
-		cmocka_unit_test(test_ceilings),
+		cmocka_unit_test(long_replies_are_replies),
+		cmocka_unit_test(a_reply_without_end_is_none),
 		cmocka_unit_test(test_verdicts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,8 @@ domains_come_and_go(void **state)
 	assert_true(policystore_add_domain(
 			t->store, SPAN("default"), 1000, &d, NULL, &t->err));
 	d.authoritative = false;
-	assert_true(policystore_add_domain(t->store, SPAN("default"), 5, &d, NULL, &t->err));
+	assert_true(policystore_add_domain(
+			t->store, SPAN("default"), 5, &d, NULL, &t->err));
 	assert_int_equal(load(t, &p, &version), 3);
 	assert_int_equal(p[2].priority, 1000);
 	assert_int_equal(p[2].n_domains, 1);
@@ -132,6 +133,74 @@ domains_come_and_go(void **state)
 	assert_int_equal(p[0].n_domains, 1);
 }
 
+static struct policystore_policy
+from_file(const char *name, size_t n_domains)
+{
+	struct policystore_policy p = policy(name, 10);
+
+	p.source = POLICYSTORE_CONFIGURED;
+	p.file = SPAN("/etc/postern/policies/x.yaml");
+	p.n_domains = n_domains;
+	return p;
+}
+
+static void
+a_domain_by_hand_stays_beside_what_the_file_says(void **state)
+{
+	struct state *t = *state;
+	struct policystore_policy in = from_file("x", 2), *p;
+	const struct policystore_domain d = { .name = SPAN("hand.test"),
+		.subaddress = SPAN("+") };
+	const struct policystore_domain said = { .name = SPAN("contoso.test") };
+	struct span name = SPAN("x");
+	uint64_t changed, version, again;
+	bool added;
+
+	assert_true(policystore_apply(t->store, &in, 1, &changed, &t->err));
+	assert_true(policystore_add_domain(t->store, name, 100, &d, &added, &t->err));
+	assert_true(added);
+	/* what the file says is not made another by hand */
+	assert_true(policystore_add_domain(
+			t->store, name, 100, &said, &added, &t->err));
+	assert_false(added);
+	assert_int_equal(load(t, &p, &version), 1);
+	assert_true(policystore_apply(t->store, &in, 1, &changed, &t->err));
+	assert_int_equal(changed, 0);
+	assert_int_equal(load(t, &p, &again), 1);
+	assert_int_equal(version, again);
+	in.n_domains = 1;
+	assert_true(policystore_apply(t->store, &in, 1, &changed, &t->err));
+	assert_int_equal(changed, 1);
+	assert_int_equal(load(t, &p, &version), 1);
+	assert_int_equal(p[0].n_domains, 2);
+	assert_span(p[0].domains[1].name, "hand.test");
+	assert_true(p[0].domains[1].by_hand && !p[0].domains[0].by_hand);
+	assert_span(p[0].file, "/etc/postern/policies/x.yaml");
+	/* and outlives the file */
+	assert_true(policystore_take_back(t->store, &name, 1, &t->err));
+	assert_int_equal(load(t, &p, &version), 1);
+	assert_int_equal(p[0].n_domains, 1);
+	assert_int_equal(p[0].n_addresses, 0);
+	assert_int_equal(p[0].source, POLICYSTORE_HAND);
+	assert_int_equal(p[0].file.n, 0);
+}
+
+static void
+a_policy_without_its_file_is_taken_back(void **state)
+{
+	struct state *t = *state;
+	struct policystore_policy in[] = { from_file("x", 2), from_file("y", 1) }, *p;
+	struct span names[] = { SPAN("x"), SPAN("nowhere") };
+	uint64_t before, version;
+
+	assert_true(policystore_apply(t->store, in, 2, NULL, &t->err));
+	(void)load(t, &p, &before);
+	assert_true(policystore_take_back(t->store, names, 2, &t->err));
+	assert_int_equal(load(t, &p, &version), 1);
+	assert_span(p[0].name, "y");
+	assert_true(version > before);
+}
+
 int
 main(void)
 {
@@ -140,6 +209,8 @@ main(void)
 		TEST(only_a_change_raises_the_version),
 		TEST(all_or_none_is_applied),
 		TEST(domains_come_and_go),
+		TEST(a_domain_by_hand_stays_beside_what_the_file_says),
+		TEST(a_policy_without_its_file_is_taken_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

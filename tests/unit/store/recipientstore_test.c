@@ -133,7 +133,7 @@ policies_and_recipients_make_a_directory(void **state)
 {
 	struct state *t = *state;
 	struct policystore_domain domain = { SPAN("contoso.test"), false, true, true,
-		SPAN("-") };
+		SPAN("-"), false };
 	struct policystore_address address = { SPAN("%g.%s@contoso.test"), true };
 	struct policystore_policy policy = { .name = SPAN("p"),
 		.priority = 7,
