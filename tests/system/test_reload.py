@@ -95,6 +95,7 @@ def test_limits_and_schedule_are_taken_over(pt):
     stays = client(pt.port)
     pt.conf["smtp"]["limits"] = {"connections": 1, "connections_per_client": 1}
     pt.conf["smtp"]["relay_from"] = ["127.0.0.1"]
+    pt.route("else.test", f"drop:{pt.dir}/else")
     pt.write()
     assert "1002" in reload(pt)
     with socket.create_connection(("127.0.0.1", pt.port), 10) as s:
