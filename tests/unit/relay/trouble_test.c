@@ -228,7 +228,8 @@ set_up(void **state)
 	assert_non_null(mkdtemp(b->dir));
 	(void)snprintf(b->journal, sizeof(b->journal), "%s/events", b->dir);
 	script.times = failed = broken = ails = passed_ms = 0;
-	script.over = low = false;
+	script.over = false;
+	low = false;
 	b->client = -1;
 	if (!log_open(&(struct log_options){ .to = b->journal, .level = 3 }, &b->err))
 		fail_msg("%s", b->err.text);
