@@ -88,6 +88,8 @@ void cli_changed(const struct cli *c, const char *action, const char *detail);
 /* Bytes from outside as a JSON string, whatever they are. */
 json_t *cli_json_span(struct span s);
 json_t *cli_json_time(int64_t ms); /* null for 0 */
+/* JSON as it was made; characters that turn a terminal's text around are escaped. */
+void cli_put_json(FILE *f, struct span text);
 /* Prints and frees it; gives CLI_DONE. */
 int cli_print_json(json_t *j);
 /* Bytes from outside for a terminal: tamed, cut at `width` columns (0: whole). */

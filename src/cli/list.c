@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "cli.h"
 
 /* Rows that are printed together: a screen of a long list is ready at once, and its columns
@@ -12,30 +14,28 @@ cli_list_init(struct cli_list *l, bool json, const char *const *titles, size_t c
 }
 
 /* As cli_print_json has it, two columns further in: no text in JSON has a raw line end. */
-static int
-indented(const char *p, size_t n, void *arg)
+static void
+print_further_in(const char *text)
 {
-	struct span rest = { p, n };
+	struct span rest = span_of(text);
 
-	(void)arg;
 	while (rest.n > 0) {
-		size_t line = span_find(rest, '\n');
-		bool ends = line < rest.n;
-
-		(void)fwrite_unlocked(rest.p, 1, line, stdout);
-		if (ends)
-			(void)fwrite_unlocked("\n  ", 1, 3, stdout);
-		rest = span_skip(rest, ends ? line + 1 : line);
+		cli_put_json(stdout, span_until(&rest, '\n'));
+		if (rest.n > 0)
+			(void)fputs("\n  ", stdout);
 	}
-	return ferror(stdout) ? -1 : 0;
 }
 
 void
 cli_list_json(struct cli_list *l, json_t *element)
 {
+	char *text = json_dumps(element, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+
+	if (!text)
+		abort();
 	(void)fputs(l->n++ == 0 ? "[\n  " : ",\n  ", stdout);
-	(void)json_dump_callback(element, indented, NULL,
-			JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+	print_further_in(text);
+	free(text);
 	json_decref(element);
 }
 

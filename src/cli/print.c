@@ -32,16 +32,28 @@ cli_json_time(int64_t ms)
 	return json_string(when);
 }
 
-/* Characters that turn a terminal's text around are escaped, as enc_json does. */
-static int
-dump(const char *p, size_t n, void *to)
+/* How much of it is ASCII, from its beginning on. */
+static size_t
+ascii_run(struct span s)
 {
-	struct span text = { p, n };
-	FILE *f = to;
+	size_t n = 0;
 
+	while (n < s.n && (unsigned char)s.p[n] < 0x80)
+		n++;
+	return n;
+}
+
+void
+cli_put_json(FILE *f, struct span text)
+{
 	while (text.n > 0) {
-		size_t len = utf8_len(text), one = len > 0 ? len : 1;
+		size_t run = ascii_run(text);
 
+		(void)fwrite(text.p, 1, run, f);
+		text = span_skip(text, run);
+		if (text.n == 0)
+			return;
+		size_t len = utf8_len(text), one = len > 0 ? len : 1;
 		uint32_t c = len > 1 ? utf8_code(span_first(text, len)) : 'a';
 
 		if (enc_is_unruly(c))
@@ -50,6 +62,14 @@ dump(const char *p, size_t n, void *to)
 			(void)fwrite(text.p, 1, one, f);
 		text = span_skip(text, one);
 	}
+}
+
+static int
+dump(const char *p, size_t n, void *to)
+{
+	FILE *f = to;
+
+	cli_put_json(f, (struct span){ p, n });
 	return ferror(f) ? -1 : 0;
 }
 

@@ -78,6 +78,23 @@ dial_server(struct pop_session *s)
 	return true;
 }
 
+/* What was said in place of +OK: by whatever stands there. */
+static void
+greeting_of(const struct pop_session *s, char out[160])
+{
+	const MMAPString *line = s->pop->pop3_stream_buffer;
+	struct span said = span_of(s->pop->pop3_response);
+	size_t n = 0;
+
+	if (said.n == 0 && line)
+		said = (struct span){ line->str, line->len };
+	if (said.n == 0)
+		said = SPAN("nonsense");
+	for (; n < said.n && n < 159 && said.p[n] != '\n'; n++)
+		out[n] = ring_tame(said.p[n]);
+	out[n] = '\0';
+}
+
 static bool
 connect_server(struct pop_session *s)
 {
@@ -101,9 +118,10 @@ connect_server(struct pop_session *s)
 		if (pop_low_bad(&s->low) || dial_why(s->low.dial) != DIAL_OK)
 			return pop_fail(s, 4002, "no greeting: %s",
 					pop_low_error(&s->low));
-		return pop_fail(s, 4002, "the server greets with: %s",
-				s->pop->pop3_response ? s->pop->pop3_response
-						      : "nonsense");
+		char said[160];
+
+		greeting_of(s, said);
+		return pop_fail(s, 4002, "the server greets with: %s", said);
 	}
 	ring_add(&s->poll->ring, clock_mono_ms(), "S",
 			span_of(s->pop->pop3_response ? s->pop->pop3_response : "+OK"));

@@ -226,10 +226,13 @@ nonsense(struct smtp_client *c)
 	char text[100];
 	size_t n = 0;
 
-	for (; n < line.n && n + 1 < sizeof(text) && line.p[n] != '\n'; n++)
-		text[n] = (unsigned char)line.p[n] < 0x20 || line.p[n] == 0x7f
-				? '?'
-				: line.p[n];
+	for (; n < line.n && n + 1 < sizeof(text) && line.p[n] != '\n'; n++) {
+		unsigned char u = (unsigned char)line.p[n];
+
+		text[n] = line.p[n];
+		if (u < 0x20 || u == 0x7f)
+			text[n] = '?';
+	}
 	text[n] = '\0';
 	c->odd = c->phase == PHASE_OPEN;
 	client_lost(c,

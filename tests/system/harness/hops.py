@@ -66,6 +66,7 @@ class Exim(Unpacked):
 primary_hostname = mx.contoso.test
 spool_directory = /var/spool/exim4
 log_file_path = /var/log/exim4/%slog
+smtp_accept_queue_per_connection = 0
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.port}
 domainlist ours = contoso.test

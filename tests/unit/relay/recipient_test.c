@@ -459,7 +459,7 @@ a_list_of_those_who_have_it_keeps_nothing_more(void **state)
 	map_init(&m->lists, 1, 2);
 	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
 	assert_int_equal(m->job.n, n);
-	assert_in_range(m->arena.used - used, 0, 16);
+	assert_in_range(m->arena.used - used, 0, 40); /* its own name */
 	mail_drop(&g->r, m);
 }
 
