@@ -376,7 +376,8 @@ read_header(struct reading *r, struct span message)
 	struct header_scan s;
 	struct header_field f;
 	struct set set = { 0 };
-	/* Of a resending that names nobody itself the author counts. */
+	/* Of a resending that has nothing but Resent-Bcc the author counts. */
+	bool bcc_only = true;
 	struct span sender = { NULL, 0 }, from = { NULL, 0 }, author = { NULL, 0 };
 
 	r->resent = has_resent(message);
@@ -394,12 +395,19 @@ read_header(struct reading *r, struct span message)
 			sender = first_of(r, f.body);
 		if (in && from.n == 0 && counts(r, &f, SPAN("From")))
 			from = first_of(r, f.body);
+		if (f.kind == HEADER_FIELD &&
+				span_starts_nocase(f.name, SPAN("Resent-")) &&
+				!header_is(&f, SPAN("Resent-Bcc")))
+			bcc_only = false;
 		if (r->resent && is_author(&f, author))
 			author = first_of(r, f.body);
 	}
 	if (r->has_sender)
 		return PICKUP_ONE;
-	r->out->sender = sender.n > 0 ? sender : from.n > 0 ? from : author;
+	r->out->sender = sender.n > 0 ? sender
+			: from.n > 0  ? from
+			: bcc_only    ? author
+				      : from;
 	if (r->out->sender.n == 0)
 		return bad(r, "has no originator: neither X-Sender nor Sender nor From",
 				SPAN(""));

@@ -209,7 +209,7 @@ keep(struct smtp_reader *r, struct span piece)
 	size_t have = r->raw.n - r->line;
 	struct span kept = span_first(piece, SMTP_REPLY_LINE_MAX - 1 - have);
 
-	r->octets += piece.n;
+	r->octets += piece.n + 1; /* and its LF */
 	if (piece.n > 0)
 		r->cr = piece.p[piece.n - 1] == '\r';
 	r->cut |= kept.n < piece.n;

@@ -102,4 +102,4 @@ def test_a_database_that_cannot_be_migrated_is_said_so(pt, pop3):
     db = database(pt)
     db.executescript("PRAGMA user_version = 99;")
     db.close()
-    assert "knows versions up to 5" in pt.run("queue", "list").expect(FAILED).err
+    assert "knows versions up to 6" in pt.run("queue", "list").expect(FAILED).err

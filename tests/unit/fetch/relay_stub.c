@@ -10,6 +10,7 @@
 #include "postern/clock.h"
 #include "postern/header.h"
 #include "postern/origin.h"
+#include "postern/policystore.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
 
@@ -266,7 +267,12 @@ relay_stub_open(struct relay_stub *r, const char *state)
 			&(struct store_options){
 					.service = true, .now_ms = clock_wall_ms() },
 			NULL, &err);
-	if (!r->store)
+	/* A global account without any policy domain would be held (4018). */
+	const struct policystore_domain ours = { .name = { SPAN_INIT("contoso.test") },
+		.authoritative = true };
+	if (!r->store ||
+			!policystore_add_domain(r->store, SPAN("contoso"), 10, &ours,
+					NULL, &err))
 		abort();
 	r->fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (bind(r->fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
