@@ -100,15 +100,20 @@ read_one(struct window *w)
 
 	s->low.quota = UINT64_MAX;
 	enum pop_answer answer = pop_status(&s->wire, &text);
+	/* Where no message ended before it, it is this one that the server stumbles over. */
+	if (answer == POP_ODD && !s->ended)
+		pop_not_retrieved(s, i, text);
 	if (!pop_in_step(s, answer, text, false))
 		return false;
 	if (answer == POP_OK) {
+		s->came = true;
+		pop_refusals_theirs(s);
 		hand_take(s->poll->hand, pop_listing_uid(&s->listing, i));
 		if (!pop_message_read(s, i))
 			return false;
 		hand_drop(s->poll->hand);
 	} else {
-		pop_not_retrieved(s, i, text);
+		pop_refusal(s, i, text);
 	}
 	w->octets -= octets_of(w, w->done);
 	w->done++;
@@ -143,19 +148,25 @@ retrieve_window(struct window *w)
 	return pop_held_prove(w->s);
 }
 
-/* What is to be retrieved. What the server sent more of than it should comes last, so
- * that nothing waits for it. */
+/* What failed before comes last, and what the server sent more of than it should last of
+ * all, so that nothing waits for it. */
+static int
+rank(const struct pop_message *m)
+{
+	return m->suspect ? 2 : m->blamed ? 1 : 0;
+}
+
 static void
 fill(struct window *w, uint32_t *order)
 {
 	struct pop_session *s = w->s;
 
-	for (int suspect = 0; suspect < 2; suspect++) {
+	for (int now = 0; now <= 2; now++) {
 		for (size_t i = 0; i < s->listing.n; i++) {
 			const struct pop_message *m = &s->messages[i];
 
 			if ((m->fate == POP_RETRIEVE || m->fate == POP_VERIFY) &&
-					m->suspect == suspect)
+					rank(m) == now)
 				order[w->n++] = (uint32_t)i;
 		}
 	}
@@ -180,7 +191,9 @@ pop_retrieve(struct pop_session *s)
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
-	bool ok = retrieve_window(&w) && pop_notices(s);
+	bool ok = retrieve_window(&w);
+	pop_refusals_end(s);
+	ok = ok && pop_notices(s);
 	pop_held_drop(s);
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {

@@ -276,12 +276,24 @@ recall(struct pop_session *s, size_t i)
 
 	if (!seen)
 		return;
-	m->aside = seen->attempts >= MEMO_ATTEMPTS || seen->crashes >= MEMO_CRASHES;
-	if (seen->octets > m->octets)
-		m->octets = seen->octets;
+	bool due = fetch_memo_due(seen, clock_wall_ms());
+
+	if (seen->octets <= m->octets)
+		m->aside = !due;
+	else if (seen->listed == m->octets && !due)
+		m->octets = seen->octets; /* it streamed past max_size */
+	m->blamed = seen->attempts > 0;
 	m->suspect = seen->suspect;
 	if (seen->verified && m->known == POP_COMMITTED)
 		m->changed = false;
+}
+
+static bool
+is_listed(void *host, struct span uid)
+{
+	const struct pop_session *s = host;
+
+	return pop_listing_find(&s->listing, uid) < s->listing.n;
 }
 
 static bool
@@ -310,6 +322,8 @@ make_plan(struct pop_session *s)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		recall(s, i);
+	if (s->listing.unnamed == 0)
+		fetch_memo_sweep(s->poll->memo, is_listed, s);
 	pop_plan_make(&rules, s->messages, n, &s->plan);
 	if (!pop_owed_prove(s))
 		return false;
@@ -463,6 +477,9 @@ collect(struct pop_session *s)
 	else if (n > 0)
 		unconfirmed(s, n);
 	free(deleted);
+	/* It gave nothing at all: an account that fails. */
+	if (ok && s->refused && !s->came && s->poll->result.collected == 0)
+		return pop_fail(s, 4016, "%s", s->poll->refusal.text);
 	return ok;
 }
 
@@ -513,6 +530,7 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	s->out = BUF_MAX(SUBMIT_BATCH);
 	s->told_from = BUF_MAX(WIRE_LINE);
 	s->told_to = BUF_MAX(WIRE_LINE);
+	s->words = ARENA_MAX(POP_REFUSAL_WORDS);
 
 	bool ok = run(s, more) && s->err.event == 0;
 	if (ok) {
@@ -538,6 +556,8 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	buf_done(&s->out);
 	buf_done(&s->told_from);
 	buf_done(&s->told_to);
+	arena_done(&s->words);
+	free(s->refusals);
 	free(s);
 	return ok;
 }
