@@ -5,6 +5,7 @@
 #include "hand.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
+#include "postern/date.h"
 #include "postern/log.h"
 #include "session.h"
 
@@ -223,6 +224,34 @@ still_known(struct pop_session *s, size_t i)
 	return false;
 }
 
+/* Answered oddly, or not at all: twice so, this one is left out and the others are committed. */
+static void
+not_deleted(struct pop_session *s, size_t i)
+{
+	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
+	struct span uid = pop_listing_uid(&s->listing, i);
+	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+	char until[DATE_ISO_SIZE];
+
+	if (!m || !fetch_memo_not_deleted(m, clock_wall_ms()) ||
+			!pop_trace(s, i, &trace))
+		return;
+	date_iso(m->delete_ms, until);
+	log_event_at(2005, 'W', 0,
+			FIELDS(f_span("account", s->poll->name),
+					f_span("id", buf_span(&trace)),
+					f_span("uidl", uid), f_str("until", until)));
+}
+
+static bool
+may_delete(const struct pop_session *s, size_t i)
+{
+	const struct memo_message *m =
+			fetch_memo_find(s->poll->memo, pop_listing_uid(&s->listing, i));
+
+	return !m || fetch_memo_may_delete(m, clock_wall_ms());
+}
+
 /* Only what is durable here. The answer to DELE is a promise; QUIT keeps it. */
 bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
@@ -239,7 +268,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	if (!order || !*deleted)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
-		if (s->messages[i].durable && still_known(s, i))
+		if (s->messages[i].durable && may_delete(s, i) && still_known(s, i))
 			order[w.n++] = (uint32_t)i;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");
@@ -258,9 +287,11 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 		case POP_ERR: /* stays listed, and is asked for again next time */
 			break;
 		case POP_ODD:
+			not_deleted(s, order[w.done]);
 			ok = pop_out_of_step(s, text);
 			break;
 		case POP_LOST:
+			not_deleted(s, order[w.done]);
 			ok = pop_lost(s);
 			break;
 		}

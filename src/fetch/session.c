@@ -77,6 +77,7 @@ shown(struct span line)
 		{ { SPAN_INIT("STLS") }, { NULL, 0 } },
 		{ { SPAN_INIT("USER") }, { NULL, 0 } },
 		{ { SPAN_INIT("LIST") }, { NULL, 0 } },
+		{ { SPAN_INIT("STAT") }, { NULL, 0 } },
 		{ { SPAN_INIT("UIDL") }, { NULL, 0 } },
 		{ { SPAN_INIT("TOP") }, { NULL, 0 } },
 		{ { SPAN_INIT("RETR") }, { NULL, 0 } },
@@ -144,7 +145,10 @@ read_list(struct pop_session *s)
 	case POP_OK:
 		break;
 	case POP_ERR:
-		return pop_refused(s, 4005, text);
+		s->listing_refused = true;
+		(void)snprintf(s->list_said, sizeof(s->list_said), SPAN_FMT,
+				SPAN_ARG(span_first(text, sizeof(s->list_said) - 1)));
+		return true;
 	case POP_ODD:
 		return pop_odd(s, text);
 	case POP_LOST:
@@ -168,7 +172,7 @@ read_uidl(struct pop_session *s)
 	case POP_ERR:
 		/* Where it has unique-ids but will not tell them now, going by content
 		 * would bring everything that was kept a second time. */
-		if (s->caps.uidl)
+		if (s->caps.uidl && s->listing.n > 0)
 			return pop_refused(s, 4005, text);
 		pop_listing_no_uids(&s->listing);
 		return true;
@@ -199,12 +203,37 @@ ask_listing(struct pop_session *s)
 			(pop_command(s, "UIDL\r\n") && pop_flush(s) && read_uidl(s));
 }
 
+/* LIST was refused: some servers do so where there is nothing to list. STAT tells. */
+static bool
+is_empty(struct pop_session *s)
+{
+	struct span text;
+	uint64_t n;
+
+	s->stage = POP_AT_LIST;
+	if (!pop_command(s, "STAT\r\n") || !pop_flush(s))
+		return false;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		if (num_u64(span_word(&text), LISTING_MESSAGES, &n) && n == 0)
+			return true;
+		break;
+	case POP_ERR:
+		break;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	return pop_refused(s, 4005, span_of(s->list_said));
+}
+
 static bool
 read_listing(struct pop_session *s)
 {
 	s->stage = POP_AT_LIST;
 	s->low.quota = 3 * (uint64_t)LISTING_BYTES;
-	if (!ask_listing(s))
+	if (!ask_listing(s) || (s->listing_refused && !is_empty(s)))
 		return false;
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");

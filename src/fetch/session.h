@@ -63,6 +63,8 @@ struct pop_session {
 	struct refusal *refusals; /* RETRs refused in a row, up to the last one (refusals.c) */
 	size_t n_refusals, cap_refusals;
 	struct arena words; /* what was said to them */
+	bool listing_refused; /* LIST was answered -ERR: */
+	char list_said[201];
 	bool listing_asked; /* LIST and UIDL are under way */
 	bool quit_sent; /* QUIT is under way, behind what was asked last */
 	bool quit_heard; /* and was answered */

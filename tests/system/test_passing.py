@@ -2,6 +2,7 @@
 What it leaves behind mends itself; nothing is stranded, and nobody is needed afterwards."""
 import pytest
 from harness.message import message
+from harness.pop3_server import CUT
 from harness.postern import DONE, FAILED
 from test_collect import account_row
 from test_pop3_faults import fill
@@ -171,3 +172,35 @@ def test_what_streamed_past_max_size_is_asked_for_again(pt, pop3, clock):
     server.boxes["global"][0].data = real[:400]
     said[0] = 400
     assert poll(pt)["collected"] == 1 and server.left() == []
+
+
+# ---- 14 and 22 ----
+
+@pytest.mark.parametrize("odd", [b"what?\r\n", CUT])
+def test_one_dele_answered_oddly_keeps_no_other_from_being_deleted(pt, pop3, odd):
+    server = pop3()
+    fill(server, 3)
+    server.answers["DELE"] = lambda s, n: odd if s.message(n).uidl == "uid-00002" else None
+    pt.account("contoso", server.port)
+    for _ in range(3):
+        poll(pt, status=(DONE, FAILED))
+    assert server.left() == ["uid-00002"] and len(pt.drop()) == 3
+    [event] = pt.events(2005)
+    assert "uid-00002" in event["text"]
+    assert poll(pt)["error"] is None
+
+
+@pytest.mark.parametrize("caps", [("UIDL", "TOP", "USER"), ("UIDL", "TOP", "USER", "PIPELINING")])
+def test_empty_rows_and_a_refused_list_of_nothing_are_passed_over(pt, pop3, caps):
+    server = pop3(caps=caps)
+    fill(server, 2)
+    server.answers["LIST"] = b"+OK\r\n\r\n1 500\r\n2 500\r\n.\r\n"
+    server.answers["UIDL"] = b"+OK\r\n1 uid-00001\r\n \r\n2 uid-00002\r\n\r\n.\r\n"
+    pt.account("contoso", server.port)
+    assert poll(pt)["collected"] == 2 and server.left() == []
+    server.answers.update(LIST=b"-ERR no messages\r\n", UIDL=b"-ERR no messages\r\n")
+    for _ in range(2):
+        assert poll(pt)["error"] is None
+    # Where STAT says that there are some, it is a failure.
+    server.answers["STAT"] = b"+OK 3 900\r\n"
+    assert "-ERR no messages" in poll(pt, status=(FAILED,))["error"]
