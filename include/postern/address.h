@@ -71,6 +71,14 @@ bool address_wire(struct buf *out, const struct address *a)
 /* What is compared (E5): as the wire form with the local part in lower case (ASCII). */
 bool address_key(struct buf *out, const struct address *a)
 		__attribute__((warn_unused_result));
+/* The local part as an envelope spells it, without its quoting, for whoever compares it or
+ * names a folder after it: `"ann"` and ann are one (E5). Points into spelled, or into room.
+ * What is longer than an envelope may have it comes back as it is. */
+struct span address_unquote(struct span spelled, char room[ADDRESS_LOCAL_MAX]);
+/* And back, in its one spelling: quoted only where it has to be (RFC 5321 4.1.2). */
+bool address_print_local(struct buf *out, struct span local)
+		__attribute__((warn_unused_result));
+
 /* Why this address may not stand in an SMTP envelope, or NULL when it may: bytes
  * below 0x21, 0x7f, < or >, bytes that are not UTF-8, too long, no usable domain
  * (FAULTS H01). The text is static and completes the sentence "the address ...". */

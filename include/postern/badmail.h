@@ -88,10 +88,10 @@ struct badmail_item {
 	char *json; /* the BDP as it is */
 };
 
-/* Calls `each` for all items, oldest first; the item is only lent. Broken ones
+/* Calls `each` for all items, oldest first, until it says false; the item is only lent. Broken ones
  * are skipped and counted in *broken (may be NULL). */
 bool badmail_list(struct badmail *b,
-		void (*each)(void *host, const struct badmail_item *item), void *host,
+		bool (*each)(void *host, const struct badmail_item *item), void *host,
 		size_t *broken, struct err *err);
 /* NULL and *err when there is none or it is broken. */
 struct badmail_item *badmail_get(struct badmail *b, uint64_t qid, struct err *err);

@@ -141,9 +141,12 @@ struct conf_account {
 	struct conf_texts envelope_strip; /* prefixes, or patterns with one "*" */
 	unsigned trusted_hops;
 	bool trusted_hops_fixed; /* it was set, so it is not learned */
+	struct conf_texts
+			provider_hosts; /* who writes them; n == 0: learned; "*.x": all below x */
 	struct conf_aliases aliases;
 	const char *default_domain;
 	struct conf_unrouted unrouted;
+	bool unrouted_fixed; /* it was set */
 	int64_t every_s;
 	struct conf_window window; /* when it is collected by schedule; see window.h */
 	int64_t keep_s; /* 0: delete once durable; CONF_KEEP_FOREVER */

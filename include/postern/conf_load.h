@@ -91,11 +91,14 @@ struct policy_match {
 	struct conf_texts groups; /* n == 0: everybody */
 };
 
+enum policy_spelling { POLICY_SPELLING_PLAIN, POLICY_SPELLING_GERMAN };
+
 struct policy_doc {
 	const char *path;
 	const char *name; /* as account names */
 	unsigned priority; /* lower is tried first; the policy named default is last */
 	struct policy_match match;
+	enum policy_spelling spelling;
 	struct policy_templates addresses;
 	struct policy_doc_domains domains;
 };

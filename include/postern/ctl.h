@@ -31,6 +31,8 @@ enum ctl_kind {
 	CTL_PROGRESS, /* from fetch: span account, span words, u64 listed, u64 collected,
 	                 u64 octets, u64 finished, u64 failed */
 	CTL_STATUS, /* to anybody. -> OK with a span of JSON */
+	CTL_RELOAD, /* to relay: the configuration's file is another one. -> OK when it is in
+	               use, FAILED when that takes another start */
 };
 
 bool ctl_put_u64(struct buf *body, uint64_t n) __attribute__((warn_unused_result));

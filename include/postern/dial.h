@@ -75,6 +75,11 @@ bool dial_wait(struct dial *d, int64_t wait_ms);
  * plain text lies unused. false: the connection is of no more use. */
 bool dial_starttls(struct dial *d, struct tls *tls, const char *name, struct err *err);
 
+/* What came is acknowledged at once, also what comes next: the peer may be waiting for
+ * that before it sends the rest (Nagle's algorithm), and we would wait 40 ms to say it
+ * with something of ours. Holds for a while only: to be called before each such wait. */
+void dial_hurry(struct dial *d);
+
 void dial_set_idle(struct dial *d, int64_t idle_ms);
 void dial_set_deadline(struct dial *d, int64_t mono_ms); /* 0: none */
 

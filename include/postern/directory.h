@@ -69,6 +69,7 @@ struct directory_template {
 struct directory_policy {
 	struct span name;
 	unsigned priority;
+	bool german; /* its templates spell so (template.h) */
 	struct directory_texts groups; /* none: every recipient */
 	const struct directory_template *addresses;
 	size_t n_addresses;
@@ -99,6 +100,7 @@ struct directory_entry {
 	struct span alias, given, surname, display;
 	struct span primary; /* in wire form; empty: no address came of its policy */
 	bool own; /* the primary is its own, not a policy's */
+	bool left_out; /* a letter of its names could not be spelled in an address */
 	bool list;
 	const struct span *addresses; /* wire form; the primary first, then proxies */
 	size_t n_addresses;

@@ -5,6 +5,8 @@
 #ifndef POSTERN_ENC_H
 #define POSTERN_ENC_H
 
+#include <stdint.h>
+
 #include "postern/buf.h"
 
 bool enc_base64(struct buf *out, struct span bytes) __attribute__((warn_unused_result));
@@ -25,5 +27,9 @@ bool enc_xtext(struct buf *out, struct span bytes) __attribute__((warn_unused_re
 bool dec_xtext(struct buf *out, struct span text) __attribute__((warn_unused_result));
 /* Length of the valid UTF-8 sequence at the start of s, 0 when there is none. */
 size_t utf8_len(struct span s);
+/* The character of such a sequence, all of s. */
+uint32_t utf8_code(struct span s);
+/* Does it move the cursor, turn the text around or end a line? */
+bool enc_is_unruly(uint32_t c);
 
 #endif

@@ -73,6 +73,7 @@ struct fetch_options {
 	void *host;
 	const struct fetch_limits *limits; /* copied; NULL: the usual ones */
 	uint64_t life; /* as in struct fetch_role */
+	bool alone; /* the relay is in this process: descriptors.h */
 };
 
 /* Nothing is polled yet. Workers come when there is work and go some time after it,
@@ -150,6 +151,8 @@ struct fetch_memory {
 	int64_t suspended_ms; /* wall: until then; 0: it is not */
 	int64_t kept_ms; /* wall: since then deletions are confirmed and not done; 0: they are */
 	bool held; /* by a storm of new unique-ids (4009) */
+	bool nobody; /* held because the first messages reached nobody (4018) */
+	bool domainless; /* held because no policy domain exists (4018) */
 	int64_t alone_until_ms; /* no pipelining until then */
 	uint64_t oversize; /* messages that are left there for their size */
 	struct provider_habits provider; /* how the provider marks its mail */

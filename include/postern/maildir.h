@@ -24,7 +24,8 @@ struct maildir;
 bool maildir_expand(struct span pattern, struct span address, struct buf *out,
 		struct err *err);
 
-struct maildir *maildir_new(void);
+/* Holds so many of them open, each with three descriptors. */
+struct maildir *maildir_new(size_t open_most);
 /* path: the mailbox, made with tmp, new and cur (0700) unless it is there.
  * `recipient` numbers the recipients of one message. */
 bool maildir_write(struct maildir *m, const char *path, uint64_t qid,

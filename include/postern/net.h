@@ -34,6 +34,8 @@ bool net_addr_within(const struct net_addr *a, struct span range);
 bool net_addr_loopback(const struct net_addr *a); /* unix sockets too */
 /* Same address; ports are not looked at. */
 bool net_addr_same(const struct net_addr *a, const struct net_addr *b);
+/* Is it one of this machine's? Asks the kernel. */
+bool net_addr_here(const struct net_addr *a);
 /* Cuts "HOST:PORT", "[V6]:PORT", "HOST", "[V6]", "V6" into host (without the
  * brackets) and port (preset when there is none). false on anything else. */
 bool net_host_port(

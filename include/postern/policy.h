@@ -19,6 +19,7 @@ struct policy_domain {
 	unsigned priority; /* of that policy */
 	bool reject_unknown; /* authoritative, and who is no recipient gets 550 5.1.1 */
 	struct span subaddress; /* each of these parts a tag from the user; "" none */
+	bool by_hand; /* it is kept beside its policy's file (policystore.h) */
 };
 
 struct policy_set;

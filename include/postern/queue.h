@@ -107,13 +107,18 @@ struct settlement {
 
 struct queue_filter {
 	uint64_t after; /* only ids above it: pages */
-	size_t limit; /* 0: 100 */
+	size_t limit; /* 0: 100. Fewer where they have many recipients (QUEUE_PAGE_RECIPIENTS) */
 	bool open; /* only messages with open recipients */
 	bool by_state;
 	enum queue_state state; /* with by_state: with a recipient in this state */
 	struct span domain; /* with a recipient in this domain; empty: any */
 };
 
+enum {
+	QUEUE_PAGE_RECIPIENTS = 5000
+}; /* no message is added to a page that has so many */
+
+/* One page, in the order of ids; *n is 0 behind the last one. */
 bool queue_list(struct reader *r, const struct queue_filter *f, struct arena *a,
 		struct queue_message **out, size_t *n, struct err *e);
 
@@ -216,5 +221,20 @@ struct queue_assignment {
  * unrouted (any more). *added: the rule is new. */
 bool queue_assign(struct store *s, const struct queue_assignment *x, bool *was,
 		bool *added, struct err *e);
+
+/* ---- replays ---- */
+
+enum { QUEUE_REPLAYS_MAX = 1000 };
+
+/* Of one recipient of a Badmail item. */
+struct queue_replay {
+	uint64_t id; /* the new message's */
+	struct span address;
+	int64_t at_ms;
+};
+
+/* What a Badmail item was replayed as, oldest first; at most QUEUE_REPLAYS_MAX. */
+bool queue_replays(struct reader *r, uint64_t item, struct arena *a,
+		struct queue_replay **out, size_t *n, struct err *e);
 
 #endif

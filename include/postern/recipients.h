@@ -67,6 +67,8 @@ struct recipients_account {
 	size_t n_names;
 	unsigned trusted_hops; /* Received lines that the provider adds; 0: trust nothing */
 	bool hops_fixed; /* they were configured: what was learned of them does not count */
+	const struct domains
+			*hosts; /* who writes them, as configured; NULL: nothing was */
 	bool bottom; /* the provider appends: only the last field of a header is its own */
 	/* What the provider adds around an address in its envelope header: a prefix of the
 	 * local part ("mbox-"), or a pattern in which * stands for it ("*-pop"). */

@@ -34,6 +34,11 @@ struct relay_options {
 	bool once; /* relay_run ends when there is nothing more to do */
 	bool hold; /* deliver nothing: what comes in stays queued (once --queue-only) */
 	int ready_fd; /* gets one byte when the sockets are open, then is closed; -1: none */
+	/* The configuration that is in its file now, and its end; NULL: there is no other.
+	 * Asked for by CTL_RELOAD. */
+	struct conf *(*reload)(void *host);
+	void (*drop)(struct conf *conf);
+	void *host;
 };
 
 /* Counted over recipients since relay_new. */

@@ -16,7 +16,7 @@ struct field;
 
 struct routing {
 	struct recipients_account account; /* points into the others and into conf */
-	struct domains served, policy;
+	struct domains served, policy, hosts;
 	struct span names[32]; /* envelope header names */
 	struct arena arena;
 };

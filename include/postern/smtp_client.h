@@ -32,6 +32,7 @@ struct smtp_client_options {
 	bool lmtp; /* RFC 2033 */
 	bool internal; /* to our own relay: XCOLLECT, XROUTE, BDAT; body goes on though every
 		recipient was refused */
+	bool no_body; /* BODY= is not said, though it be announced */
 	bool transcript; /* give SMTP_FACT_EXCHANGE */
 	unsigned window; /* messages under way at most; 0: 1 */
 };
@@ -60,7 +61,7 @@ struct smtp_client_out {
 enum smtp_fact_kind {
 	SMTP_FACT_GREETED, /* heard: the greeting; EHLO follows by itself */
 	SMTP_FACT_CAPS, /* EHLO answered: smtp_client_caps is filled, may_send() is true */
-	SMTP_FACT_RECIPIENT, /* mark, recipient, verdict, again, in_doubt */
+	SMTP_FACT_RECIPIENT, /* mark, recipient, verdict, again, untried, in_doubt */
 	SMTP_FACT_MESSAGE, /* mark, verdict, in_doubt, changed: the last fact of a message */
 	SMTP_FACT_EXCHANGE, /* greeting, said, heard: for the transcript, as replies come */
 	SMTP_FACT_OVER, /* verdict: why. clean: QUIT was answered. The last fact of all */
@@ -79,6 +80,13 @@ struct smtp_fact {
 		once, and do not count this as an attempt */
 	bool in_doubt; /* all was sent, no reply came: it may have been delivered */
 	bool changed; /* bare CR or LF went out as CRLF (event 4044) */
+	bool nul; /* a NUL went out as it is, to a peer without BINARYMIME */
+	/* The peer did not want this transaction as it was said: a second one on this
+	 * connection, or BODY= that it announces. Nothing of it was taken: send it again at
+	 * once, and do not count this as an attempt. */
+	bool untried;
+	bool spent; /* SMTP_FACT_MESSAGE: this connection takes no more messages */
+	bool odd; /* SMTP_FACT_OVER: the peer lost count of what was said to it */
 	bool clean;
 	bool greeting; /* <G>: nothing was said before it */
 	/* The command, never message content. Of an internal session only the path of MAIL is

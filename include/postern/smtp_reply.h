@@ -19,6 +19,9 @@ struct smtp_reply {
 	const char *text;
 };
 
+/* The enhanced code of 250 for a collected message that was here already; a new one has 2.6.0. */
+#define SMTP_ESC_HAD "2.0.0"
+
 enum { SMTP_TEXT_MAX = 480, SMTP_TEXT_SIZE = SMTP_TEXT_MAX + 1 };
 
 enum smtp_refusal {
@@ -48,6 +51,7 @@ enum smtp_refusal {
 	SMTP_REFUSE_FOREIGN, /* 421 4.7.0 HTTP and the like */
 	/* said by the host */
 	SMTP_REFUSE_RELAY, /* 550 5.7.1 Unable to relay for ... */
+	SMTP_REFUSE_NO_ROUTE, /* 550 5.4.4 No route leads to ... */
 	SMTP_REFUSE_UNKNOWN, /* 550 5.1.1 User unknown ... */
 	SMTP_REFUSE_LIST, /* 550 5.2.4 Mailing list leads to nobody: ... */
 	SMTP_REFUSE_MEMBERS, /* 554 5.5.3 Too many recipients, with the members of ... */
@@ -86,14 +90,22 @@ enum smtp_step {
 	SMTP_ONE = 1, /* one item was produced */
 };
 
-enum { SMTP_REPLY_LINE_MAX = 2048, SMTP_REPLY_LINES_MAX = 100 };
+/* Of a longer line, and behind so many lines, only the code is read; a reply of more octets is
+ * none. */
+enum {
+	SMTP_REPLY_LINE_MAX = 2048,
+	SMTP_REPLY_LINES_MAX = 100,
+	SMTP_REPLY_OCTETS_MAX = 1024 * 1024
+};
 
 /* Collects one reply of any number of lines. Starts as SMTP_READER. */
 struct smtp_reader {
 	struct buf raw; /* the lines so far, LF between them */
 	size_t line; /* where in raw the unfinished line begins */
 	unsigned lines;
+	size_t octets; /* of all of it */
 	int code;
+	bool cr, cut; /* the unfinished line: its last octet was CR; its end was not kept */
 	bool done; /* the next byte begins another reply */
 };
 
@@ -108,7 +120,7 @@ struct smtp_heard {
 };
 
 /* Consumes bytes of *in up to the end of one reply. *out is valid until the next
- * call. SMTP_BAD: no reply (no code, mixed codes, bare LF, past a ceiling). */
+ * call. SMTP_BAD: no reply (no code, mixed codes, bare LF, past SMTP_REPLY_OCTETS_MAX). */
 enum smtp_step smtp_reader_feed(
 		struct smtp_reader *r, struct span *in, struct smtp_heard *out);
 void smtp_reader_done(struct smtp_reader *r);

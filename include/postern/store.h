@@ -93,7 +93,7 @@ enum {
 	STORE_RECIPIENTS_MAX = 65536, /* recipients of one message */
 	STORE_KEY_SIZE = 16, /* octets of a key in the ledger */
 	STORE_SECRET_SIZE = 32,
-	STORE_SCHEMA = 5, /* the version of the database's schema */
+	STORE_SCHEMA = 6, /* the version of the database's schema */
 };
 
 /* How long a copy of a message is known (RECIPIENTS E7). Copies of one mail come within
@@ -261,6 +261,9 @@ enum {
 	MESSAGE_SPOOLED = 8, /* the store's own */
 	MESSAGE_NOTICE =
 			16, /* written here, about another one: nothing is written about it */
+	/* It came from who may not relay: each recipient was taken because of a policy, and
+	 * waits when that is not so any more (5010). */
+	MESSAGE_POLICY = 32,
 };
 
 /* A message to be made durable: one transaction holds body, recipients, route
@@ -306,9 +309,11 @@ struct pruning {
 	bool more;
 };
 
-/* What is to be tried again later than latest_ms is tried then: the clock went back. */
+/* What is to be tried again later than latest_ms is tried then: the clock went back, or
+ * what it waited for has come. */
 struct retiming {
 	struct store_job job;
+	struct span hop; /* only what is for this next hop; empty: all */
 	int64_t latest_ms;
 	uint64_t changed;
 };

@@ -25,6 +25,10 @@ struct super_role_args {
 	/* Another number each time super itself, or a configuration, begins: two processes
 	 * of a role that have it in common, and the first one ended by itself. */
 	uint64_t life;
+	/* For a role that takes another configuration while it runs: as in super_options. */
+	struct conf *(*reload)(void *host);
+	void (*drop)(struct conf *conf);
+	void *host;
 };
 
 struct super_role {
@@ -33,6 +37,9 @@ struct super_role {
 	 * means that the configuration cannot be carried out: no restart helps. With
 	 * SUPER_DAMAGED a few are tried, then everything ends. */
 	int (*run)(const struct super_role_args *args);
+	/* Has the running role take the configuration that is in the file now; when this
+	 * returns it has. False: it must end and begin again with it. NULL: always so. */
+	bool (*renew)(const struct conf *conf);
 };
 
 struct super_options {

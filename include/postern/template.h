@@ -6,9 +6,9 @@
  *	%rxy          x becomes y in every value behind it; the same twice: left out
  *	%%            a percent sign
  *
- * What may not stand in an unquoted local part is left out: blanks, brackets,
- * and every letter that is not ASCII, unless %r gives another for it ("%rüu").
- * Nothing is transliterated by tables of our own. Dots at the ends and two in a
+ * A letter with a usual spelling in ASCII is spelled so (é e, ø o, ß ss, ü u; with
+ * `german` ü ue), unless %r gives another for it ("%rüv"). What else may not stand in an
+ * unquoted local part is left out: blanks, brackets, letters of other scripts. Dots at the ends and two in a
  * row go too, so that "%g.%s" is "Lee" where there is no given name. First
  * letters are counted in what is left. The case of the names is kept. */
 #ifndef POSTERN_TEMPLATE_H
@@ -20,6 +20,7 @@ enum { TEMPLATE_MAX = 400 }; /* octets of one template */
 
 struct template_names {
 	struct span alias, given, surname, display; /* UTF-8; empty: none */
+	bool german;
 };
 
 /* What is wrong with it ("%x is no code of a template", static), *at the octet where
@@ -28,8 +29,9 @@ const char *template_fault(struct span text, size_t *at);
 /* What stands behind the last @. */
 struct span template_domain(struct span text);
 /* The local part for these names, and its length; 0: it gives none. What is longer
- * than a local part may be is cut. For a template without fault. */
+ * than a local part may be is cut. *left_out: so was a letter, for want of a spelling; may be
+ * NULL. For a template without fault. */
 size_t template_local(struct span text, const struct template_names *names,
-		char out[ADDRESS_LOCAL_MAX]);
+		char out[ADDRESS_LOCAL_MAX], bool *left_out);
 
 #endif

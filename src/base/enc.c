@@ -139,9 +139,15 @@ utf8_char(struct span s, size_t n)
 	return c;
 }
 
+uint32_t
+utf8_code(struct span s)
+{
+	return utf8_char(s, s.n);
+}
+
 /* Characters that move the cursor, turn the text around or end a line. */
-static bool
-is_unruly(uint32_t c)
+bool
+enc_is_unruly(uint32_t c)
 {
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e ||
 			c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
@@ -183,7 +189,7 @@ enc_text(struct buf *out, struct span s, bool lines)
 
 		size_t n = utf8_len(s);
 		bool crlf = lines && s.n > 1 && s.p[0] == '\r' && s.p[1] == '\n';
-		bool keep = n > 0 && !is_unruly(utf8_char(s, n)) &&
+		bool keep = n > 0 && !enc_is_unruly(utf8_char(s, n)) &&
 				(lines || s.p[0] != '\\');
 		if (n == 0)
 			n = 1;
@@ -229,7 +235,7 @@ enc_json(struct buf *out, struct span s)
 			ok = buf_add(out, SPAN("\\ufffd"));
 		} else if (s.p[0] == '"' || s.p[0] == '\\') {
 			ok = buf_addc(out, '\\') && buf_addc(out, s.p[0]);
-		} else if (is_unruly(utf8_char(s, n))) {
+		} else if (enc_is_unruly(utf8_char(s, n))) {
 			ok = buf_addf(out, "\\u%04x", (unsigned)utf8_char(s, n));
 		} else {
 			ok = buf_add(out, span_first(s, n));

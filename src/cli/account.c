@@ -110,9 +110,9 @@ memory_json(const struct fetch_memory *m)
 						cli_json_time(m->troubles[i].next_ms)));
 	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o}", "failures", (int)m->failures,
 			"refused_logons", (int)m->refusals, "suspended", m->suspended,
-			"held", m->held, "no_pipelining_until",
-			cli_json_time(m->alone_until_ms), "oversize",
-			(json_int_t)m->oversize, "messages", list);
+			"held", m->held || m->nobody || m->domainless,
+			"no_pipelining_until", cli_json_time(m->alone_until_ms),
+			"oversize", (json_int_t)m->oversize, "messages", list);
 }
 
 /* How often a header comes: the most common number, and whether it always does. */
@@ -379,6 +379,14 @@ print_troubles(const struct story *s)
 
 	if (m->kept_ms > 0)
 		line_time("keeps since", m->kept_ms, "-");
+	if (m->nobody)
+		(void)printf("Collection is held: the first messages reached nobody (4018). "
+			     "Correct the policies or recipients, then postern accounts resume "
+			     "%s.\n",
+				s->account->name);
+	if (m->domainless)
+		(void)puts("Collection is held: no policy domain exists (4018). postern policy add "
+			   "DOMAIN makes one.");
 	if (m->held)
 		(void)printf("Collection is held: the provider renumbered the mailbox "
 			     "(4009). postern accounts adopt %s takes the new list.\n",

@@ -7,12 +7,14 @@
 #include "directory.h"
 #include "postern/badmail.h"
 #include "postern/clock.h"
+#include "postern/date.h"
 #include "postern/file.h"
 #include "postern/header.h"
 #include "postern/log.h"
 #include "postern/nexthop.h"
 #include "postern/origin.h"
 #include "postern/qid.h"
+#include "postern/queue.h"
 #include "postern/sum.h"
 
 static struct badmail *
@@ -57,41 +59,34 @@ item_json(const struct badmail_item *item)
 			(json_int_t)item->size, "time", cli_json_time(item->time_ms));
 }
 
-struct listing {
-	bool as_json;
-	json_t *json;
-	struct cli_table table;
-	size_t n;
-};
-
-static void
+static bool
 list_one(void *host, const struct badmail_item *item)
 {
-	struct listing *l = host;
+	struct cli_list *l = host;
+	struct cli_table *t = &l->table;
 	char id[QID_SIZE];
 
-	l->n++;
-	if (l->as_json) {
-		(void)json_array_append_new(l->json, item_json(item));
-		return;
+	if (l->json) {
+		cli_list_json(l, item_json(item));
+		return cli_list_goes_on(l);
 	}
 	qid_print(item->qid, id);
 	for (size_t i = 0; i < item->n_recipients || i == 0; i++) {
 		const struct badmail_row *row =
 				i < item->n_recipients ? &item->recipients[i] : NULL;
 		struct span sender = span_of(item->sender);
-		const char *const cells[] = { i == 0 ? cli_cell(&l->table, span_of(id))
-						     : "",
-			i == 0 ? cli_cell_time(&l->table, item->time_ms) : "",
-			i == 0 ? cli_cell_num(&l->table, item->size) : "",
+		const char *const cells[] = { i == 0 ? cli_cell(t, span_of(id)) : "",
+			i == 0 ? cli_cell_time(t, item->time_ms) : "",
+			i == 0 ? cli_cell_num(t, item->size) : "",
 			badmail_reason_name(row ? row->reason : item->reason),
 			i > 0			       ? ""
-					: sender.n > 0 ? cli_cell(&l->table, sender)
+					: sender.n > 0 ? cli_cell(t, sender)
 						       : "<>",
-			row ? cli_cell(&l->table, span_of(row->address)) : "-",
-			row ? cli_cell(&l->table, span_of(row->reply)) : "-" };
-		cli_table_row(&l->table, cells);
+			row ? cli_cell(t, span_of(row->address)) : "-",
+			row ? cli_cell(t, span_of(row->reply)) : "-" };
+		cli_list_row(l, cells, i == 0);
 	}
+	return cli_list_goes_on(l);
 }
 
 int
@@ -99,7 +94,7 @@ cli_badmail_list(struct cli *c)
 {
 	static const char *const titles[] = { "id", "time", ">size", "reason", "sender",
 		"recipient", "reply" };
-	struct listing l = { .as_json = c->json };
+	struct cli_list l;
 	struct err err = { 0 };
 	size_t broken = 0;
 
@@ -111,36 +106,54 @@ cli_badmail_list(struct cli *c)
 	struct badmail *folder = open_folder(c);
 	if (!folder)
 		return CLI_FAILED;
-	l.json = json_array();
-	cli_table_init(&l.table, titles, 7);
+	cli_list_init(&l, c->json, titles, 7);
 	bool ok = badmail_list(folder, list_one, &l, &broken, &err);
 	badmail_close(folder);
-	if (ok && l.n > 0 && !c->json)
-		cli_table_print(&l.table);
-	else
-		arena_done(&l.table.arena);
-	if (ok && c->json)
-		return cli_print_json(l.json);
-	json_decref(l.json);
-	if (!ok)
+	if (!ok) {
+		cli_list_drop(&l);
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (l.n == 0)
-		(void)puts("Badmail is empty.");
-	if (broken > 0)
+	}
+	int status = cli_list_end(&l, "Badmail is empty.");
+	if (broken > 0 && !c->json)
 		(void)printf("%zu items are not whole.\n", broken);
-	return CLI_DONE;
+	return status;
+}
+
+/* An item that was replayed is gone; its number still stands in notices and events. */
+static bool
+say_replayed(struct cli *c, const char *id, uint64_t qid)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(1024 * 1024);
+	struct queue_replay *v = NULL;
+	struct err err = { 0 };
+	size_t n = 0;
+	bool nothing;
+	struct reader *r = cli_reader_open(c, &nothing);
+	bool found = r && queue_replays(r, qid, &a, &v, &n, &err) && n > 0;
+
+	reader_close(r);
+	for (size_t i = 0; found && i < n; i++) {
+		char as[QID_SIZE], when[DATE_ISO_SIZE];
+
+		qid_print(v[i].id, as);
+		date_iso(v[i].at_ms, when);
+		(void)cli_fail(0, "%s was replayed as %s at %s for " SPAN_FMT, id, as,
+				when, SPAN_ARG(v[i].address));
+	}
+	return found;
 }
 
 /* Opens folder and item; NULL after saying why. */
 static struct badmail_item *
-item_of(struct badmail *folder, const char *id, uint64_t *qid)
+item_of(struct cli *c, struct badmail *folder, const char *id, uint64_t *qid)
 {
 	struct err err = { 0 };
 	struct badmail_item *item = NULL;
 
 	if (!qid_parse(span_of(id), qid))
 		(void)cli_fail(0, "%s is no id", id);
-	else if (!(item = badmail_get(folder, *qid, &err)))
+	else if (!(item = badmail_get(folder, *qid, &err)) &&
+			!say_replayed(c, id, *qid))
 		(void)cli_fail(0, "%s", err.text);
 	return item;
 }
@@ -159,7 +172,7 @@ cli_badmail_show(struct cli *c)
 		return CLI_CONFIG;
 
 	struct badmail *folder = open_folder(c);
-	struct badmail_item *item = folder ? item_of(folder, c->argv[0], &qid) : NULL;
+	struct badmail_item *item = folder ? item_of(c, folder, c->argv[0], &qid) : NULL;
 	if (item && c->json) {
 		json_t *j = item_json(item);
 		if (badmail_words(folder, qid, &words, &err))
@@ -426,7 +439,7 @@ replay_item(struct replay *r, const char *id)
 {
 	struct err err = { 0 };
 	uint64_t qid;
-	struct badmail_item *item = item_of(r->folder, id, &qid);
+	struct badmail_item *item = item_of(r->c, r->folder, id, &qid);
 	bool all = true, fine = true;
 
 	if (!item)
@@ -446,8 +459,10 @@ replay_item(struct replay *r, const char *id)
 		fine = fine && o != TROUBLE && (r->dry || o == REPLAYED);
 	}
 	if (all && (r->to || item->n_recipients > 0) &&
-			!badmail_remove(r->folder, qid, &err))
-		fine = cli_fail(0, "%s", err.text) != 0;
+			!badmail_remove(r->folder, qid, &err)) {
+		(void)cli_fail(0, "%s", err.text);
+		fine = false;
+	}
 	fine = fine && (r->to || item->n_recipients > 0);
 	badmail_item_free(item);
 	return fine;

@@ -1,11 +1,36 @@
 /* check: everything that is wrong, before it goes wrong. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "directory.h"
 #include "postern/secret_read.h"
 #include "postern/store.h"
+
+/* Environment and credentials are given to the service by its unit: where this command has
+ * none of them, they cannot be looked at. */
+static bool
+is_elsewhere(const struct secret *s)
+{
+	return (s->kind == SECRET_ENV && !getenv(s->text)) ||
+			(s->kind == SECRET_CREDENTIAL &&
+					!getenv("CREDENTIALS_DIRECTORY"));
+}
+
+/* It is not run: that could ask somebody something. */
+static bool
+can_run(const struct secret *s, struct err *err)
+{
+	const char *program = s->argv[0];
+
+	if (!strchr(program, '/') ||
+			faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) == 0)
+		return true;
+	return err_errno(err, 0, errno, "cannot run %s", program);
+}
 
 /* Where a password or token should come from is looked at; what it is, is not. */
 static void
@@ -16,17 +41,44 @@ check_secret(const struct conf_account *a, const struct secret *s, const char *f
 	AUTO(buf_done) struct buf text = BUF_MAX(1024);
 	struct err err = { 0 };
 
-	if (s->kind == SECRET_NONE || s->kind == SECRET_COMMAND ||
-			secret_read(s, &value, &err))
+	if (s->kind == SECRET_NONE)
+		return;
+	if (s->kind == SECRET_COMMAND ? can_run(s, &err) : secret_read(s, &value, &err))
 		return;
 	if (buf_addf(&text, "account %s: %s", a->name, err.text) && buf_cstr(&text))
 		conf_faults_add(faults,
-				&(struct conf_fault){ .file = file,
+				&(struct conf_fault){ .warning = is_elsewhere(s),
+						.file = file,
 						.mark = a->mark,
 						.text = text.p,
-						.hint = s == &a->token
+						.hint = is_elsewhere(s)
+								? "it is looked at where the service runs: LoadCredential= or EnvironmentFile= in its unit"
+								: s == &a->token
 								? "the token is read from there at each poll"
 								: "the password is read from there at each poll" });
+}
+
+/* From here on everything is met as the service will meet it. */
+static void
+meet_as_user(struct cli *c, struct conf_faults *faults)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(1024);
+
+	if (!cli_become_user(c)) {
+		conf_faults_add(faults,
+				&(struct conf_fault){ .file = c->conf_path,
+						.text = "server.user cannot be used" });
+		return;
+	}
+	if (c->owner && faccessat(AT_FDCWD, c->conf_path, R_OK, AT_EACCESS) != 0 &&
+			errno == EACCES &&
+			buf_addf(&text, "the state belongs to %s, who cannot read this file",
+					c->conf->server.user) &&
+			buf_cstr(&text))
+		conf_faults_add(faults,
+				&(struct conf_fault){ .file = c->conf_path,
+						.text = text.p,
+						.hint = "chgrp it and its folder to that user's group, mode 0640 and 0750" });
 }
 
 static json_t *
@@ -110,13 +162,17 @@ cli_check(struct cli *c)
 	}
 	conf_faults_init(faults);
 	if (cli_conf_faults(c, faults)) {
+		meet_as_user(c, faults);
 		for (size_t i = 0; i < c->conf->accounts.n; i++) {
 			const struct conf_account *a = &c->conf->accounts.p[i];
 
 			check_secret(a, &a->password, c->conf_path, faults);
 			check_secret(a, &a->token, c->conf_path, faults);
 		}
+		cli_check_files(c, faults);
+		cli_check_self(c, faults);
 		policy_files_read(c, NULL, 0, &files, faults);
+		policy_files_missing(c, false, faults);
 		of_conf = faults->errors > 0;
 		struct reader *r = check_state(c, faults);
 		const size_t of_state = faults->errors;

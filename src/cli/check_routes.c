@@ -50,13 +50,18 @@ send_all(struct dial *d, struct smtp_client *s)
 
 /* True while there is more to hear. */
 static bool
-take_facts(struct smtp_client *s, struct greeting *out)
+take_facts(struct smtp_client *s, const char *self, struct greeting *out)
 {
 	struct smtp_fact f;
 
 	while (smtp_client_next(s, &f)) {
 		if (f.kind == SMTP_FACT_GREETED)
 			hear(out, f.heard);
+		/* E10 (e): by its name, as the relay would see it. */
+		if (f.kind == SMTP_FACT_GREETED &&
+				span_starts_nocase(f.heard, span_of(self)))
+			smtp_client_lost(s,
+					"cannot connect to self: this relay answers there");
 		if (f.kind == SMTP_FACT_CAPS) {
 			out->ok = true;
 			smtp_client_quit(s);
@@ -68,13 +73,13 @@ take_facts(struct smtp_client *s, struct greeting *out)
 }
 
 static void
-talk(struct dial *d, struct smtp_client *s, struct greeting *out)
+talk(struct dial *d, struct smtp_client *s, const char *self, struct greeting *out)
 {
 	char in[4096];
 	struct span have = SPAN("");
 	int stuck = 0;
 
-	while (stuck < 2 && take_facts(s, out) && send_all(d, s)) {
+	while (stuck < 2 && take_facts(s, self, out) && send_all(d, s)) {
 		if (have.n == 0) {
 			ssize_t n = dial_read(d, in, sizeof(in));
 			if (n < 0)
@@ -129,7 +134,10 @@ greet_server(const struct cli *c, const struct conf_hop *to, struct greeting *ou
 			.hostname = span_of(c->conf->server.hostname),
 			.lmtp = to->kind != CONF_HOP_SMTP,
 	});
-	talk(d, s, out);
+	char self[300];
+	(void)snprintf(self, sizeof(self), "220 %s Postern ESMTP ",
+			c->conf->server.hostname);
+	talk(d, s, self, out);
 	smtp_client_free(s);
 	dial_close(d);
 }

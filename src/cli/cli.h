@@ -25,6 +25,8 @@ struct cli {
 	int argc; /* what stands behind the word, options taken out */
 	char **argv;
 	struct conf *conf; /* by cli_conf; freed by main */
+	bool owner; /* we are root, and the state's owner is whom we act as */
+	bool refused; /* this user may not use the state: exit 1, whatever else */
 };
 
 struct cli_word {
@@ -50,8 +52,13 @@ bool cli_conf(struct cli *c);
 /* The same for who prints the faults, warnings too, with others of his own. */
 struct conf_faults;
 bool cli_conf_faults(struct cli *c, struct conf_faults *faults);
-/* The same, makes the state directory, and becomes server.user when we are root. */
+/* The same, makes the state directory, and becomes server.user when we are root (or whom the
+ * state belongs to, where none is set: conf->server.user then says so). */
 bool cli_state(struct cli *c);
+/* Becomes that user only: for who changes nothing, but meets secrets. */
+bool cli_become_user(struct cli *c);
+/* May this user read the state? False after saying who may. One that is not there may. */
+bool cli_state_readable(struct cli *c);
 /* The same for who needs root a little longer. */
 bool cli_state_as_root(struct cli *c);
 /* The lock of the state directory; -1 after saying who has it: return CLI_LATER. */
@@ -87,10 +94,15 @@ void cli_print_span(FILE *f, struct span s, size_t width);
 void cli_print_lines(FILE *f, struct span s);
 
 /* A table: cells are collected, columns get as wide as they need. */
+enum { CLI_COLUMNS_MAX = 16 };
+
 struct cli_table {
 	size_t columns;
 	struct arena arena;
 	struct cli_row *first, **last;
+	size_t rows; /* gathered, the titles among them */
+	size_t width[CLI_COLUMNS_MAX]; /* so far */
+	bool right[CLI_COLUMNS_MAX];
 };
 
 struct cli_row {
@@ -105,7 +117,31 @@ void cli_table_row(struct cli_table *t, const char *const *cells);
 const char *cli_cell(struct cli_table *t, struct span s);
 const char *cli_cell_num(struct cli_table *t, uint64_t n);
 const char *cli_cell_time(struct cli_table *t, int64_t ms); /* "-" for 0 */
-void cli_table_print(struct cli_table *t); /* and frees it */
+/* Prints what was gathered so far and frees it. More rows may follow: columns get wider
+ * then, never narrower. */
+void cli_table_print(struct cli_table *t);
+
+/* A list that may be long. It is printed while it is made, so it needs little memory, its
+ * first lines come at once, and whoever has seen enough may close the pipe. As JSON it is an
+ * array, else a table. */
+struct cli_list {
+	bool json;
+	size_t n; /* of what it has */
+	struct cli_table table; /* for the cells */
+};
+
+void cli_list_init(struct cli_list *l, bool json, const char *const *titles,
+		size_t columns);
+/* One element of the array; printed and freed. */
+void cli_list_json(struct cli_list *l, json_t *element);
+/* One row of the table. An element may have several: the first one counts. */
+void cli_list_row(struct cli_list *l, const char *const *cells, bool first);
+/* False: nobody takes what is printed any more. */
+bool cli_list_goes_on(struct cli_list *l);
+/* `empty` is said when there was nothing. */
+int cli_list_end(struct cli_list *l, const char *empty);
+/* After a failure: what was printed so far stays, without an end. */
+void cli_list_drop(struct cli_list *l);
 
 /* --- the words, one file for each --- */
 
@@ -118,6 +154,7 @@ int cli_status(struct cli *c);
 int cli_accounts(struct cli *c);
 int cli_accounts_show(struct cli *c);
 int cli_accounts_adopt(struct cli *c);
+int cli_accounts_resume(struct cli *c);
 int cli_explain(struct cli *c);
 int cli_trace(struct cli *c);
 int cli_queue_list(struct cli *c);
@@ -140,6 +177,7 @@ int cli_policy_test(struct cli *c);
 int cli_recipient_list(struct cli *c);
 int cli_recipient_show(struct cli *c);
 int cli_recipient_add(struct cli *c);
+int cli_recipient_set(struct cli *c);
 int cli_recipient_remove(struct cli *c);
 int cli_recipient_import(struct cli *c);
 int cli_events(struct cli *c);

@@ -1,10 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +84,28 @@ cli_options(struct cli *c, const struct cli_option *options, int least, int most
 	return true;
 }
 
+/* Root acts as the owner of the state: what is made is his, and secrets are judged as he
+ * meets them. */
+static void
+find_owner(struct cli *c)
+{
+	static char name[64];
+	char space[1024];
+	struct passwd entry, *found = NULL;
+	struct stat st;
+
+	if (geteuid() != 0 || c->conf->server.user ||
+			stat(c->conf->server.state, &st) != 0 || st.st_uid == 0)
+		return;
+	if (getpwuid_r(st.st_uid, &entry, space, sizeof(space), &found) == 0 && found)
+		(void)snprintf(name, sizeof(name), "%s", found->pw_name);
+	else
+		(void)snprintf(name, sizeof(name), "#%u:%u", (unsigned)st.st_uid,
+				(unsigned)st.st_gid);
+	c->conf->server.user = name;
+	c->owner = true;
+}
+
 bool
 cli_conf_faults(struct cli *c, struct conf_faults *faults)
 {
@@ -105,6 +129,8 @@ cli_conf_faults(struct cli *c, struct conf_faults *faults)
 	free(cwd);
 	/* The tree of a large file would stay resident in every role. */
 	(void)malloc_trim(0);
+	if (c->conf)
+		find_owner(c);
 	return c->conf != NULL;
 }
 
@@ -175,17 +201,87 @@ cli_state_as_root(struct cli *c)
 }
 
 bool
-cli_state(struct cli *c)
+cli_become_user(struct cli *c)
 {
 	struct err err = { 0 };
 
-	if (!cli_state_as_root(c))
-		return false;
-	if (c->conf->server.user && !sandbox_user(c->conf->server.user, &err)) {
-		(void)cli_fail(0, "%s", err.text);
+	(void)cli_user(); /* who types is known before that */
+	if (!c->conf->server.user || sandbox_user(c->conf->server.user, &err))
+		return true;
+	(void)cli_fail(0, "%s", err.text);
+	return false;
+}
+
+static const char *
+name_of(uid_t uid, char out[64])
+{
+	struct passwd entry, *found = NULL;
+	char space[1024];
+
+	if (getpwuid_r(uid, &entry, space, sizeof(space), &found) == 0 && found)
+		(void)snprintf(out, 64, "%s", found->pw_name);
+	else
+		(void)snprintf(out, 64, "uid %u", (unsigned)uid);
+	return out;
+}
+
+bool
+cli_state_readable(struct cli *c)
+{
+	const char *state = c->conf->server.state;
+	struct stat st = { 0 };
+	char owner[64];
+
+	if (faccessat(AT_FDCWD, state, R_OK | X_OK, AT_EACCESS) == 0 || errno != EACCES)
+		return true;
+	/* Where even its folder is closed, its owner is not known. */
+	if (stat(state, &st) == 0 && st.st_uid != 0)
+		(void)cli_fail(0,
+				"cannot read %s: Permission denied (run as root or %s)",
+				state, name_of(st.st_uid, owner));
+	else
+		(void)cli_fail(0, "cannot read %s: Permission denied (run as root)",
+				state);
+	c->refused = true;
+	return false;
+}
+
+/* What another user left in the state, by a command run as root before a service's user
+ * owned it, would stop the service later, and say less. */
+static bool
+state_is_ours(struct cli *c)
+{
+	static const char *const names[] = { "", "lock", "postern.db", "postern.db-wal",
+		"postern.db-shm", "postern.made", "events.jsonl", "spool", "run",
+		"run/mailboxes.lock", "run/pickup", "Pickup", "Drop", "Badmail",
+		"evidence" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *path = cli_path(c, names[i]);
+		struct stat st;
+		char owner[64], us[64];
+
+		if (lstat(path, &st) != 0 || S_ISLNK(st.st_mode))
+			continue;
+		int how = S_ISDIR(st.st_mode) ? R_OK | W_OK | X_OK : R_OK | W_OK;
+		if (faccessat(AT_FDCWD, path, how, AT_EACCESS) == 0 || errno != EACCES)
+			continue;
+		(void)cli_fail(0,
+				"cannot use %s: it belongs to %s; chown it to %s, or run postern as "
+				"%s",
+				path, name_of(st.st_uid, owner), name_of(geteuid(), us),
+				owner);
+		c->refused = true;
 		return false;
 	}
 	return true;
+}
+
+bool
+cli_state(struct cli *c)
+{
+	return cli_conf(c) && cli_state_readable(c) && cli_state_as_root(c) &&
+			cli_become_user(c) && state_is_ours(c);
 }
 
 int
@@ -253,13 +349,9 @@ const char *
 cli_user(void)
 {
 	static char name[64];
-	struct passwd entry, *found = NULL;
-	char space[1024];
 
-	if (getpwuid_r(getuid(), &entry, space, sizeof(space), &found) == 0 && found)
-		(void)snprintf(name, sizeof(name), "%s", found->pw_name);
-	else
-		(void)snprintf(name, sizeof(name), "uid %u", (unsigned)getuid());
+	if (name[0] == '\0')
+		(void)name_of(getuid(), name);
 	return name;
 }
 

@@ -31,6 +31,7 @@ policy_of(const struct policy_doc *d, struct arena *a, struct directory_policy *
 	*out = (struct directory_policy){
 		.name = span_of(d->name),
 		.priority = d->priority,
+		.german = d->spelling == POLICY_SPELLING_GERMAN,
 		.groups = { groups, d->match.groups.n },
 		.addresses = t,
 		.n_addresses = d->addresses.n,
@@ -53,9 +54,20 @@ domain_of(const struct policy_doc *d, size_t i)
 	};
 }
 
+static bool
+in_file(const struct policy_doc *d, const struct policy_domain *row)
+{
+	for (size_t i = 0; i < d->domains.n; i++)
+		if (d->domains.p[i].subdomains == row->subdomains &&
+				span_eq(span_of(d->domains.p[i].domain), row->domain))
+			return true;
+	return false;
+}
+
 /* Policies of the files stand in place of those with their names. */
-static void
-overlay(const struct policy_files *f, struct arena *a, struct directory_rows *rows)
+void
+directory_overlay(const struct policy_files *f, struct arena *a,
+		struct directory_rows *rows)
 {
 	size_t n_domains = rows->n_domains, n = 0, m = 0;
 	struct map names;
@@ -82,8 +94,11 @@ overlay(const struct policy_files *f, struct arena *a, struct directory_rows *ro
 			policies[n++] = rows->policies[i];
 	}
 	for (size_t i = 0; i < rows->n_domains; i++) {
-		if (!map_get(&names, rows->domains[i].policy))
-			domains[m++] = rows->domains[i];
+		const struct policy_domain *row = &rows->domains[i];
+		const struct policy_doc *d = map_get(&names, row->policy);
+
+		if (!d || (row->by_hand && !in_file(d, row)))
+			domains[m++] = *row;
 	}
 	map_done(&names);
 	rows->policies = policies;
@@ -101,7 +116,7 @@ directory_would(struct reader *r, const struct policy_files *f, struct err *err)
 
 	if (r && !recipientstore_rows(r, &a, &rows, &version, err))
 		return NULL;
-	overlay(f, &a, &rows);
+	directory_overlay(f, &a, &rows);
 	return directory_new(&rows);
 }
 

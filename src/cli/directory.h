@@ -16,6 +16,9 @@ struct directory *directory_would(
 struct directory *directory_known(struct reader *r, const struct policy_files *f);
 
 /* policy_dry.c: prints what applying these files would change. */
+/* Puts the files' policies in place of those of their names. */
+void directory_overlay(const struct policy_files *f, struct arena *a,
+		struct directory_rows *rows);
 int policy_dry_run(struct cli *c, const struct policy_files *f);
 
 /* The answer to RCPT TO:<address>, from the same function as the relay's. */

@@ -125,7 +125,7 @@ cli_events(struct cli *c)
 	do {
 		while (journal_next(j, &entry))
 			print_entry(c, &filter, &entry);
-		if (fflush(stdout) != 0)
+		if (fflush(stdout) != 0 || ferror(stdout))
 			break;
 		const struct timespec pause = { 0, 200 * 1000 * 1000 };
 		if (follow)

@@ -25,6 +25,10 @@ static const struct cli_word words[] = {
 	{ "accounts adopt", "NAME",
 			"takes all that is in its mailbox now as seen; nothing is collected",
 			cli_accounts_adopt },
+	{ "accounts resume", "NAME",
+			"collects again from an account that is held because its first messages "
+			"reached nobody",
+			cli_accounts_resume },
 	{ "explain", "FILE|- --account NAME | --since 7d [--policy FILE]... [--account NAME]",
 			"who would get a message, and why; or what of the last days would go "
 			"elsewhere under changed rules",
@@ -71,11 +75,17 @@ static const struct cli_word words[] = {
 	{ "recipient add",
 			"ALIAS [--given G] [--surname S] [--display D] [--primary ADDRESS] "
 			"[--group G]... [--member M]...",
-			"adds one, or replaces the one of that alias; one with members is a list",
+			"adds one; of one that is there it changes what is named. One with members is a list",
 			cli_recipient_add },
+	{ "recipient set",
+			"ALIAS [--given G] [--surname S] [--display D] [--primary ADDRESS] "
+			"[--group G]... [--member M]...",
+			"changes what is named of one that is there; an empty value clears it",
+			cli_recipient_set },
 	{ "recipient remove", "ALIAS", "takes one out", cli_recipient_remove },
-	{ "recipient import", "FILE.csv",
-			"adds or replaces those of a file, all or none of them",
+	{ "recipient import", "FILE.csv [--dry-run]",
+			"adds or replaces those of a file, all or none of them; says whose mail goes "
+			"elsewhere",
 			cli_recipient_import },
 	{ "events", "[--follow] [--id N] [--account A] [--since T] [--level L]",
 			"what happened", cli_events },
@@ -232,8 +242,10 @@ main(int argc, char **argv)
 	if (status < 0)
 		status = say_word(&c, help);
 	conf_free(c.conf);
+	if (c.refused)
+		status = CLI_FAILED;
 	/* What could not be printed (a full disk, a closed pipe) was not done. */
-	if (fflush(stdout) != 0 && status == CLI_DONE)
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_DONE)
 		status = CLI_FAILED;
 	return status;
 }

@@ -209,6 +209,7 @@ collect_and_deliver(struct once *o, bool queue_only)
 		.ready_fd = -1,
 		.hold = queue_only };
 	const struct fetch_options fetch = { .conf = o->c->conf,
+		.alone = true,
 		.state = o->c->conf->server.state,
 		.progress = on_progress,
 		.idle = on_idle,

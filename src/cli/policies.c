@@ -60,7 +60,7 @@ policy_files_read(struct cli *c, char *const *names, size_t n, struct policy_fil
 {
 	struct err err = { 0 };
 
-	*out = (struct policy_files){ 0 };
+	*out = (struct policy_files){ .named = n > 0 };
 	for (size_t i = 0; i < n; i++)
 		read_one(names[i], out, faults);
 	for (size_t i = 0; n == 0 && i < c->conf->policies.n; i++) {
@@ -71,9 +71,34 @@ policy_files_read(struct cli *c, char *const *names, size_t n, struct policy_fil
 		}
 		for (size_t k = 0; k < found.n; k++)
 			read_one(found.names[k], out, faults);
+		out->partial |= found.n == 0;
 		file_names_done(&found);
 	}
 	policy_docs_check(out->docs, out->n, faults);
+}
+
+void
+policy_files_missing(struct cli *c, bool warning, struct conf_faults *faults)
+{
+	for (size_t i = 0; i < c->conf->policies.n; i++) {
+		AUTO(buf_done) struct buf text = BUF_MAX(8192);
+		struct file_names found = { 0 };
+		struct err err = { 0 };
+
+		/* What cannot be looked at is told by policy_files_read. */
+		if (file_glob(c->conf->policies.p[i], &found, &err) && found.n == 0 &&
+				buf_addf(&text, "policies: no file matches %s",
+						c->conf->policies.p[i]) &&
+				buf_cstr(&text))
+			conf_faults_add(faults,
+					&(struct conf_fault){
+							.warning = warning,
+							.file = c->conf_path,
+							.text = text.p,
+							.hint = "correct the path; without policies no address is accepted",
+					});
+		file_names_done(&found);
+	}
 }
 
 void
@@ -83,64 +108,6 @@ policy_files_done(struct policy_files *f)
 		policy_doc_free(f->docs[i]);
 	free(f->docs);
 	*f = (struct policy_files){ 0 };
-}
-
-/* One file as the store keeps it; everything in the arena. */
-static bool
-row_of(const struct policy_doc *d, struct arena *a, struct policystore_policy *out)
-{
-	struct policystore_policy p = {
-		.name = span_of(d->name),
-		.priority = d->priority,
-		.n_groups = d->match.groups.n,
-		.n_addresses = d->addresses.n,
-		.n_domains = d->domains.n,
-		.groups = arena_alloc(a, d->match.groups.n * sizeof(*p.groups)),
-		.addresses = arena_alloc(a, d->addresses.n * sizeof(*p.addresses)),
-		.domains = arena_alloc(a, d->domains.n * sizeof(*p.domains)),
-	};
-
-	if (!p.groups || !p.addresses || !p.domains)
-		return false;
-	for (size_t i = 0; i < p.n_groups; i++)
-		p.groups[i] = span_of(d->match.groups.p[i]);
-	for (size_t i = 0; i < p.n_addresses; i++) {
-		p.addresses[i].text = span_of(d->addresses.p[i].text);
-		p.addresses[i].primary = d->addresses.p[i].primary;
-	}
-	for (size_t i = 0; i < p.n_domains; i++) {
-		const struct policy_doc_domain *from = &d->domains.p[i];
-		p.domains[i] = (struct policystore_domain){ span_of(from->domain),
-			from->subdomains, from->authoritative,
-			from->unknown == POLICY_UNKNOWN_REJECT,
-			span_of(from->subaddress) };
-	}
-	*out = p;
-	return true;
-}
-
-bool
-policy_files_rows(const struct policy_files *f, struct arena *a,
-		struct policystore_policy **out, struct err *err)
-{
-	*out = arena_alloc(a, (f->n + 1) * sizeof(**out));
-	for (size_t i = 0; *out && i < f->n; i++) {
-		if (!row_of(f->docs[i], a, &(*out)[i]))
-			*out = NULL;
-	}
-	return *out || err_set(err, 0, "the policies are too large");
-}
-
-bool
-policy_files_apply(struct store *s, const struct policy_files *f, uint64_t *changed,
-		struct err *err)
-{
-	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
-	struct policystore_policy *rows;
-
-	if (!policy_files_rows(f, &a, &rows, err))
-		return false;
-	return policystore_apply(s, rows, f->n, changed, err);
 }
 
 /* Faults of the files are printed by whoever applies them in earnest. */
@@ -200,6 +167,10 @@ struct reader *
 cli_reader_open(struct cli *c, bool *nothing)
 {
 	struct err err = { 0 };
+
+	*nothing = false;
+	if (!cli_state_readable(c))
+		return NULL;
 	struct reader *r = reader_find(c->conf->server.state, nothing, &err);
 
 	if (!r && !*nothing)
@@ -207,7 +178,8 @@ cli_reader_open(struct cli *c, bool *nothing)
 	return r;
 }
 
-/* What is doubtful is worth an event when the service starts, where there is one. */
+/* What is doubtful is worth an event when the service starts, where there is one. An error
+ * here is one of `check` that stops nobody: the account is held (4018), the others go on. */
 static void
 log_warnings(const struct conf_faults *faults)
 {
@@ -217,9 +189,10 @@ log_warnings(const struct conf_faults *faults)
 			log_event(f->event,
 					FIELDS(f_str("account", f->account),
 							f_str("domain", f->domain)));
-		else if (f->warning)
-			(void)fprintf(stderr, "postern: %s:%u: warning: %s\n", f->file,
-					f->mark.line, f->text);
+		else
+			(void)fprintf(stderr, "postern: %s:%u: %s: %s\n", f->file,
+					f->mark.line, f->warning ? "warning" : "error",
+					f->text);
 	}
 }
 
@@ -246,6 +219,7 @@ cli_policies_at_start(struct cli *c, int *status)
 				ok ? directory_now(c, store_reader(s), &err) : NULL;
 		if (d)
 			policy_check_conf(d, c->conf, faults);
+		policy_files_missing(c, true, faults);
 		log_warnings(faults);
 		ok = d != NULL;
 		directory_free(d);

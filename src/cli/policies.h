@@ -11,18 +11,23 @@
 struct policy_files {
 	struct policy_doc **docs;
 	size_t n;
+	bool named; /* on the command line, not by `policies:` */
+	bool partial; /* a pattern of `policies:` matched no file */
 };
 
 /* Reads the named files, or (n is 0) those of `policies:` in the configuration.
  * What is wrong with them is added to faults. */
 void policy_files_read(struct cli *c, char *const *names, size_t n,
 		struct policy_files *out, struct conf_faults *faults);
+/* Which of `policies:` match no file: errors, or warnings for who goes on without. */
+void policy_files_missing(struct cli *c, bool warning, struct conf_faults *faults);
 void policy_files_done(struct policy_files *f);
 /* Those of the configuration; their faults are printed by who applies them in earnest. */
 struct policy_files policy_files_quietly(struct cli *c);
 /* As the store keeps them; they live in the files and the arena. */
 bool policy_files_rows(const struct policy_files *f, struct arena *a,
 		struct policystore_policy **out, struct err *err);
+/* Puts them there, takes back what no file says any more (9016). */
 bool policy_files_apply(struct store *s, const struct policy_files *f,
 		uint64_t *changed, struct err *err);
 

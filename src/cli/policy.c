@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "directory.h"
+#include "postern/log.h"
 #include "postern/nexthop.h"
 
 static json_t *
@@ -17,13 +18,14 @@ policy_json(const struct policystore_policy *p)
 		(void)!buf_addf(&name, "%s" SPAN_FMT, d->subdomains ? "*." : "",
 				SPAN_ARG(d->name));
 		(void)json_array_append_new(domains,
-				json_pack("{s:o,s:b,s:s,s:o}", "domain",
+				json_pack("{s:o,s:b,s:s,s:o,s:b}", "domain",
 						cli_json_span(buf_span(&name)),
 						"authoritative", d->authoritative,
 						"unknown",
 						d->reject_unknown ? "reject" : "accept",
 						"subaddress",
-						cli_json_span(d->subaddress)));
+						cli_json_span(d->subaddress), "by_hand",
+						d->by_hand || p->source == POLICYSTORE_HAND));
 	}
 	for (size_t i = 0; i < p->n_addresses; i++)
 		(void)json_array_append_new(addresses,
@@ -32,7 +34,8 @@ policy_json(const struct policystore_policy *p)
 						"primary", p->addresses[i].primary));
 	for (size_t i = 0; i < p->n_groups; i++)
 		(void)json_array_append_new(groups, cli_json_span(p->groups[i]));
-	return json_pack("{s:o,s:I,s:o,s:o,s:o}", "name", cli_json_span(p->name),
+	return json_pack("{s:o,s:o,s:I,s:o,s:o,s:o}", "name", cli_json_span(p->name),
+			"file", p->file.n > 0 ? cli_json_span(p->file) : json_null(),
 			"priority", (json_int_t)p->priority, "domains", domains,
 			"addresses", addresses, "groups", groups);
 }
@@ -42,20 +45,26 @@ print_domains(const struct policystore_policy *p)
 {
 	for (size_t i = 0; i < p->n_domains; i++) {
 		const struct policystore_domain *d = &p->domains[i];
-		(void)printf("  %s" SPAN_FMT "  %s%s, sub-addresses %s" SPAN_FMT "\n",
+		(void)printf("  %s" SPAN_FMT "  %s%s, sub-addresses %s" SPAN_FMT "%s\n",
 				d->subdomains ? "*." : "", SPAN_ARG(d->name),
 				d->authoritative ? "authoritative" : "shared",
 				d->reject_unknown ? ", rejects who is unknown" : "",
 				d->subaddress.n > 0 ? "by " : "off",
-				SPAN_ARG(d->subaddress));
+				SPAN_ARG(d->subaddress),
+				d->by_hand ? ", added by hand" : "");
 	}
 }
 
 static void
 print_policy(const struct policystore_policy *p, bool whole)
 {
-	(void)printf(SPAN_FMT " (priority %lld)\n", SPAN_ARG(p->name),
+	(void)printf(SPAN_FMT " (priority %lld", SPAN_ARG(p->name),
 			(long long)p->priority);
+	if (p->file.n > 0) {
+		(void)fputs(", from ", stdout);
+		cli_print_span(stdout, p->file, 0);
+	}
+	(void)puts(")");
 	print_domains(p);
 	for (size_t k = 0; whole && k < p->n_groups; k++)
 		(void)printf("  group " SPAN_FMT "\n", SPAN_ARG(p->groups[k]));
@@ -133,8 +142,13 @@ apply(struct cli *c, const struct policy_files *files)
 	struct err err = { 0 };
 	uint64_t changed = 0;
 	struct store *s = cli_store_open(c);
+
+	/* The domains that are taken back are for the record. */
+	if (s && !cli_log_quietly(c->conf, &err))
+		(void)cli_fail(0, "%s", err.text);
 	bool done = s && policy_files_apply(s, files, &changed, &err);
 
+	log_close();
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
@@ -195,7 +209,10 @@ cli_policy_add(struct cli *c)
 
 	struct store *s = cli_store_open(c);
 	row.name = span_of(domain);
-	bool done = s && policystore_add_domain(s, span_of(policy), 100, &row, &err);
+	bool added = false,
+	     done = s &&
+			policystore_add_domain(
+					s, span_of(policy), 100, &row, &added, &err);
 	store_close(s);
 	if (!done)
 		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
@@ -203,8 +220,39 @@ cli_policy_add(struct cli *c)
 	if (c->json)
 		return cli_print_json(json_pack(
 				"{s:s,s:s}", "domain", c->argv[0], "policy", policy));
-	(void)printf("%s is a policy domain now (policy %s).\n", c->argv[0], policy);
+	if (!added)
+		(void)printf("%s is in policy %s already.\n", c->argv[0], policy);
+	else
+		(void)printf("%s is a policy domain now (policy %s).\n", c->argv[0],
+				policy);
 	return CLI_DONE;
+}
+
+/* What a file names comes back with it. */
+static void
+warn_of_files(struct store *s, struct span domain, bool subdomains)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
+	struct policystore_policy *all;
+	struct err err = { 0 };
+	uint64_t version;
+	size_t n;
+
+	if (!policystore_load(store_reader(s), &a, &all, &n, &version, &err))
+		return; /* the removal says why */
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < all[i].n_domains; k++) {
+			const struct policystore_domain *d = &all[i].domains[k];
+
+			if (all[i].source != POLICYSTORE_HAND && !d->by_hand &&
+					d->subdomains == subdomains &&
+					span_eq(d->name, domain))
+				(void)cli_fail(0,
+						SPAN_FMT
+						" names this domain: take it out there too, or the next "
+						"start puts it back",
+						SPAN_ARG(all[i].file));
+		}
 }
 
 int
@@ -225,6 +273,8 @@ cli_policy_remove(struct cli *c)
 		return CLI_CONFIG;
 
 	struct store *s = cli_store_open(c);
+	if (s)
+		warn_of_files(s, span_of(domain), subdomains);
 	bool done = s &&
 			policystore_remove_domain(
 					s, span_of(domain), subdomains, &was, &err);

@@ -206,6 +206,8 @@ cli_poll(struct cli *c)
 		ok = ok && ctl_put_span(&body, span_of(c->argv[i]));
 	}
 
+	if (!cli_state_readable(c))
+		return CLI_FAILED;
 	struct ctl_client *fetch =
 			ctl_connect(cli_path(c, "run/fetch.ctl"), 5000, &err);
 	if (!fetch)

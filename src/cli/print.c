@@ -32,10 +32,32 @@ cli_json_time(int64_t ms)
 	return json_string(when);
 }
 
+/* Characters that turn a terminal's text around are escaped, as enc_json does. */
+static int
+dump(const char *p, size_t n, void *to)
+{
+	struct span text = { p, n };
+	FILE *f = to;
+
+	while (text.n > 0) {
+		size_t len = utf8_len(text), one = len > 0 ? len : 1;
+
+		uint32_t c = len > 1 ? utf8_code(span_first(text, len)) : 'a';
+
+		if (enc_is_unruly(c))
+			(void)fprintf(f, "\\u%04x", (unsigned)c);
+		else
+			(void)fwrite(text.p, 1, one, f);
+		text = span_skip(text, one);
+	}
+	return ferror(f) ? -1 : 0;
+}
+
 int
 cli_print_json(json_t *j)
 {
-	int status = json_dumpf(j, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0
+	int status = json_dump_callback(j, dump, stdout,
+				     JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0
 			? CLI_DONE
 			: CLI_FAILED;
 	(void)putchar('\n');
@@ -91,6 +113,11 @@ cli_table_init(struct cli_table *t, const char *const *titles, size_t columns)
 		.arena = ARENA_MAX(256 * 1024 * 1024) };
 	t->last = &t->first;
 	cli_table_row(t, titles);
+	for (size_t i = 0; i < columns && t->first; i++) {
+		t->right[i] = t->first->cells[i][0] == '>';
+		if (t->right[i])
+			t->first->cells[i]++;
+	}
 }
 
 void
@@ -105,6 +132,7 @@ cli_table_row(struct cli_table *t, const char *const *cells)
 	row->cells = copy;
 	*t->last = row;
 	t->last = &row->next;
+	t->rows++;
 }
 
 const char *
@@ -140,36 +168,34 @@ cli_cell_time(struct cli_table *t, int64_t ms)
 	return cli_cell(t, span_first(span_of(when), 19));
 }
 
+static void
+print_row(const struct cli_table *t, const struct cli_row *row)
+{
+	for (size_t i = 0; i < t->columns; i++) {
+		size_t pad = t->width[i] - columns_of(row->cells[i]);
+		bool last = i + 1 == t->columns;
+
+		if (t->right[i])
+			(void)printf("%*s%s", (int)pad, "", row->cells[i]);
+		else
+			(void)printf("%s%*s", row->cells[i], last ? 0 : (int)pad, "");
+		(void)fputs(last ? "\n" : "  ", stdout);
+	}
+}
+
 void
 cli_table_print(struct cli_table *t)
 {
-	enum { COLUMNS_MAX = 16 };
-	size_t width[COLUMNS_MAX] = { 0 };
-	size_t columns = t->columns < COLUMNS_MAX ? t->columns : COLUMNS_MAX;
-	bool right[COLUMNS_MAX] = { false };
-
-	for (size_t i = 0; i < columns && t->first; i++) {
-		right[i] = t->first->cells[i][0] == '>';
-		if (right[i])
-			t->first->cells[i]++;
-	}
 	for (struct cli_row *row = t->first; row; row = row->next) {
-		for (size_t i = 0; i < columns; i++) {
+		for (size_t i = 0; i < t->columns; i++) {
 			size_t n = columns_of(row->cells[i]);
-			width[i] = n > width[i] ? n : width[i];
+			t->width[i] = n > t->width[i] ? n : t->width[i];
 		}
 	}
-	for (struct cli_row *row = t->first; row; row = row->next) {
-		for (size_t i = 0; i < columns; i++) {
-			size_t pad = width[i] - columns_of(row->cells[i]);
-			bool last = i + 1 == columns;
-			if (right[i])
-				(void)printf("%*s%s", (int)pad, "", row->cells[i]);
-			else
-				(void)printf("%s%*s", row->cells[i],
-						last ? 0 : (int)pad, "");
-			(void)fputs(last ? "\n" : "  ", stdout);
-		}
-	}
+	for (struct cli_row *row = t->first; row; row = row->next)
+		print_row(t, row);
 	arena_done(&t->arena);
+	t->first = NULL;
+	t->last = &t->first;
+	t->rows = 0;
 }

@@ -10,7 +10,7 @@
 #include "postern/qid.h"
 #include "postern/queue.h"
 
-enum { PAGE = 500, ANSWER_MAX = 256 * 1024 * 1024, HEADER_SHOWN = 64 * 1024 };
+enum { PAGE = 200, ANSWER_MAX = 256 * 1024 * 1024, HEADER_SHOWN = 64 * 1024 };
 
 /* One word for the whole message: the state that asks for attention first. */
 static const char *
@@ -89,10 +89,15 @@ message_json(const struct queue_message *m)
 }
 
 static void
-table_message(struct cli_table *t, const struct queue_message *m)
+list_message(struct cli_list *l, const struct queue_message *m)
 {
+	struct cli_table *t = &l->table;
 	char id[QID_SIZE];
 
+	if (l->json) {
+		cli_list_json(l, message_json(m));
+		return;
+	}
 	qid_print(m->id, id);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct queue_recipient *r = &m->recipients[i];
@@ -104,40 +109,28 @@ table_message(struct cli_table *t, const struct queue_message *m)
 			cli_cell(t, r->address), recipient_status(r),
 			cli_cell(t, r->hop),
 			cli_cell(t, reply_of(&reply, r->code, r->reply)) };
-		cli_table_row(t, row);
+		cli_list_row(l, row, i == 0);
 	}
 }
 
-struct listing {
-	json_t *json;
-	struct cli_table table;
-	size_t shown;
-};
-
 /* Page after page, so that a long queue needs little memory. */
 static bool
-list_pages(struct reader *r, struct queue_filter *f, struct listing *l, bool as_json,
+list_pages(struct reader *r, struct queue_filter *f, struct cli_list *l,
 		struct err *err)
 {
-	for (;;) {
+	size_t n;
+
+	do {
 		AUTO(arena_done) struct arena a = ARENA_MAX(ANSWER_MAX);
 		struct queue_message *page;
-		size_t n;
 
 		if (!queue_list(r, f, &a, &page, &n, err))
 			return false;
-		for (size_t i = 0; i < n; i++) {
-			if (as_json)
-				(void)json_array_append_new(
-						l->json, message_json(&page[i]));
-			else
-				table_message(&l->table, &page[i]);
-		}
-		l->shown += n;
-		if (n < f->limit)
-			return true;
-		f->after = page[n - 1].id;
-	}
+		for (size_t i = 0; i < n; i++)
+			list_message(l, &page[i]);
+		f->after = n > 0 ? page[n - 1].id : f->after;
+	} while (n > 0 && cli_list_goes_on(l));
+	return true;
 }
 
 int
@@ -149,7 +142,7 @@ cli_queue_list(struct cli *c)
 	bool all = false, nothing;
 	const struct cli_option options[] = { { "--domain", &domain, NULL },
 		{ "--status", &status, NULL }, { "--all", NULL, &all }, { 0 } };
-	struct listing l = { 0 };
+	struct cli_list l;
 	struct err err = { 0 };
 	bool ok = true;
 
@@ -171,23 +164,14 @@ cli_queue_list(struct cli *c)
 	struct reader *r = cli_reader_open(c, &nothing);
 	if (!r && !nothing)
 		return CLI_FAILED;
-	l.json = json_array();
-	cli_table_init(&l.table, titles, 8);
+	cli_list_init(&l, c->json, titles, 8);
 	if (r)
-		ok = list_pages(r, &f, &l, c->json, &err);
+		ok = list_pages(r, &f, &l, &err);
 	reader_close(r);
-	if (!ok || c->json || l.shown == 0)
-		arena_done(&l.table.arena);
-	if (ok && c->json)
-		return cli_print_json(l.json);
-	json_decref(l.json);
-	if (!ok)
-		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (l.shown > 0)
-		cli_table_print(&l.table);
-	else
-		(void)puts("The queue is empty.");
-	return CLI_DONE;
+	if (ok)
+		return cli_list_end(&l, "The queue is empty.");
+	cli_list_drop(&l);
+	return cli_fail(CLI_FAILED, "%s", err.text);
 }
 
 struct span

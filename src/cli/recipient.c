@@ -1,4 +1,4 @@
-/* recipient list, show, add, remove, import */
+/* recipient list, show, remove, import */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,14 +38,14 @@ recipient_json(const struct directory_entry *e)
 {
 	size_t proxies = e->n_addresses > 0 ? e->n_addresses - 1 : 0;
 
-	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o}", "alias",
+	return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:o,s:o,s:o,s:o}", "alias",
 			cli_json_span(e->alias), "type", e->list ? "list" : "person",
 			"given", cli_json_span(e->given), "surname",
 			cli_json_span(e->surname), "display", cli_json_span(e->display),
 			"primary",
 			e->primary.n > 0 ? cli_json_span(e->primary) : json_null(),
-			"own_primary", e->own, "proxies",
-			texts_json(e->addresses + 1, proxies), "policy",
+			"own_primary", e->own, "letters_left_out", e->left_out,
+			"proxies", texts_json(e->addresses + 1, proxies), "policy",
 			e->policy.n > 0 ? cli_json_span(e->policy) : json_null(),
 			"groups", texts_json(e->groups.v, e->groups.n), "members",
 			texts_json(e->members.v, e->members.n));
@@ -58,7 +58,7 @@ cli_recipient_list(struct cli *c)
 {
 	static const char *const titles[] = { "alias", "type", "name", "primary",
 		"policy" };
-	struct cli_table t;
+	struct cli_list l;
 
 	if (!cli_options(c, NULL, 0, 0))
 		return CLI_USAGE;
@@ -66,37 +66,29 @@ cli_recipient_list(struct cli *c)
 		return CLI_CONFIG;
 
 	struct directory *d = recipients_known(c);
-	json_t *list = json_array();
 	if (!d)
 		return CLI_FAILED;
-	cli_table_init(&t, titles, 5);
-	for (size_t i = 0; i < directory_size(d); i++) {
+	cli_list_init(&l, c->json, titles, 5);
+	struct cli_table *t = &l.table;
+	for (size_t i = 0; i < directory_size(d) && cli_list_goes_on(&l); i++) {
 		const struct directory_entry *e = directory_at(d, i);
 		struct span name = e->display;
 
 		if (c->json) {
-			(void)json_array_append_new(list, recipient_json(e));
+			cli_list_json(&l, recipient_json(e));
 			continue;
 		}
 		if (name.n == 0)
 			name = e->surname.n > 0 ? e->surname : e->given;
-		const char *const row[] = { cli_cell(&t, e->alias),
-			e->list ? "list" : "person", cli_cell(&t, name),
-			e->primary.n > 0 ? cli_cell(&t, e->primary) : "-",
-			e->policy.n > 0 ? cli_cell(&t, e->policy) : "-" };
-		cli_table_row(&t, row);
+		const char *const row[] = { cli_cell(t, e->alias),
+			e->list ? "list" : "person", cli_cell(t, name),
+			e->primary.n > 0 ? cli_cell(t, e->primary) : "-",
+			e->policy.n > 0 ? cli_cell(t, e->policy) : "-" };
+		cli_list_row(&l, row, true);
 	}
-	size_t n = directory_size(d);
 	directory_free(d);
-	if (c->json) {
-		arena_done(&t.arena);
-		return cli_print_json(list);
-	}
-	json_decref(list);
-	cli_table_print(&t);
-	if (n == 0)
-		(void)puts("No recipients: postern recipient add ALIAS, or import FILE.csv.");
-	return CLI_DONE;
+	return cli_list_end(&l,
+			"No recipients: postern recipient add ALIAS, or import FILE.csv.");
 }
 
 /* ---- show ---- */
@@ -111,8 +103,8 @@ print_line(const char *label, struct span s, const char *more)
 	(void)printf("%s\n", more);
 }
 
-static void
-print_entry(const struct directory *d, const struct directory_entry *e)
+void
+recipient_print(const struct directory *d, const struct directory_entry *e)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	struct directory_resolved r;
@@ -125,6 +117,9 @@ print_entry(const struct directory *d, const struct directory_entry *e)
 	print_line("primary", e->primary, e->own ? " (its own)" : "");
 	for (size_t i = 1; i < e->n_addresses; i++)
 		print_line("proxy", e->addresses[i], "");
+	if (e->left_out)
+		(void)puts("  letters without a spelling in ASCII were left out of its addresses; "
+			   "--primary gives it one of its own");
 	if (e->primary.n == 0)
 		(void)puts("  no address: no policy gives one, postern policy show NAME");
 	print_line("policy", e->policy, "");
@@ -179,130 +174,8 @@ cli_recipient_show(struct cli *c)
 	else if (c->json)
 		status = cli_print_json(recipient_json(e));
 	else
-		print_entry(d, e);
+		recipient_print(d, e);
 	directory_free(d);
-	return status;
-}
-
-/* ---- add ---- */
-
-/* Takes every `name VALUE` out of the arguments: an option that may come again. */
-static bool
-take_all(struct cli *c, const char *name, struct directory_texts *out)
-{
-	struct span *v = calloc((size_t)c->argc + 1, sizeof(*v));
-	int kept = 0;
-	bool over = false;
-
-	if (!v)
-		abort();
-	*out = (struct directory_texts){ v, 0 };
-	for (int i = 0; i < c->argc; i++) {
-		over = over || strcmp(c->argv[i], "--") == 0;
-		if (over || strcmp(c->argv[i], name) != 0) {
-			c->argv[kept++] = c->argv[i];
-			continue;
-		}
-		if (i + 1 == c->argc) {
-			(void)cli_fail(0, "%s needs a value, see --help", name);
-			return false;
-		}
-		v[out->n++] = span_of(c->argv[++i]);
-	}
-	c->argc = kept;
-	return true;
-}
-
-static bool
-check_texts(enum directory_column what, const struct span *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *fault = directory_fault(what, v[i]);
-		if (fault) {
-			(void)cli_fail(0, SPAN_FMT ": %s", SPAN_ARG(v[i]), fault);
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool
-check_row(const struct directory_row *row)
-{
-	if (row->groups.n > DIRECTORY_GROUPS_MAX) {
-		(void)cli_fail(0, "more than %d groups", DIRECTORY_GROUPS_MAX);
-		return false;
-	}
-	return check_texts(DIRECTORY_ALIAS, &row->alias, 1) &&
-			check_texts(DIRECTORY_GIVEN, &row->given, 1) &&
-			check_texts(DIRECTORY_SURNAME, &row->surname, 1) &&
-			check_texts(DIRECTORY_DISPLAY, &row->display, 1) &&
-			check_texts(DIRECTORY_PRIMARY, &row->primary, 1) &&
-			check_texts(DIRECTORY_GROUP, row->groups.v, row->groups.n) &&
-			check_texts(DIRECTORY_MEMBER, row->members.v, row->members.n);
-}
-
-static int
-add(struct cli *c, const struct directory_row *row)
-{
-	struct recipientstore_change change = { 0 };
-	struct err err = { 0 };
-	struct store *s = cli_store_open(c);
-	bool done = s && recipientstore_put(s, row, 1, &change, &err);
-
-	store_close(s);
-	if (!done)
-		return s ? cli_fail(CLI_FAILED, "%s", err.text) : CLI_FAILED;
-	if (change.added + change.changed > 0)
-		cli_changed(c, "recipient add", c->argv[0]);
-
-	struct directory *d = recipients_known(c);
-	const struct directory_entry *e = d ? directory_alias(d, row->alias) : NULL;
-	int status = e ? CLI_DONE : CLI_FAILED;
-	if (e && c->json) {
-		json_t *j = recipient_json(e);
-		(void)json_object_set_new(j, "added", json_boolean(change.added > 0));
-		(void)json_object_set_new(
-				j, "changed", json_boolean(change.changed > 0));
-		status = cli_print_json(j);
-	} else if (e) {
-		(void)puts(change.added				 ? "Added:"
-						: change.changed ? "Changed:"
-								 : "As it was:");
-		print_entry(d, e);
-	}
-	directory_free(d);
-	return status;
-}
-
-int
-cli_recipient_add(struct cli *c)
-{
-	AUTO(arena_done) struct arena a = ARENA_MAX(65536);
-	const char *given = NULL, *surname = NULL, *display = NULL, *primary = NULL;
-	const struct cli_option options[] = { { "--given", &given, NULL },
-		{ "--surname", &surname, NULL }, { "--display", &display, NULL },
-		{ "--primary", &primary, NULL }, { 0 } };
-	struct directory_row row = { .alias = { "", 0 } };
-	int status = CLI_USAGE;
-
-	bool good = take_all(c, "--group", &row.groups);
-	good = take_all(c, "--member", &row.members) && good;
-	if (good && cli_options(c, options, 1, 1)) {
-		row.alias = span_of(c->argv[0]);
-		row.given = span_of(given);
-		row.surname = span_of(surname);
-		row.display = span_of(display);
-		row.primary = span_of(primary);
-		if (check_row(&row)) {
-			if (row.primary.n > 0)
-				row.primary = directory_wire(&a, row.primary);
-			status = cli_state(c) ? add(c, &row) : CLI_CONFIG;
-		}
-	}
-	/* The spans themselves were made by take_all. */
-	free((void *)(uintptr_t)row.groups.v);
-	free((void *)(uintptr_t)row.members.v);
 	return status;
 }
 
@@ -337,27 +210,58 @@ cli_recipient_remove(struct cli *c)
 /* ---- import ---- */
 
 static int
-import(struct cli *c, const struct directory_row *rows, size_t n)
+say_imported(struct cli *c, size_t n, const struct recipientstore_change *change,
+		bool dry, json_t *moves)
 {
+	if (c->json)
+		return cli_print_json(json_pack("{s:I,s:I,s:I,s:b,s:o}", "recipients",
+				(json_int_t)n, "added", (json_int_t)change->added,
+				"changed", (json_int_t)change->changed, "dry_run", dry,
+				"elsewhere", moves));
+	(void)printf("%zu recipients: %llu %s, %llu %s.\n", n,
+			(unsigned long long)change->added, dry ? "new" : "added",
+			(unsigned long long)change->changed,
+			dry ? "different" : "changed");
+	recipients_print_moves(moves);
+	json_decref(moves);
+	if (dry)
+		(void)puts("Nothing was changed.");
+	return CLI_DONE;
+}
+
+/* What the file would change, told by the rows that are there. */
+static int
+import_dry(struct cli *c, const struct directory_row *rows, size_t n)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(READ_MAX);
 	struct recipientstore_change change = { 0 };
 	struct err err = { 0 };
-	struct store *s = cli_store_open(c);
+	json_t *moves = recipients_moves(c, rows, n, &a, &change, &err);
+
+	return moves ? say_imported(c, n, &change, true, moves)
+		     : cli_fail(CLI_FAILED, "%s", err.text);
+}
+
+static int
+import(struct cli *c, const struct directory_row *rows, size_t n)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(READ_MAX);
+	struct recipientstore_change change = { 0 }, would;
+	struct err err = { 0 };
+	json_t *moves = recipients_moves(c, rows, n, &a, &would, &err);
+	struct store *s = moves ? cli_store_open(c) : NULL;
 	bool done = s && recipientstore_put(s, rows, n, &change, &err);
 
 	store_close(s);
-	if (!done)
-		return s ? cli_fail(CLI_FAILED, "nothing was imported: %s", err.text)
-			 : CLI_FAILED;
+	if (!done) {
+		json_decref(moves);
+		return s || !moves ? cli_fail(CLI_FAILED, "nothing was imported: %s",
+						     err.text)
+				   : CLI_FAILED;
+	}
 	if (change.added + change.changed > 0)
 		cli_changed(c, "recipient import", c->argv[0]);
-	if (c->json)
-		return cli_print_json(json_pack("{s:I,s:I,s:I}", "recipients",
-				(json_int_t)n, "added", (json_int_t)change.added,
-				"changed", (json_int_t)change.changed));
-	(void)printf("%zu recipients: %llu added, %llu changed.\n", n,
-			(unsigned long long)change.added,
-			(unsigned long long)change.changed);
-	return CLI_DONE;
+	return say_imported(c, n, &change, false, moves);
 }
 
 int
@@ -365,12 +269,14 @@ cli_recipient_import(struct cli *c)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(READ_MAX);
 	struct directory_row *rows = NULL;
+	bool dry = false;
+	const struct cli_option options[] = { { "--dry-run", NULL, &dry }, { 0 } };
 	size_t n = 0;
 	int status = CLI_FAILED;
 
-	if (!cli_options(c, NULL, 1, 1))
+	if (!cli_options(c, options, 1, 1))
 		return CLI_USAGE;
-	if (!cli_state(c))
+	if (!cli_conf(c))
 		return CLI_CONFIG;
 
 	struct directory *known = recipients_known(c);
@@ -380,14 +286,17 @@ cli_recipient_import(struct cli *c)
 	if (!faults)
 		abort();
 	conf_faults_init(faults);
+	/* Before the user changes: the file may be root's. */
 	bool good = recipients_read(c->argv[0], known, &a, &rows, &n, faults);
 	(void)cli_print_faults(faults, stderr);
 	conf_faults_done(faults);
 	free(faults);
 	directory_free(known);
-	if (good)
-		status = import(c, rows, n);
-	else
+	if (!good)
 		(void)cli_fail(0, "nothing was imported");
+	else if (dry)
+		status = import_dry(c, rows, n);
+	else
+		status = cli_state(c) ? import(c, rows, n) : CLI_CONFIG;
 	return status;
 }

@@ -7,6 +7,13 @@
 /* alias, type, given, surname, display, primary, own_primary, proxies, policy, groups,
  * members */
 json_t *recipient_json(const struct directory_entry *e);
+void recipient_print(const struct directory *d, const struct directory_entry *e);
+/* Whose mail would go elsewhere with these rows put in: a list of address, was, now; NULL and
+ * *err. *change tells what would be added and changed. */
+struct recipientstore_change;
+json_t *recipients_moves(struct cli *c, const struct directory_row *rows, size_t n,
+		struct arena *a, struct recipientstore_change *change, struct err *err);
+void recipients_print_moves(const json_t *moves);
 /* The directory of the store as it is; NULL after saying why. */
 struct directory *recipients_known(struct cli *c);
 

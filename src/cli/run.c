@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "policies.h"
+#include "postern/ctl.h"
 #include "postern/fetch.h"
 #include "postern/lock.h"
 #include "postern/log.h"
@@ -23,9 +24,28 @@ run_relay(const struct super_role_args *a)
 		.state = a->state,
 		.listeners = a->listeners,
 		.listeners_n = a->listeners_n,
-		.ready_fd = a->ready_fd };
+		.ready_fd = a->ready_fd,
+		.reload = a->reload,
+		.drop = a->drop,
+		.host = a->host };
 
 	return relay_role(&o);
+}
+
+/* No session of the relay is disturbed by it. */
+static bool
+renew_relay(const struct conf *conf)
+{
+	enum { LONG_MS = 5000 };
+	AUTO(buf_done) struct buf path = BUF_MAX(8192);
+	struct err err = { 0 };
+
+	if (!buf_addf(&path, "%s/run/relay.ctl", conf->server.state))
+		return false;
+	struct ctl_client *relay = ctl_connect(buf_cstr(&path), LONG_MS, &err);
+	bool done = relay && ctl_ask(relay, CTL_RELOAD, SPAN(""), &err);
+	ctl_client_free(relay);
+	return done;
 }
 
 static int
@@ -46,8 +66,8 @@ run_fetch(const struct super_role_args *a)
 
 /* The status page will be the third: it reads the store and asks the others. */
 static const struct super_role roles[] = {
-	{ "relay", run_relay },
-	{ "fetch", run_fetch },
+	{ "relay", run_relay, renew_relay },
+	{ "fetch", run_fetch, NULL },
 };
 
 /* The file again; the configuration in use stays with super. */
@@ -95,7 +115,7 @@ cli_run(struct cli *c)
 		return CLI_USAGE;
 	if (!sandbox_start(&err))
 		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (!cli_state_as_root(c))
+	if (!cli_conf(c) || !cli_state_readable(c) || !cli_state_as_root(c))
 		return CLI_CONFIG;
 
 	int lock = cli_lock(c);

@@ -14,6 +14,7 @@ struct step {
 	int event; /* 0: from the store, not from the journal */
 	const char *text;
 	struct span asked; /* a recipient's: what led to it; or empty */
+	size_t seq; /* the order in which they were found */
 };
 
 struct steps {
@@ -32,10 +33,12 @@ add_step(struct steps *s, int64_t at_ms, int event, struct buf *text)
 			abort();
 	}
 	char *copy = arena_str(s->arena, buf_span(text));
-	if (copy)
-		s->v[s->n++] = (struct step){
-			.at_ms = at_ms, .event = event, .text = copy
+	if (copy) {
+		s->v[s->n] = (struct step){
+			.at_ms = at_ms, .event = event, .text = copy, .seq = s->n
 		};
+		s->n++;
+	}
 }
 
 static struct span
@@ -198,6 +201,27 @@ step_recipients(struct steps *s, const struct queue_story *q)
 	}
 }
 
+/* What became of it after Badmail: under other queue ids. */
+static bool
+step_replays(struct steps *s, struct reader *r, uint64_t id, struct err *err)
+{
+	struct queue_replay *v;
+	size_t n;
+
+	if (!queue_replays(r, id, s->arena, &v, &n, err))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		AUTO(buf_done) struct buf text = BUF_MAX(4096);
+		char as[QID_SIZE];
+
+		qid_print(v[i].id, as);
+		if (buf_addf(&text, "replayed from Badmail for " SPAN_FMT " as %s",
+				    SPAN_ARG(v[i].address), as))
+			add_step(s, v[i].at_ms, 2010, &text);
+	}
+	return true;
+}
+
 /* What the journal has under the message's names: its queue id, and what it was
  * called before it had one. */
 static void
@@ -220,7 +244,9 @@ by_time(const void *a, const void *b)
 {
 	const struct step *x = a, *y = b;
 
-	return (x->at_ms > y->at_ms) - (x->at_ms < y->at_ms);
+	if (x->at_ms != y->at_ms)
+		return x->at_ms < y->at_ms ? -1 : 1;
+	return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
 static void
@@ -321,6 +347,10 @@ trace_one(struct cli *c, struct reader *r, uint64_t id, json_t *list, struct err
 	step_arrival(&steps, &story);
 	step_route(&steps, &story);
 	step_recipients(&steps, &story);
+	if (!step_replays(&steps, r, id, err)) {
+		free(steps.v);
+		return false;
+	}
 	step_events(c, &steps, qid);
 	if (story.message.account.n > 0) {
 		AUTO(buf_done) struct buf before = BUF_MAX(4096);
@@ -330,18 +360,8 @@ trace_one(struct cli *c, struct reader *r, uint64_t id, json_t *list, struct err
 				buf_cstr(&before))
 			step_events(c, &steps, before.p);
 	}
-	/* A stable order for what happened in the same millisecond. */
-	if (steps.n > 1) {
-		for (size_t i = 1; i < steps.n; i++) {
-			struct step x = steps.v[i];
-			size_t k = i;
-			while (k > 0 && by_time(&steps.v[k - 1], &x) > 0) {
-				steps.v[k] = steps.v[k - 1];
-				k--;
-			}
-			steps.v[k] = x;
-		}
-	}
+	if (steps.n > 1)
+		qsort(steps.v, steps.n, sizeof(*steps.v), by_time);
 	if (list)
 		(void)json_array_append_new(list, trace_json(&story, &steps));
 	else

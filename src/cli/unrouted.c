@@ -36,12 +36,6 @@ field_of(struct span header, struct span name)
 
 /* ---- list ---- */
 
-struct listing {
-	json_t *json;
-	struct cli_table table;
-	size_t shown;
-};
-
 static struct span
 reason_of(const struct record *r)
 {
@@ -66,15 +60,14 @@ message_json(const struct queue_message *m, struct span header, struct span reas
 }
 
 static void
-list_one(struct listing *l, bool as_json, const struct queue_message *m,
-		struct span header, struct span reason)
+list_one(struct cli_list *l, const struct queue_message *m, struct span header,
+		struct span reason)
 {
 	enum { SHORT = 60 };
 	char id[QID_SIZE];
 
-	l->shown++;
-	if (as_json) {
-		(void)json_array_append_new(l->json, message_json(m, header, reason));
+	if (l->json) {
+		cli_list_json(l, message_json(m, header, reason));
 		return;
 	}
 	qid_print(m->id, id);
@@ -85,13 +78,13 @@ list_one(struct listing *l, bool as_json, const struct queue_message *m,
 		cli_cell(&l->table, span_first(field_of(header, SPAN("To")), SHORT)),
 		cli_cell(&l->table,
 				span_first(field_of(header, SPAN("Subject")), SHORT)) };
-	cli_table_row(&l->table, row);
+	cli_list_row(l, row, true);
 }
 
 /* The reason in its record; the story's own memory is given back. */
 static bool
-list_message(struct reader *r, struct listing *l, bool as_json,
-		const struct queue_message *m, struct err *err)
+list_message(struct reader *r, struct cli_list *l, const struct queue_message *m,
+		struct err *err)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(PAGE_MEMORY);
 	struct queue_story story = { 0 };
@@ -103,7 +96,7 @@ list_message(struct reader *r, struct listing *l, bool as_json,
 	if (!found) /* settled and pruned meanwhile */
 		return true;
 	bool known = record_read(story.route, &a, &record);
-	list_one(l, as_json, m, cli_stored_header(r, m->id, HEADER_SHOWN, &a),
+	list_one(l, m, cli_stored_header(r, m->id, HEADER_SHOWN, &a),
 			known ? reason_of(&record) : SPAN("no-recipients"));
 	if (known)
 		record_done(&record);
@@ -111,7 +104,7 @@ list_message(struct reader *r, struct listing *l, bool as_json,
 }
 
 static bool
-list_pages(struct reader *r, struct listing *l, bool as_json, struct err *err)
+list_pages(struct reader *r, struct cli_list *l, struct err *err)
 {
 	uint64_t after = 0;
 	size_t n;
@@ -123,11 +116,11 @@ list_pages(struct reader *r, struct listing *l, bool as_json, struct err *err)
 		if (!queue_unrouted(r, after, &a, &page, &n, err))
 			return false;
 		for (size_t i = 0; i < n; i++) {
-			if (!list_message(r, l, as_json, &page[i], err))
+			if (!list_message(r, l, &page[i], err))
 				return false;
 		}
 		after = n > 0 ? page[n - 1].id : 0;
-	} while (n == QUEUE_UNROUTED_PAGE);
+	} while (n == QUEUE_UNROUTED_PAGE && cli_list_goes_on(l));
 	return true;
 }
 
@@ -136,7 +129,7 @@ cli_unrouted_list(struct cli *c)
 {
 	static const char *const titles[] = { "id", "arrived", "account", ">size",
 		"sender", "to", "subject" };
-	struct listing l = { 0 };
+	struct cli_list l;
 	struct err err = { 0 };
 	bool nothing, ok = true;
 
@@ -148,23 +141,14 @@ cli_unrouted_list(struct cli *c)
 	struct reader *r = cli_reader_open(c, &nothing);
 	if (!r && !nothing)
 		return CLI_FAILED;
-	l.json = json_array();
-	cli_table_init(&l.table, titles, 7);
+	cli_list_init(&l, c->json, titles, 7);
 	if (r)
-		ok = list_pages(r, &l, c->json, &err);
+		ok = list_pages(r, &l, &err);
 	reader_close(r);
-	if (!ok || c->json || l.shown == 0)
-		arena_done(&l.table.arena);
-	if (ok && c->json)
-		return cli_print_json(l.json);
-	json_decref(l.json);
-	if (!ok)
-		return cli_fail(CLI_FAILED, "%s", err.text);
-	if (l.shown > 0)
-		cli_table_print(&l.table);
-	else
-		(void)puts("No mail is held as unrouted.");
-	return CLI_DONE;
+	if (ok)
+		return cli_list_end(&l, "No mail is held as unrouted.");
+	cli_list_drop(&l);
+	return cli_fail(CLI_FAILED, "%s", err.text);
 }
 
 /* ---- show ---- */

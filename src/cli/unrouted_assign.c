@@ -73,8 +73,10 @@ find_target(struct assigning *x, const char *text, struct nexthop_table *routes,
 	}
 	struct queue_target *to = arena_alloc(a, said.n * sizeof(*to));
 	out->address = directory_wire(a, address);
-	if (!to || !out->address.p)
-		return cli_fail(0, "%s leads to too many recipients", text) == 0;
+	if (!to || !out->address.p) {
+		(void)cli_fail(0, "%s leads to too many recipients", text);
+		return false;
+	}
 	for (size_t i = 0; i < said.n; i++)
 		to[i] = (struct queue_target){ said.v[i].address,
 			span_of(directory_hop(x->directory, routes, &said.v[i])->key) };

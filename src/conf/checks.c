@@ -39,8 +39,8 @@ static void
 user_account(struct reader *r, const struct node *map, struct conf_mark mark)
 {
 	static const char *const global_only[] = { "domains", "envelope",
-		"envelope_position", "envelope_strip", "trusted_hops", "aliases",
-		"default_domain", "unrouted" };
+		"envelope_position", "envelope_strip", "trusted_hops", "provider_hosts",
+		"aliases", "default_domain", "unrouted" };
 	struct node here;
 
 	if (!map_key(map, "recipient") && !r->cut)
@@ -104,6 +104,7 @@ check_account(struct reader *r, const struct node *map, struct conf_mark mark,
 	else if (value_is(map, "type", "user"))
 		user_account(r, map, mark);
 	a->trusted_hops_fixed = map_key(map, "trusted_hops") != NULL;
+	a->unrouted_fixed = map_key(map, "unrouted") != NULL;
 	account_secrets(r, map, mark, a);
 	for (size_t i = 0; a->tls == CONF_TLS_NONE && i < 2; i++) {
 		const char *name = i == 0 ? "tls_ca" : "tls_pin";

@@ -82,6 +82,8 @@ static const struct row account_rows[] = {
 		.says = "What the provider adds around the user in that field: a prefix such as mbox-, or a pattern such as *-pop in which * is the user." },
 	{ .name = "trusted_hops", .kind = ROW_COUNT, .at = offsetof(struct conf_account, trusted_hops), .preset = "1", .least = 0, .most = 50,
 		.says = "Received lines that the provider adds; what stands below them is not trusted. Learned from the first messages unless set." },
+	{ .name = "provider_hosts", .kind = ROW_DOMAIN, .flags = ROW_LIST | ROW_STAR, .at = offsetof(struct conf_account, provider_hosts), .least = 1, .most = 1000,
+		.says = "The hosts that write the provider's Received lines (their by), names or *.DOMAIN. The server's domain and what is learned unless set." },
 	{ .name = "aliases", .kind = ROW_GROUP, .flags = ROW_LIST, .at = offsetof(struct conf_account, aliases), .section = &alias_section, .least = 1, .most = 1000,
 		.says = "Rules from texts or addresses in To and Cc to recipients." },
 	{ .name = "default_domain", .kind = ROW_DOMAIN, .at = offsetof(struct conf_account, default_domain),
@@ -320,6 +322,9 @@ static const struct row match_rows[] = {
 };
 static const struct section match_section = { .rows = match_rows, .size = sizeof(struct policy_match) };
 
+static const struct word spellings[] = {
+	{ "plain", POLICY_SPELLING_PLAIN, false }, { "german", POLICY_SPELLING_GERMAN, false }, { NULL, 0, false },
+};
 static const struct row policy_rows[] = {
 	{ .name = "name", .kind = ROW_NAME, .flags = ROW_REQUIRED, .at = offsetof(struct policy_doc, name),
 		.says = "The policy's name." },
@@ -327,6 +332,8 @@ static const struct row policy_rows[] = {
 		.says = "Lower is tried first; the policy named default is last." },
 	{ .name = "match", .kind = ROW_GROUP, .at = offsetof(struct policy_doc, match), .section = &match_section,
 		.says = "Recipients it generates addresses for; all when absent." },
+	{ .name = "spelling", .kind = ROW_WORD, .at = offsetof(struct policy_doc, spelling), .words = spellings, .preset = "plain",
+		.says = "How templates spell letters outside ASCII: plain, u for u with two dots; german, ue for it." },
 	{ .name = "addresses", .kind = ROW_TEMPLATE, .flags = ROW_LIST, .at = offsetof(struct policy_doc, addresses), .least = 0, .most = 64,
 		.says = "Address templates; their domains are policy domains." },
 	{ .name = "domains", .kind = ROW_MAP, .at = offsetof(struct policy_doc, domains), .section = &policy_domain_section, .most = 50000,

@@ -316,6 +316,9 @@ broken(const yaml_parser_t *yaml, struct span text, struct builder *b)
 static void
 parser_init(yaml_parser_t *yaml, struct span text)
 {
+	/* A byte order mark is no part of the first line: its columns would be one too many. */
+	if (span_starts(text, SPAN("\xef\xbb\xbf")))
+		text = span_skip(text, 3);
 	if (!yaml_parser_initialize(yaml))
 		abort();
 	yaml_parser_set_encoding(yaml, YAML_UTF8_ENCODING);

@@ -83,7 +83,7 @@ ctl_unframe(struct span *in, enum ctl_kind *kind, struct span *body)
 	if (in->n - 4 < n)
 		return CTL_MORE;
 	unsigned char k = (unsigned char)in->p[4];
-	if (k < CTL_OK || k > CTL_STATUS)
+	if (k < CTL_OK || k > CTL_RELOAD)
 		return CTL_BROKEN;
 	*kind = (enum ctl_kind)k;
 	*body = (struct span){ in->p + HEAD, (size_t)n - 1 };

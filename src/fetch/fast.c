@@ -2,13 +2,38 @@
  * went well and CAPA had PIPELINING, nothing is asked that is known: USER, PASS, LIST
  * and UIDL go out together, behind the greeting (RFC 2449 section 6.6). Not after a
  * refusal, a change of password or an odd answer: the stray commands behind a failed
- * PASS look like an attack. What CAPA said counts for a day. */
+ * PASS look like an attack. What CAPA said counts for a day.
+ *
+ * Some servers lose what stands behind PASS in the same packet, since another program
+ * takes over there (Courier, Perdition); others do not bear it at all. So the answer to
+ * LIST is waited for for a few round trips only, and a flight that failed where the slow
+ * way works is not tried again for weeks. */
+#include <stdio.h>
+
 #include "postern/clock.h"
 #include "postern/digest.h"
 #include "postern/secret_read.h"
 #include "session.h"
 
-enum { DAY_MS = 24 * 3600 * 1000, PASSWORD_ROOM = 64 * 1024, FLIGHT_QUOTA = 64 * 1024 };
+enum {
+	DAY_MS = 24 * 3600 * 1000,
+	PASSWORD_ROOM = 64 * 1024,
+	FLIGHT_QUOTA = 64 * 1024,
+	TRIPS = 4, /* for so many the answer to LIST is waited for, within these: */
+	LIST_LEAST_MS = 500,
+	LIST_MOST_MS = 10000,
+};
+
+static unsigned
+check_of(const struct span *parts, size_t n)
+{
+	uint8_t sum[DIGEST_SIZE];
+
+	digest_of(parts, n, sum);
+	unsigned check = (unsigned)sum[0] << 8 | sum[1];
+	secret_wipe(sum, sizeof(sum));
+	return check ? check : 1;
+}
 
 unsigned
 pop_check(const struct pop_session *s, struct span password)
@@ -16,12 +41,19 @@ pop_check(const struct pop_session *s, struct span password)
 	const struct conf_account *a = s->poll->account;
 	const struct span parts[] = { span_of(a->server.name), SPAN("\n"),
 		span_of(a->user), SPAN("\n"), password };
-	uint8_t sum[DIGEST_SIZE];
 
-	digest_of(parts, sizeof(parts) / sizeof(parts[0]), sum);
-	unsigned check = (unsigned)sum[0] << 8 | sum[1];
-	secret_wipe(sum, sizeof(sum));
-	return check ? check : 1;
+	return check_of(parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+unsigned
+pop_server_check(const struct pop_session *s)
+{
+	const struct conf_account *a = s->poll->account;
+	char port[24];
+
+	(void)snprintf(port, sizeof(port), ":%u", (unsigned)a->server.port);
+	const struct span parts[] = { span_of(a->server.name), span_of(port) };
+	return check_of(parts, 2);
 }
 
 bool
@@ -29,11 +61,12 @@ pop_fast(const struct pop_session *s)
 {
 	const struct conf_account *a = s->poll->account;
 	const struct fetch_memo *m = s->poll->memo;
-	const unsigned want = MEMO_PIPELINING | MEMO_USER | MEMO_UIDL;
-	int64_t age = clock_wall_ms() - m->heard_ms;
+	const unsigned want = MEMO_PIPELINING | MEMO_EARLY | MEMO_USER | MEMO_UIDL;
+	int64_t now_ms = clock_wall_ms(), age = now_ms - m->heard_ms;
 
 	return m->proven && (m->caps & want) == want && age >= 0 && age < DAY_MS &&
-			!fetch_memo_alone(m, clock_wall_ms()) && !s->poll->look_only &&
+			!fetch_memo_alone(m, now_ms) &&
+			!fetch_memo_grounded(m, now_ms) && !s->poll->look_only &&
 			a->password.kind != SECRET_NONE &&
 			(a->auth == CONF_AUTH_AUTO || a->auth == CONF_AUTH_USER);
 }
@@ -49,20 +82,34 @@ pop_fast_caps(struct pop_session *s)
 		.top = caps & MEMO_TOP,
 		.user = caps & MEMO_USER,
 		.sdps = caps & MEMO_SDPS,
+		.utf8 = caps & MEMO_UTF8,
 		.login_delay_s = s->poll->memo->login_delay_s,
 	};
 	s->poll->login_delay_s = s->caps.login_delay_s;
 }
 
-/* Four commands, one write. */
+/* All commands in one write. */
 static bool
 fly(struct pop_session *s, struct span password)
 {
-	bool ok = pop_user_pass_write(s, password) && pop_command(s, "LIST\r\n") &&
-			pop_command(s, "UIDL\r\n") && pop_flush_secret(s);
+	bool ok = (!s->caps.utf8 || pop_command(s, "UTF8\r\n")) &&
+			pop_user_pass_write(s, password) &&
+			pop_command(s, "LIST\r\n") && pop_command(s, "UIDL\r\n") &&
+			pop_flush_secret(s);
+	int64_t began_ms = clock_mono_ms();
 
 	s->listing_asked = true;
-	return ok && pop_user_pass_read(s, password) && pop_user_pass_read(s, password);
+	ok = ok && (!s->caps.utf8 || pop_utf8_read(s)) &&
+			pop_user_pass_read(s, password);
+	s->trip_ms = clock_mono_ms() - began_ms;
+	return ok && pop_user_pass_read(s, password);
+}
+
+/* Refused for now, which has nothing to do with how we came. */
+static bool
+busy(const struct pop_session *s)
+{
+	return s->err.event == 4002 || s->err.event == 4004;
 }
 
 bool
@@ -77,10 +124,79 @@ pop_fast_logon(struct pop_session *s, bool *changed)
 		s->low.quota = FLIGHT_QUOTA;
 		/* Until this session went well, too. */
 		s->poll->memo->proven = false;
+		s->poll->memo->flights_lost++;
 		ok = fly(s, buf_span(&password));
+		if (!ok && busy(s))
+			s->poll->memo->flights_lost--;
 	}
 	secret_done(&password);
 	return ok;
+}
+
+static void
+ground(struct fetch_memo *m)
+{
+	m->grounded_until_ms = clock_wall_ms() + MEMO_HABIT_MS;
+	m->flights_lost = 0;
+}
+
+static int64_t
+patience(const struct pop_session *s)
+{
+	int64_t ms = TRIPS * s->trip_ms;
+
+	if (ms < LIST_LEAST_MS)
+		return LIST_LEAST_MS;
+	return ms < LIST_MOST_MS ? ms : LIST_MOST_MS;
+}
+
+/* The probe is a question whose answer is -ERR, so it cannot be taken for that to LIST:
+ * a message that no mailbox has. */
+enum pop_flight
+pop_fast_wait(struct pop_session *s)
+{
+	struct span text;
+
+	if (pop_early(&s->wire) || dial_wait(s->low.dial, patience(s)))
+		return FLIGHT_CAME;
+	if (!pop_command(s, "LIST 2147483647\r\n") || !pop_flush(s))
+		return FLIGHT_ENDED;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		return FLIGHT_LATE;
+	case POP_ERR:
+		ground(s->poll->memo);
+		s->listing_asked = false;
+		return FLIGHT_LOST;
+	case POP_ODD:
+		(void)pop_odd(s, text);
+		return FLIGHT_ENDED;
+	case POP_LOST:
+		break;
+	}
+	(void)pop_lost(s);
+	return FLIGHT_ENDED;
+}
+
+bool
+pop_fast_landed(struct pop_session *s, enum pop_flight how)
+{
+	struct span text;
+
+	s->poll->memo->flights_lost = 0;
+	if (how != FLIGHT_LATE)
+		return true;
+	/* The probe's turn. */
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+	case POP_ERR:
+		return true;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		break;
+	}
+	return pop_lost(s);
 }
 
 void
@@ -88,12 +204,16 @@ pop_fast_remember(struct pop_session *s)
 {
 	struct fetch_memo *m = s->poll->memo;
 
+	if (m->flights_lost >= MEMO_FLIGHTS)
+		ground(m); /* the slow way works */
 	if (s->caps.heard) {
 		m->caps = (s->caps.pipelining ? MEMO_PIPELINING : 0u) |
 				(s->caps.uidl ? MEMO_UIDL : 0u) |
 				(s->caps.top ? MEMO_TOP : 0u) |
 				(s->caps.user ? MEMO_USER : 0u) |
-				(s->caps.sdps ? MEMO_SDPS : 0u);
+				(s->caps.sdps ? MEMO_SDPS : 0u) |
+				(s->caps.early ? MEMO_EARLY : 0u) |
+				(s->caps.utf8 ? MEMO_UTF8 : 0u);
 		m->heard_ms = clock_wall_ms();
 		m->login_delay_s = s->caps.login_delay_s;
 	}

@@ -15,7 +15,6 @@
 
 enum {
 	RESUMES = 10, /* sessions of one poll that go on where such a one ended */
-	DAY_MS = 24 * 3600 * 1000,
 };
 
 static void
@@ -89,7 +88,7 @@ say_suspect(struct pop_session *s, size_t i)
 static bool
 leave(struct pop_session *s, bool remembered)
 {
-	s->poll->memo->alone_until_ms = clock_wall_ms() + DAY_MS;
+	s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_HABIT_MS;
 	s->again = remembered && s->poll->resumes < RESUMES;
 	s->poll->resumes++;
 	return s->again ? false
@@ -147,17 +146,15 @@ bool
 pop_held_prove(struct pop_session *s)
 {
 	struct span text;
-	bool alone = !s->quit_sent;
 
 	if (!s->ended)
 		return true;
-	if (alone && pop_early(&s->wire))
+	if (pop_early(&s->wire))
 		return suspect(s);
 	if (has_listed_size(s))
 		return release(s);
-	if (alone && (!pop_command(s, "NOOP\r\n") || !pop_flush(s)))
+	if (!pop_command(s, "NOOP\r\n") || !pop_flush(s))
 		return false;
-	s->quit_heard = !alone;
 	enum pop_answer answer = pop_status(&s->wire, &text);
-	return pop_in_step(s, answer, text, alone);
+	return pop_in_step(s, answer, text, true);
 }

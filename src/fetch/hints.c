@@ -181,6 +181,16 @@ hint_for(const struct conf_account *a, const struct hint_fault *f, struct buf *o
 				     "implicit, or port 110?"));
 	switch (f->event) {
 	case 4002:
+		if (says(f, "greets with: 220"))
+			return buf_addf(out,
+					"an SMTP or FTP server answers on this port: server "
+					"wants the provider's POP3 port (%s is usual here)",
+					usual_port(a));
+		if (says(f, "greets with: * "))
+			return buf_addf(out,
+					"an IMAP server answers on this port: server wants "
+					"the provider's POP3 port (%s is usual here)",
+					usual_port(a));
 		if (says(f, "greets with"))
 			return buf_add(out,
 					SPAN("the server is there, but does not serve now; "

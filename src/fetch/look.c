@@ -167,10 +167,7 @@ look_once(const struct conf *conf, size_t account, const struct fetch_adopter *t
 	if (look)
 		*look = (struct fetch_look){ 0 };
 	*result = (struct fetch_result){ .account = account, .finished = true };
-	if (!fetch_setup_init(&setup, conf, conf->server.state, &result->error)) {
-		result->failed = true;
-		return false;
-	}
+	fetch_setup_init(&setup, conf, conf->server.state);
 	(void)signal(SIGPIPE, SIG_IGN);
 	fetch_memo_init(&memo, setup.seed);
 

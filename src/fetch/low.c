@@ -55,6 +55,8 @@ low_read(mailstream_low *stream, void *p, size_t n)
 
 	ssize_t got = dial_read_now(low->dial, p, n);
 	if (got == 0) {
+		if (!low->awaits) /* inside an answer: it may be waiting for us */
+			dial_hurry(low->dial);
 		if (low->waiting)
 			low->waiting(low->host);
 		got = wait_read(low, p, n);

@@ -23,7 +23,7 @@ digest(struct span text)
 void
 fetch_memo_init(struct fetch_memo *m, const uint64_t seed[2])
 {
-	*m = (struct fetch_memo){ 0 };
+	*m = (struct fetch_memo){ .newcomer = true };
 	map_init(&m->messages, seed[0], seed[1]);
 	m->kept = digest(SPAN(""));
 }
@@ -157,12 +157,54 @@ fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms)
 	return is_past(m->delete_ms, wall_ms);
 }
 
+/* ---- the server's habits ---- */
+
+void
+fetch_memo_at(struct fetch_memo *m, unsigned server)
+{
+	if (m->server != 0 && m->server != server) {
+		m->alone_until_ms = 0;
+		m->grounded_until_ms = 0;
+		m->flights_lost = 0;
+		m->off_octets = m->off_share = 0;
+	}
+	m->server = server;
+}
+
+/* More than that is left only of what a clock set that was ahead. */
+static bool
+not_yet(int64_t until_ms, int64_t wall_ms)
+{
+	int64_t left = until_ms - wall_ms;
+
+	return left > 0 && left <= MEMO_HABIT_MS;
+}
+
+bool
+fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return not_yet(m->alone_until_ms, wall_ms);
+}
+
+bool
+fetch_memo_grounded(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return not_yet(m->grounded_until_ms, wall_ms);
+}
+
 /* ---- as text: a line for each fact, "KEY VALUE..." ---- */
 
 static bool
 put_number(struct buf *out, const char *key, uint64_t n)
 {
 	return n == 0 || buf_addf(out, "%s %llu\n", key, (unsigned long long)n);
+}
+
+static bool
+put_newcomer(struct buf *out, const struct fetch_memo *m)
+{
+	return m->newcomer ? buf_addf(out, "newcomer %u %u\n", m->nobody, m->nobody_why)
+			   : buf_addf(out, "newcomer -\n");
 }
 
 static bool
@@ -180,22 +222,18 @@ put_message(struct buf *out, const struct memo_message *m)
 }
 
 bool
-fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms)
-{
-	int64_t left = m->alone_until_ms - wall_ms;
-
-	return left > 0 &&
-			left <= MEMO_ALONE_MS; /* a clock that was ahead set the rest */
-}
-
-bool
 fetch_memo_print(struct fetch_memo *m, struct buf *out)
 {
 	size_t at = 0;
 
 	bool ok = put_number(out, "failures", m->failures) &&
 			put_number(out, "refusals", m->refusals) &&
+			put_number(out, "server", m->server) &&
 			put_number(out, "alone", (uint64_t)m->alone_until_ms) &&
+			put_number(out, "grounded", (uint64_t)m->grounded_until_ms) &&
+			put_number(out, "flights", m->flights_lost) &&
+			put_number(out, "off-octets", m->off_octets) &&
+			put_number(out, "off-share", m->off_share) &&
 			put_number(out, "check", m->check) &&
 			put_number(out, "refused", m->refused) &&
 			put_number(out, "logon", (uint64_t)m->logon_ms) &&
@@ -206,7 +244,9 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
 			put_number(out, "caps", m->caps) &&
-			put_number(out, "held", m->held) &&
+			put_number(out, "held", m->held) && put_newcomer(out, m) &&
+			put_number(out, "held_at", m->held_at) &&
+			put_number(out, "domainless", m->domainless) &&
 			provider_print(&m->provider, out);
 	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
 		size_t before = out->n;
@@ -235,6 +275,16 @@ get_number(struct span *line, uint64_t max)
 }
 
 static void
+read_newcomer(struct fetch_memo *m, struct span line)
+{
+	uint64_t nobody;
+
+	m->newcomer = num_u64(span_word(&line), MEMO_FIRST, &nobody);
+	m->nobody = m->newcomer ? (unsigned)nobody : 0;
+	m->nobody_why = m->newcomer ? (unsigned)get_number(&line, 3) : 0;
+}
+
+static void
 read_message(struct fetch_memo *m, struct span line)
 {
 	struct memo_message *msg = fetch_memo_get(m, span_word(&line));
@@ -260,6 +310,8 @@ void
 fetch_memo_read(struct fetch_memo *m, struct span text)
 {
 	m->kept = digest(text);
+	m->newcomer = text.n ==
+			0; /* what older programs remember is of known accounts */
 	while (text.n > 0) {
 		struct span line = span_until(&text, '\n'), key = span_word(&line);
 
@@ -269,6 +321,16 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->refusals = (unsigned)get_number(&line, 1000000);
 		else if (span_eq(key, SPAN("alone")))
 			m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("server")))
+			m->server = (unsigned)get_number(&line, 0xffff);
+		else if (span_eq(key, SPAN("grounded")))
+			m->grounded_until_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("flights")))
+			m->flights_lost = (unsigned)get_number(&line, 1000);
+		else if (span_eq(key, SPAN("off-octets")))
+			m->off_octets = (unsigned)get_number(&line, UINT16_MAX);
+		else if (span_eq(key, SPAN("off-share")))
+			m->off_share = (unsigned)get_number(&line, 1000);
 		else if (span_eq(key, SPAN("check")))
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("refused")))
@@ -291,6 +353,12 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->caps = (unsigned)get_number(&line, 0xff);
 		else if (span_eq(key, SPAN("held")))
 			m->held = get_number(&line, 1);
+		else if (span_eq(key, SPAN("newcomer")))
+			read_newcomer(m, line);
+		else if (span_eq(key, SPAN("held_at")))
+			m->held_at = get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("domainless")))
+			m->domainless = get_number(&line, 1);
 		else if (span_eq(key, SPAN("provider")))
 			provider_read(&m->provider, line);
 		else if (span_eq(key, SPAN("message")))

@@ -19,7 +19,8 @@ enum {
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_DELETES = 2, /* odd answers to its DELE before it is left out */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
-	MEMO_ALONE_MS = 24 * 3600 * 1000,
+	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */
+	MEMO_FIRST = 10, /* messages of a new account that may come to nobody */
 	MEMO_REFUSALS = 5, /* refused logons before the account is suspended (4019) */
 };
 
@@ -48,12 +49,25 @@ enum memo_caps {
 	MEMO_TOP = 4,
 	MEMO_USER = 8,
 	MEMO_SDPS = 16,
+	MEMO_EARLY = 32, /* PIPELINING was told before the logon already */
+	MEMO_UTF8 = 64, /* RFC 6856 */
 };
+
+/* Why messages of a new account came to nobody. */
+enum memo_nobody { MEMO_NOBODY_REFUSED = 1, MEMO_NOBODY_FOUND = 2 };
+/* For so long a server's bad habits are remembered. */
+#define MEMO_HABIT_MS ((int64_t)28 * 24 * 3600 * 1000)
 
 struct fetch_memo {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since the last good one */
+	/* Habits of the server, which count for this one only: */
+	unsigned server; /* digest of its name and port, 16 bits; 0: not known */
 	int64_t alone_until_ms; /* wall: see fetch_memo_alone */
+	int64_t grounded_until_ms; /* wall: see fetch_memo_grounded */
+	unsigned flights_lost; /* in a row: begun, and never seen to get through */
+	/* By how much LIST said too much: in octets, and in thousandths of a message. */
+	unsigned off_octets, off_share;
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
@@ -67,6 +81,12 @@ struct fetch_memo {
 	unsigned caps; /* enum memo_caps */
 	uint64_t login_delay_s; /* from CAPA */
 	bool held; /* 4009 was logged */
+	/* A new account, of which nothing has reached anybody yet (newcomer.c). */
+	bool newcomer;
+	unsigned nobody; /* messages that came to nobody; MEMO_FIRST hold it (4018) */
+	unsigned nobody_why; /* enum memo_nobody */
+	uint64_t held_at; /* times it was resumed before it was held so, + 1; 0: it is not */
+	bool domainless; /* 4018 was logged, because there is no policy domain */
 	bool loaded; /* what the store has was read */
 	uint64_t kept; /* digest of what the store has */
 	uint64_t printed; /* ... of what fetch_memo_print gave last */
@@ -100,8 +120,12 @@ bool fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms);
 /* How long to wait after so many failed attempts in a row. */
 int64_t fetch_memo_pause_ms(unsigned attempts);
 
-/* No pipelining: its answers were out of step less than a day ago. */
+/* The account is at this server now: habits of another one are forgotten. */
+void fetch_memo_at(struct fetch_memo *m, unsigned server);
+/* No pipelining: its answers were out of step some weeks ago or less. */
 bool fetch_memo_alone(const struct fetch_memo *m, int64_t wall_ms);
+/* No logon in one flight: that failed some weeks ago or less, where the slow way works. */
+bool fetch_memo_grounded(const struct fetch_memo *m, int64_t wall_ms);
 
 /* The memo as text, as much of it as fits; false: as the store has it already. Empty
  * when there is nothing to remember. */

@@ -30,6 +30,8 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 		.suspended_ms = m.logon_ms,
 		.kept_ms = m.kept_ms,
 		.held = m.held,
+		.nobody = m.held_at > 0,
+		.domainless = m.domainless,
 		.alone_until_ms = m.alone_until_ms,
 		.provider = m.provider,
 	};

@@ -15,7 +15,6 @@
 
 enum {
 	HEAD_KEPT = 64 * 1024, /* a larger header's memory is given back */
-	SHORT_SLACK = 16 * 1024, /* LIST's size is an estimate (P04) */
 	PROGRESS_OCTETS = 1024 * 1024,
 	DAY_MS = 24 * 3600 * 1000,
 };
@@ -80,7 +79,7 @@ static void
 collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v)
 {
 	struct fetch_result *r = &s->poll->result;
-	bool had = strstr(v->text, "already have it") != NULL;
+	bool had = strcmp(v->esc, SMTP_ESC_HAD) == 0;
 
 	s->fresh++;
 	if (!had && f->collect.hold.n > 0)
@@ -97,6 +96,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 		r->octets += f->octets;
 		r->recipients += f->accepted;
 		r->refused += f->refused;
+		pop_newcomer_count(s, f);
 	}
 	forget_troubles(s, f->index);
 	if (!had && log_wants(1))
@@ -188,6 +188,11 @@ push(struct reading *r, bool last)
 {
 	struct pop_session *s = r->s;
 
+	if (!r->begun && reading_replaced(r, buf_span(&s->out))) {
+		r->replaced = r->drop = true;
+		buf_clear(&s->out);
+		return true;
+	}
 	if (!r->begun && !begin(r))
 		return false;
 	r->flight->octets = r->octets;
@@ -422,26 +427,22 @@ cut(struct reading *r)
 	return reading_give_up(r, "the message ended too early");
 }
 
-/* Far less than LIST says, and not seen twice (P06)? Some servers cut what they hand
- * out; others only guess in LIST, so the same again is believed. */
+/* Short of what LIST says, and not to be believed yet? */
 static bool
 short_of(struct reading *r)
 {
 	struct pop_session *s = r->s;
-	uint64_t listed = s->listing.items[r->i].octets;
-	struct memo_message *m;
+	enum reading_size is = reading_size(r);
 	char why[100];
 
-	if (r->octets + listed / 4 + SHORT_SLACK >= listed)
-		return false;
-	m = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, r->i));
-	(void)snprintf(why, sizeof(why), "only %llu of the %llu octets of LIST came",
-			(unsigned long long)r->octets, (unsigned long long)listed);
-	bool again = m && m->octets == r->octets;
-	if (m)
-		m->octets = r->octets;
-	pop_not_retrieved(s, r->i, span_of(why));
-	return !again && m;
+	if (is == SIZE_SHORT) {
+		(void)snprintf(why, sizeof(why),
+				"only %llu of the %llu octets of LIST came",
+				(unsigned long long)r->octets,
+				(unsigned long long)s->listing.items[r->i].octets);
+		pop_not_retrieved(s, r->i, span_of(why));
+	}
+	return is != SIZE_FITS;
 }
 
 /* This server fell out of step lately: is the number still this message's (P05)? */
@@ -482,6 +483,21 @@ reading_end(struct reading *r)
 	return true;
 }
 
+/* The message is still at the provider, and somebody has to see to it. Until then the
+ * server is asked anew what it can do. */
+static bool
+not_itself(struct reading *r)
+{
+	struct pop_session *s = r->s;
+
+	s->poll->memo->heard_ms = 0;
+	pop_not_retrieved(s, r->i,
+			SPAN("+OK, but the server gave a notice of its own in place of the "
+			     "message, whose header holds raw UTF-8"));
+	(void)reading_give_up(r, "a notice came in place of the message");
+	return true;
+}
+
 static bool
 finish(struct reading *r)
 {
@@ -502,6 +518,8 @@ finish(struct reading *r)
 		(void)reading_give_up(r, "the message is here already");
 		return true;
 	}
+	if (r->replaced || reading_replaced(r, buf_span(&s->out)))
+		return not_itself(r);
 	if (r->drop)
 		return true;
 	reading_hold(r);

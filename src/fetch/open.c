@@ -142,6 +142,8 @@ read_capability(struct pop_caps *caps, struct span line)
 		caps->stls = true;
 	else if (span_eq_nocase(word, SPAN("USER")))
 		caps->user = true;
+	else if (span_eq_nocase(word, SPAN("UTF8")))
+		caps->utf8 = true;
 	else if (span_eq_nocase(word, SPAN("SDPS")) ||
 			span_eq_nocase(word, SPAN("*ENV")))
 		caps->sdps = true;
@@ -206,6 +208,7 @@ ask_capabilities(struct pop_session *s)
 	if (lost)
 		return pop_lost(s);
 	s->caps.heard = true;
+	s->caps.early = s->caps.pipelining && s->logged_on == CONF_AUTH_AUTO;
 	if (s->caps.login_delay_s > 0)
 		s->poll->login_delay_s = s->caps.login_delay_s;
 	return true;
@@ -241,12 +244,41 @@ start_tls(struct pop_session *s, bool fast)
 	return fast || ask_capabilities(s);
 }
 
+bool
+pop_utf8_read(struct pop_session *s)
+{
+	struct span text;
+
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+	case POP_ERR:
+		return true;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		break;
+	}
+	return pop_lost(s);
+}
+
+/* Without it a server may put a notice of its own in the place of a message whose header
+ * holds raw UTF-8. It is only welcome before the logon (RFC 6856 section 2.1). */
+static bool
+want_utf8(struct pop_session *s)
+{
+	return !s->caps.utf8 ||
+			(pop_command(s, "UTF8\r\n") && pop_flush(s) &&
+					pop_utf8_read(s));
+}
+
 /* With everything asked that a server can tell. */
 static bool
 log_on_slowly(struct pop_session *s)
 {
 	s->stage = POP_AT_LOGON;
 	s->low.quota = LOGON_QUOTA;
+	if (!want_utf8(s))
+		return false;
 	pop_sync(&s->wire);
 	if (!pop_logon(s))
 		return false;
@@ -262,6 +294,10 @@ log_on_slowly(struct pop_session *s)
 		s->caps.uidl |= before.uidl;
 		s->caps.top |= before.top;
 		s->caps.user |= before.user;
+		/* It belongs before the logon, but what stands behind a proxy may take it
+		 * here. */
+		if (!before.utf8 && !want_utf8(s))
+			return false;
 	}
 	return true;
 }
@@ -293,5 +329,6 @@ log_on(struct pop_session *s)
 bool
 pop_open(struct pop_session *s)
 {
+	fetch_memo_at(s->poll->memo, pop_server_check(s));
 	return connect_server(s) && log_on(s);
 }

@@ -39,6 +39,8 @@ struct pop_message {
 	/* Committed under this unique-id, but of another size then: maybe another one. */
 	bool changed : 1;
 	bool suspect : 1; /* the server sent more than it should behind it: it comes last */
+	bool again : 1; /* shorter than LIST says, it is to be asked for again (size.c) */
+	uint8_t asked : 2; /* so often it was */
 	bool durable : 1; /* here for good, and may be deleted there */
 };
 

@@ -18,7 +18,7 @@
 #include "suspend.h"
 #include "tell.h"
 
-enum { SERVERS_MAX = 16, PATH_SIZE = 108 };
+enum { SERVERS_MAX = 16 };
 
 /* "ADDRESS:PORT" for the resolver, NULL at the end; in one piece of memory. */
 static const char *const *
@@ -54,9 +54,8 @@ path_of(const char *state, const char *name)
 	return path;
 }
 
-bool
-fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state,
-		struct err *err)
+void
+fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state)
 {
 	*s = (struct fetch_setup){
 		.conf = conf,
@@ -76,11 +75,6 @@ fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *sta
 	};
 	clock_random(s->seed, sizeof(s->seed));
 	s->book = book_new();
-	if (strlen(s->socket) < PATH_SIZE)
-		return true;
-	(void)err_set(err, 0, "the path %s is too long for a socket", s->socket);
-	fetch_setup_done(s);
-	return false;
 }
 
 void
@@ -270,8 +264,8 @@ say_failure(struct fetch_poll *p)
 		{ 0 },
 	};
 	bool tls = e->event / 1000 == 8;
-	bool told = e->event == 4015 ||
-			e->event == 4009; /* by the session, with counts */
+	bool told = e->event == 4015 || e->event == 4009 ||
+			e->event == 4018; /* by the session, with counts */
 	struct buf words = BUF_MAX(4096);
 	const char *text;
 

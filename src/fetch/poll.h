@@ -74,8 +74,8 @@ struct fetch_poll {
 };
 
 /* Makes the setup; strings are copied. */
-bool fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state,
-		struct err *err);
+void fetch_setup_init(
+		struct fetch_setup *s, const struct conf *conf, const char *state);
 void fetch_setup_done(struct fetch_setup *s);
 
 /* Carries it out: sessions until nothing is left to collect; logs 4000, 4001 or

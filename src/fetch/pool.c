@@ -3,20 +3,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "hand.h"
 #include "poll.h"
 #include "postern/clock.h"
+#include "postern/descriptors.h"
 #include "postern/must.h"
 #include "postern/thread.h"
 #include "turns.h"
 
 enum {
-	WORKERS_MAX = 256,
 	STACK = 512 * 1024,
 	REST_MS = 10000, /* without work; then a worker goes */
-	DESCRIPTORS = 16 * WORKERS_MAX, /* both connections, the database, the lock */
 };
 
 enum slot_state { SLOT_IDLE, SLOT_WAITING, SLOT_POLLED };
@@ -304,15 +302,17 @@ work(void *arg)
 
 /* ---- the pool ---- */
 
-static void
-descriptors_raise(void)
+/* As many as there is work for and the relay has kept room for. */
+static size_t
+workers_most(const struct fetch_options *o)
 {
-	struct rlimit l;
+	const struct conf *c = o->conf;
+	size_t n = o->workers ? o->workers : c->accounts.n > 0 ? c->accounts.n : 1;
+	struct descriptors d;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= DESCRIPTORS)
-		return;
-	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
-	(void)setrlimit(RLIMIT_NOFILE, &l);
+	descriptors_divide(descriptors_raise(), o->alone, c->smtp.limits.connections,
+			c->delivery.connections, &d);
+	return n < d.workers ? n : d.workers;
 }
 
 struct fetch_pool *
@@ -324,9 +324,7 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 		abort();
 	p->o = *o;
 	p->n = o->conf->accounts.n;
-	p->most_workers = o->workers ? o->workers : p->n > 0 ? p->n : 1;
-	if (p->most_workers > WORKERS_MAX)
-		p->most_workers = WORKERS_MAX;
+	p->most_workers = workers_most(o);
 	p->slots = calloc(p->n + 1, sizeof(*p->slots));
 	p->contexts = calloc(p->n + 1, sizeof(*p->contexts));
 	p->lock = mutex_new();
@@ -337,9 +335,9 @@ fetch_pool_new(const struct fetch_options *o, struct err *err)
 		abort();
 	/* OpenSSL's goodbye to a peer that has gone would end the process. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	descriptors_raise();
 	p->cancel = dial_cancel_new(err);
-	bool ok = p->cancel && fetch_setup_init(&p->setup, o->conf, o->state, err);
+	bool ok = p->cancel != NULL;
+	fetch_setup_init(&p->setup, o->conf, o->state);
 	p->setup.life = o->life;
 	hand_watch();
 	if (o->limits)

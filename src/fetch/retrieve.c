@@ -19,11 +19,12 @@ enum {
 struct window {
 	struct pop_session *s;
 	const char *verb;
-	bool quits; /* nothing will be said behind it: QUIT goes with the last command */
+	bool quits; /* QUIT goes with the last command */
 	bool retrieves; /* counts octets, and stops when the poll is to end */
 	bool alone; /* one command at a time */
 	const uint32_t *order; /* places in the listing */
 	size_t n, sent, done;
+	size_t until; /* so many, before it is seen whom a new account's mail reaches */
 	uint64_t octets; /* expected for what is under way */
 };
 
@@ -33,14 +34,22 @@ octets_of(const struct window *w, size_t i)
 	return w->s->listing.items[w->order[i]].octets;
 }
 
+/* Is a message under way, or the next one, that came with bytes nobody asked for? It
+ * comes by itself. They stand last in the order. */
+static bool
+suspects(const struct window *w)
+{
+	return w->retrieves && w->s->messages[w->order[w->sent]].suspect;
+}
+
 static bool
 room(const struct window *w)
 {
 	size_t out = w->sent - w->done;
 
-	if (w->sent == w->n || pop_time_is_up(w->s, w->retrieves))
+	if (w->sent == w->until || pop_time_is_up(w->s, w->retrieves))
 		return false;
-	if (w->alone)
+	if (w->alone || suspects(w))
 		return out == 0;
 	return out < WINDOW && (out < 2 || w->octets < WINDOW_OCTETS);
 }
@@ -73,22 +82,12 @@ send_more(struct window *w)
 	return !sent || pop_flush(w->s);
 }
 
-/* Certain beforehand that no message will be deleted, whatever comes? */
-static bool
-deletes_nothing(const struct pop_session *s)
-{
-	return s->poll->account->keep_s != 0 && s->plan.delete == 0 &&
-			s->plan.verify == 0 && s->plan.notice == 0 &&
-			s->listing.unnamed == 0 &&
-			!fetch_memo_alone(s->poll->memo, clock_wall_ms());
-}
-
-/* Its answers do not match our commands: it is asked one by one for a day. */
+/* Its answers do not match our commands: it is asked one by one for some weeks. */
 bool
 pop_out_of_step(struct pop_session *s, struct span line)
 {
 	if (s->caps.pipelining)
-		s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_ALONE_MS;
+		s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_HABIT_MS;
 	return pop_odd(s, line);
 }
 
@@ -133,10 +132,34 @@ while_waiting(void *host)
 		(void)fetch_submit_flush(s->submit);
 }
 
+/* Sets how far it goes now. Of a new account all that came is answered first; false: it is
+ * held, or the session is over. */
+static bool
+go_on(struct window *w)
+{
+	struct pop_session *s = w->s;
+
+	if (w->done > 0) {
+		if (!pop_held_prove(s))
+			return false;
+		if (s->submit && !fetch_submit_drain(s->submit)) {
+			s->relay_down = true;
+			return pop_fail(s, 4024, "%s", fetch_submit_error(s->submit));
+		}
+		if (!pop_newcomer_judge(s))
+			return false;
+	}
+	size_t more = pop_newcomer_more(s), left = w->n - w->done;
+	w->until = w->done + (more < left ? more : left);
+	return true;
+}
+
 static bool
 retrieve_window(struct window *w)
 {
 	while (w->done < w->n) {
+		if (w->done == w->until && !go_on(w))
+			return false;
 		if (!send_more(w))
 			return false;
 		if (w->done == w->sent)
@@ -173,6 +196,25 @@ fill(struct window *w, uint32_t *order)
 	}
 }
 
+/* What was shorter than LIST says is asked for again, each by itself. */
+static bool
+retrieve_again(struct window *w, uint32_t *order)
+{
+	bool ok = true;
+
+	w->alone = true;
+	do {
+		w->n = w->sent = w->done = 0;
+		for (size_t i = 0; i < w->s->listing.n; i++) {
+			if (w->s->messages[i].again)
+				order[w->n++] = (uint32_t)i;
+			w->s->messages[i].again = false;
+		}
+		ok = retrieve_window(w);
+	} while (ok && w->n > 0);
+	return ok;
+}
+
 bool
 pop_retrieve(struct pop_session *s)
 {
@@ -182,17 +224,18 @@ pop_retrieve(struct pop_session *s)
 		.verb = "RETR",
 		.retrieves = true,
 		.order = order,
-		.alone = !s->caps.pipelining || pop_sdps_wanted(s),
-		.quits = deletes_nothing(s) };
+		.alone = !s->caps.pipelining || pop_sdps_wanted(s) };
 
 	if (!order)
 		abort();
+	/* QUIT never goes behind RETR: some servers close the connection before the end of
+	 * the message is out. */
 	fill(&w, order);
 	s->stage = POP_AT_RETR;
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
-	bool ok = retrieve_window(&w);
+	bool ok = retrieve_window(&w) && retrieve_again(&w, order);
 	pop_refusals_end(s);
 	ok = ok && pop_notices(s);
 	pop_held_drop(s);
@@ -270,6 +313,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	for (size_t i = 0; i < s->listing.n; i++)
 		if (s->messages[i].durable && may_delete(s, i) && still_known(s, i))
 			order[w.n++] = (uint32_t)i;
+	w.until = w.n;
 	s->stage = POP_AT_DELE;
 	crash_point("fetch: before DELE");
 

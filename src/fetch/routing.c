@@ -85,6 +85,20 @@ served_domains(struct routing *r, const struct conf_account *a,
 	return domains_init(&r->served, &r->arena, names, a->domains.n, &bad);
 }
 
+/* False: no memory. */
+static bool
+provider_hosts(struct routing *r, const struct conf_account *a)
+{
+	struct span bad, *names;
+
+	names = arena_alloc(&r->arena, (a->provider_hosts.n + 1) * sizeof(*names));
+	for (size_t i = 0; names && i < a->provider_hosts.n; i++)
+		names[i] = span_of(a->provider_hosts.p[i]);
+	return names &&
+			domains_init(&r->hosts, &r->arena, names, a->provider_hosts.n,
+					&bad);
+}
+
 static enum recipients_mode
 mode_of(enum conf_envelope_mode mode)
 {
@@ -183,10 +197,10 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 	*r = (struct routing){ .arena = ARENA_MAX(ROUTING_MAX) };
 	if (!policy_domains(r, d ? directory_policies(d) : NULL, &names, &n) ||
 			!domains_init(&r->policy, &r->arena, names, n, &bad) ||
-			!served_domains(r, a, names, n)) {
+			!served_domains(r, a, names, n) || !provider_hosts(r, a)) {
 		routing_done(r);
 		return err_set(err, 0,
-				"account %s: a domain in its list or in the policies is none",
+				"account %s: a domain in its lists or in the policies is none",
 				a->name);
 	}
 	r->account = (struct recipients_account){
@@ -202,6 +216,7 @@ routing_init(struct routing *r, const struct conf *conf, const struct conf_accou
 		.n_names = envelope_names(r, a),
 		.trusted_hops = a->trusted_hops,
 		.hops_fixed = a->trusted_hops_fixed,
+		.hosts = a->provider_hosts.n > 0 ? &r->hosts : NULL,
 		.bottom = a->envelope_position == CONF_ENVELOPE_BOTTOM,
 		.strip = texts_of(r, &a->envelope_strip),
 		.n_strip = a->envelope_strip.n,

@@ -75,6 +75,7 @@ shown(struct span line)
 	} rows[] = {
 		{ { SPAN_INIT("CAPA") }, { NULL, 0 } },
 		{ { SPAN_INIT("STLS") }, { NULL, 0 } },
+		{ { SPAN_INIT("UTF8") }, { NULL, 0 } },
 		{ { SPAN_INIT("USER") }, { NULL, 0 } },
 		{ { SPAN_INIT("LIST") }, { NULL, 0 } },
 		{ { SPAN_INIT("STAT") }, { NULL, 0 } },
@@ -135,10 +136,19 @@ pop_time_is_up(const struct pop_session *s, bool retrieves)
 /* ---- the listing ---- */
 
 static bool
+list_rows(struct pop_session *s)
+{
+	struct err err = { 0 };
+
+	if (pop_listing_read_sizes(&s->listing, &s->wire, &err))
+		return true;
+	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+}
+
+static bool
 read_list(struct pop_session *s)
 {
 	struct span text;
-	struct err err = { 0 };
 
 	s->stage = POP_AT_LIST;
 	switch (pop_status(&s->wire, &text)) {
@@ -154,9 +164,7 @@ read_list(struct pop_session *s)
 	case POP_LOST:
 		return pop_lost(s);
 	}
-	if (pop_listing_read_sizes(&s->listing, &s->wire, &err))
-		return true;
-	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
+	return list_rows(s);
 }
 
 static bool
@@ -183,6 +191,8 @@ read_uidl(struct pop_session *s)
 	}
 	if (pop_listing_read_uids(&s->listing, &s->wire, &err))
 		return true;
+	if (s->listing_refused) /* there are some: that is what went wrong */
+		return pop_refused(s, 4005, span_of(s->list_said));
 	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
 }
 
@@ -190,11 +200,17 @@ read_uidl(struct pop_session *s)
 static bool
 ask_listing(struct pop_session *s)
 {
-	if (s->listing_asked)
-		return read_list(s) && read_uidl(s);
+	bool slowly = s->listing_asked || !s->caps.pipelining;
+	enum pop_flight how = s->listing_asked ? pop_fast_wait(s) : FLIGHT_LOST;
+
+	if (how == FLIGHT_ENDED)
+		return false;
+	if (how != FLIGHT_LOST)
+		return (how == FLIGHT_LATE ? list_rows(s) : read_list(s)) &&
+				read_uidl(s) && pop_fast_landed(s, how);
 	if (!pop_command(s, "LIST\r\n"))
 		return false;
-	if (s->caps.pipelining)
+	if (!slowly)
 		return pop_command(s, "UIDL\r\n") && pop_flush(s) && read_list(s) &&
 				read_uidl(s);
 	if (!pop_flush(s) || !read_list(s))
@@ -347,7 +363,7 @@ make_plan(struct pop_session *s)
 		s->messages[i].octets = s->listing.items[i].octets;
 		s->messages[i].named = uid.n > 0;
 	}
-	if (!look_up(s) || !pop_storm_pass(s))
+	if (!look_up(s) || !pop_storm_pass(s) || !pop_newcomer_pass(s))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		recall(s, i);
@@ -474,7 +490,7 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 	if (n == 0) {
 		/* Nothing is at stake, so its answer is not waited for; but where another
 		 * session follows, the mailbox has to be free again. */
-		if (said && s->plan.later > 0 && !s->quit_heard)
+		if (said && s->plan.later > 0)
 			(void)pop_status(&s->wire, &text);
 		s->err = (struct err){ 0 };
 		return true;
@@ -500,7 +516,7 @@ collect(struct pop_session *s)
 	fetch_submit_close(s->submit);
 	s->submit = NULL;
 	s->low.waiting = NULL;
-	ok = ok && pop_delete(s, &deleted, &n);
+	ok = ok && pop_newcomer_judge(s) && pop_delete(s, &deleted, &n);
 	if (ok)
 		ok = quit(s, deleted, n);
 	else if (n > 0)

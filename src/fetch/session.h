@@ -38,6 +38,8 @@ struct pop_caps {
 	bool heard; /* CAPA was answered */
 	uint64_t login_delay_s; /* 0: not named */
 	bool pipelining, uidl, top, stls, user, sdps;
+	bool utf8; /* RFC 6856 */
+	bool early; /* PIPELINING was told before the logon */
 	bool sasl_said; /* it told which mechanisms it has: */
 	unsigned sasl; /* 1u << enum conf_auth */
 };
@@ -65,9 +67,9 @@ struct pop_session {
 	struct arena words; /* what was said to them */
 	bool listing_refused; /* LIST was answered -ERR: */
 	char list_said[201];
-	bool listing_asked; /* LIST and UIDL are under way */
+	bool listing_asked; /* LIST and UIDL are under way, behind the logon */
+	int64_t trip_ms; /* from that flight to its first answer */
 	bool quit_sent; /* QUIT is under way, behind what was asked last */
-	bool quit_heard; /* and was answered */
 	/* A message ended, and nothing shows yet that it was whole (held.c). */
 	bool ended;
 	size_t ended_at;
@@ -116,12 +118,26 @@ void pop_fast_caps(struct pop_session *s);
  * LIST and UIDL still to be read (s->listing_asked). *changed: the password is another one
  * now, nothing was said. */
 bool pop_fast_logon(struct pop_session *s, bool *changed);
+/* Where the answers to LIST and UIDL of that flight are. */
+enum pop_flight {
+	FLIGHT_CAME, /* they have begun to come */
+	FLIGHT_LATE, /* they come, and the +OK to LIST is read already */
+	FLIGHT_LOST, /* they never will: to be asked again */
+	FLIGHT_ENDED, /* the session is over */
+};
+enum pop_flight pop_fast_wait(struct pop_session *s);
+/* Both were read: the flight got through. */
+bool pop_fast_landed(struct pop_session *s, enum pop_flight how);
 /* What a good session leaves for the next one. */
 void pop_fast_remember(struct pop_session *s);
 /* Digest of server, user and password; 16 bits, see memo.h. Never 0. */
 unsigned pop_check(const struct pop_session *s, struct span password);
+/* The same of the server's name and port. */
+unsigned pop_server_check(const struct pop_session *s);
 /* open.c: connects, greets, starts TLS, logs on. */
 bool pop_open(struct pop_session *s);
+/* Reads the answer to UTF8: where it is refused we go on without. */
+bool pop_utf8_read(struct pop_session *s);
 /* logon.c: from AUTHORIZATION to TRANSACTION, by the mechanism that is configured
  * or, with auth: auto, by the first of its order that the server offers. */
 bool pop_logon(struct pop_session *s);
@@ -144,7 +160,7 @@ bool pop_flush_secret(struct pop_session *s);
 /* retrieve.c */
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
-/* Its answers do not match our commands: it is asked one by one for a day. */
+/* Its answers do not match our commands: it is asked one by one for some weeks. */
 bool pop_out_of_step(struct pop_session *s, struct span line);
 /* held.c: an answer came (or did not), which tells of the message before it: whole, and
  * handed over; or suspect (4020). `last`: no other answer is awaited, so what follows this
@@ -168,6 +184,14 @@ bool pop_peek_send(struct pop_session *s, size_t i);
 bool pop_peek_read(struct pop_session *s, size_t i, bool *got);
 /* storm.c: false: collection is held (4009), or the session is over. */
 bool pop_storm_pass(struct pop_session *s);
+/* newcomer.c: false: collection is held (4018). */
+bool pop_newcomer_pass(struct pop_session *s);
+/* So many may be retrieved before it is seen whether they reach anybody. */
+size_t pop_newcomer_more(const struct pop_session *s);
+/* What the relay said of a message that is durable now. */
+void pop_newcomer_count(struct pop_session *s, const struct fetch_flight *f);
+/* All that was retrieved is answered. False: it is held from here on (4018). */
+bool pop_newcomer_judge(struct pop_session *s);
 /* aside.c: logs 4011 and counts the attempt. */
 void pop_not_retrieved(struct pop_session *s, size_t i, struct span why);
 /* Counts a failed attempt, and sets the message aside when its pauses are used up (4012). */

@@ -188,22 +188,23 @@ badmail_item_free(struct badmail_item *item)
 
 bool
 badmail_list(struct badmail *b,
-		void (*each)(void *host, const struct badmail_item *item), void *host,
+		bool (*each)(void *host, const struct badmail_item *item), void *host,
 		size_t *broken, struct err *err)
 {
 	struct file_names names;
 	size_t bad = 0;
+	bool more = true;
 
 	if (!badmail_names(b, &names, err))
 		return false;
-	for (size_t i = 0; i < names.n; i++) {
+	for (size_t i = 0; more && i < names.n; i++) {
 		uint64_t qid = 0;
 		struct badmail_item *item = NULL;
 
 		if (qid_parse(span_first(span_of(names.names[i]), QID_SIZE - 1), &qid))
 			item = badmail_get(b, qid, NULL);
 		if (item)
-			each(host, item);
+			more = each(host, item);
 		else
 			bad++;
 		badmail_item_free(item);

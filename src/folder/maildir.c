@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "letter.h"
+#include "postern/address.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/file.h"
@@ -17,7 +18,6 @@
 #include "postern/qid.h"
 
 enum {
-	BOXES_OPEN = 64, /* each with three descriptors */
 	NAME_SIZE = 80,
 	YOUNG_MS = 5000,
 	CUR_MOST = 1000000,
@@ -39,7 +39,7 @@ struct mailbox_dir {
 struct maildir {
 	struct list boxes;
 	struct map by_path;
-	size_t n;
+	size_t n, most; /* open, of so many */
 	bool failed; /* such a sync: maildir_sync will fail too */
 	struct err err;
 	int64_t born_ms;
@@ -72,8 +72,9 @@ bool
 maildir_expand(struct span pattern, struct span address, struct buf *out,
 		struct err *err)
 {
+	char room[ADDRESS_LOCAL_MAX];
 	size_t at = span_rfind(address, '@');
-	struct span local = span_first(address, at);
+	struct span local = address_unquote(span_first(address, at), room);
 	struct span domain = at < address.n ? span_skip(address, at + 1) : SPAN("");
 
 	for (size_t i = 0; i < pattern.n; i++) {
@@ -108,13 +109,14 @@ maildir_expand(struct span pattern, struct span address, struct buf *out,
 }
 
 struct maildir *
-maildir_new(void)
+maildir_new(size_t open_most)
 {
 	struct maildir *m = calloc(1, sizeof(*m));
 	uint64_t seed[2];
 
 	if (!m)
 		abort();
+	m->most = open_most;
 	list_init(&m->boxes);
 	clock_random(seed, sizeof(seed));
 	map_init(&m->by_path, seed[0], seed[1]);
@@ -235,7 +237,7 @@ maildir_box(struct maildir *m, const char *path, struct err *err)
 
 	if (box)
 		return box;
-	if (m->n == BOXES_OPEN && !maildir_flush(m, err))
+	if (m->n >= m->most && !maildir_flush(m, err))
 		return NULL;
 	box = calloc(1, sizeof(*box));
 	if (!box || !(box->path = strdup(path)))

@@ -34,6 +34,14 @@ static const struct event rows[] = {
 			"Postern %version shut down, but not everything in hand was settled: %worker: %err.",
 			"A part of the service did not end well; what it did last may not be recorded.",
 			"Read the events before this one; 5011 names messages that may arrive twice." },
+	{ 1008, 'W', 0, "connections-fitted",
+			"This process may open %limit files: %clients of %asked connections from "
+			"clients are taken at once, %outgoing of %wanted are made to next hops.",
+			"The limit of open files is too low for smtp.limits.connections or "
+			"delivery.connections; the rest of it is kept for the collector, Pickup, "
+			"folders and the queue.",
+			"Raise the hard limit (LimitNOFILE= in the unit, ulimit -H -n), or lower the "
+			"two settings." },
 	{ 2001, 'I', 1, "delivery-attempted",
 			"Delivery of message %id from %sender was attempted to host(s) %host with "
 			"%delivered recipients delivered and %undeliverable undeliverable.",
@@ -158,6 +166,13 @@ static const struct event rows[] = {
 	{ 4017, 'W', 0, "poll-overran", "Poll of %account overran its interval.",
 			"A poll took longer than the account's every.",
 			"Raise every, or look why it is slow." },
+	{ 4018, 'E', 0, "first-reach-nobody",
+			"Account %account: the first %messages messages would reach nobody (%why). "
+			"Collection held; nothing was deleted.",
+			"The first messages of a new account were all refused, or nobody was found for "
+			"them; the others would go the same way.",
+			"Correct the policies, the recipients or the account's domains. Then postern "
+			"accounts resume NAME; replay what is in Badmail." },
 	{ 4019, 'E', 0, "account-suspended",
 			"Account %account suspended after %attempts refused logons. The next one is tried "
 			"from %next.",
@@ -239,8 +254,8 @@ static const struct event rows[] = {
 			"No Return-Path in %uidl; envelope sender set to %sender, notifications off.",
 			"The provider did not keep the envelope sender.", "Nothing." },
 	{ 4044, 'W', 1, "line-ends-mended",
-			"Message %id has bare CR or LF; sent to %host with CRLF instead.",
-			"A next hop without BINARYMIME might take a bare line end for the end of the message.",
+			"Message %id has bare CR or LF; sent to %host with CRLF instead. Found: %found.",
+			"A next hop without BINARYMIME might take a bare line end for the end of the message. A NUL goes out as it is.",
 			"Nothing; the queue keeps the original bytes." },
 	{ 4045, 'W', 0, "domain-without-policy",
 			"Domain %domain is served by account %account but is not in the recipient policy; its "
@@ -325,6 +340,12 @@ static const struct event rows[] = {
 			"disk.",
 			"Look at the disk and its log; ask the sender to send the message again, "
 			"unless it is collected again." },
+	{ 5010, 'W', 0, "domain-left",
+			"Message %id for %recipient waits: its domain has left the recipient policies.",
+			"It was queued while a policy had its domain, and would be refused now, so it "
+			"is not sent on. It expires like any other mail that cannot be delivered.",
+			"Put the domain back (postern policy add) and it goes on at once, or take the "
+			"message out." },
 	{ 5011, 'E', 0, "verdict-unrecorded",
 			"Message %id for %recipient was delivered to %host (%reply), but that could not be "
 			"recorded: %err. It may arrive twice.",
@@ -470,6 +491,12 @@ static const struct event rows[] = {
 			"again with what lies there now.",
 			"Leave these files alone while the service runs. Put postern.db back if it was "
 			"moved away." },
+	{ 9016, 'W', 0, "domain-taken-back",
+			"Domain %domain is no policy domain any more: policy %policy (%path) does not name "
+			"it.",
+			"A policy file, or a domain in it, is gone; mail for the domain is refused from now "
+			"on.",
+			"Nothing if that was meant. Otherwise put it back, or postern policy add DOMAIN." },
 };
 
 const struct event *

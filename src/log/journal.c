@@ -94,6 +94,29 @@ string_of(const json_t *o, const char *key)
 			: SPAN("");
 }
 
+/* Written as it is, whatever is escaped in JSON. */
+static bool
+plain(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
+			return false;
+	return s.n > 0;
+}
+
+/* Looking for the words costs a small part of reading the JSON, and most lines of a long
+ * journal are about something else. */
+static bool
+may_pass(const struct journal *j, struct span line)
+{
+	const struct span want[] = { j->filter.account, j->filter.trace };
+
+	for (size_t i = 0; i < 2; i++)
+		if (plain(want[i]) && !memmem(line.p, line.n, want[i].p, want[i].n))
+			return false;
+	return true;
+}
+
 static bool
 read_entry(struct journal *j, size_t n, struct journal_entry *out)
 {
@@ -126,7 +149,9 @@ journal_next(struct journal *j, struct journal_entry *out)
 
 	while (next_line(j, &n)) {
 		struct journal_entry e;
-		if (!read_entry(j, n, &e) || (f->id != 0 && f->id != e.id) ||
+		if (!may_pass(j, (struct span){ j->line, n }) ||
+				!read_entry(j, n, &e) ||
+				(f->id != 0 && f->id != e.id) ||
 				e.time_ms < f->since_ms || e.level > f->level ||
 				(f->account.n > 0 && !span_eq(f->account, e.account)) ||
 				(f->trace.n > 0 && !span_eq(f->trace, e.trace)))

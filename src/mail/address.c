@@ -34,7 +34,7 @@ struct reader {
 	struct spec spec;
 	const char *begin; /* of the member */
 	const char *words_begin; /* of what stands since the last angle address */
-	size_t first; /* list->n when the member began */
+	size_t first, first_total; /* list->n and list->total when the member began */
 	size_t revocable,
 			revocable_total; /* entries from here on fall when an angle follows */
 	size_t words; /* words before the spec */
@@ -276,6 +276,10 @@ bare_token(struct reader *r, const struct token *t)
 
 	if (spec_take(s, t) || spec_stray(s, t))
 		return;
+	if (t->kind == TOKEN_BAD && t->blank && spec_whole(s)) {
+		/* What stands apart takes no address away. */
+		spec_end(r, false);
+	}
 	if (word && (s->at == AT_NONE || s->at == AT_LOCAL || t->blank) &&
 			s->at != AT_SIGN) {
 		spec_end(r, false);
@@ -351,7 +355,7 @@ member_begin(struct reader *r, const char *at)
 {
 	r->begin = r->words_begin = at;
 	r->first = r->revocable = r->list->n;
-	r->revocable_total = r->list->total;
+	r->first_total = r->revocable_total = r->list->total;
 	r->words = 0;
 	r->bad = false;
 	r->lx.comment = (struct span){ NULL, 0 };
@@ -449,6 +453,41 @@ member_end(struct reader *r, const char *end)
 	}
 }
 
+/* The name of a group is a phrase: behind an address a colon opens none (E3). Only an
+ * empty group, "recipients@host:;", still is one: a server completed its name. */
+static bool
+opens_group(const struct reader *r)
+{
+	struct lexer ahead = r->lx;
+
+	if (spec_whole(&r->spec))
+		return lexer_next(&ahead).kind == TOKEN_SEMI;
+	return r->list->total == r->first_total;
+}
+
+/* What stood before the colon was the name of a group; else what follows it is none of
+ * the member's: passed over to where the member ends. */
+static void
+colon(struct reader *r)
+{
+	struct lexer ahead;
+
+	if (opens_group(r)) {
+		revoke(r);
+		member_begin(r, r->lx.p);
+		return;
+	}
+	spec_end(r, false);
+	for (;;) {
+		ahead = r->lx;
+		enum token_kind kind = lexer_next(&ahead).kind;
+
+		if (kind == TOKEN_COMMA || kind == TOKEN_SEMI || kind == TOKEN_END)
+			return;
+		r->lx = ahead;
+	}
+}
+
 void
 address_read(struct address_list *list, struct span body)
 {
@@ -472,9 +511,8 @@ address_read(struct address_list *list, struct span body)
 			member_end(&r, r.lx.p - 1);
 			member_begin(&r, r.lx.p);
 			break;
-		case TOKEN_COLON: /* what stood before it was the name of a group */
-			revoke(&r);
-			member_begin(&r, r.lx.p);
+		case TOKEN_COLON:
+			colon(&r);
 			break;
 		case TOKEN_GT:
 			if (t.kind == TOKEN_LT)

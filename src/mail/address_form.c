@@ -52,6 +52,29 @@ local_wire_length(struct span local)
 	return n + 2;
 }
 
+struct span
+address_unquote(struct span spelled, char room[ADDRESS_LOCAL_MAX])
+{
+	size_t n = 0;
+
+	if (spelled.n < 2 || spelled.n > ADDRESS_LOCAL_MAX || spelled.p[0] != '"' ||
+			spelled.p[spelled.n - 1] != '"')
+		return spelled;
+	struct span in = { spelled.p + 1, spelled.n - 2 };
+	for (size_t i = 0; i < in.n; i++) {
+		if (in.p[i] == '\\' && i + 1 < in.n)
+			i++;
+		room[n++] = in.p[i];
+	}
+	return (struct span){ room, n };
+}
+
+bool
+address_print_local(struct buf *out, struct span local)
+{
+	return local_print(out, local, true);
+}
+
 bool
 address_is_alias(struct span s)
 {

@@ -361,6 +361,13 @@ field_lacks(struct reading *r, const struct header_field *f)
 		r->out->lacks_id = false;
 }
 
+/* Sender, or From as long as there was none. */
+static bool
+is_author(const struct header_field *f, struct span so_far)
+{
+	return header_is(f, SPAN("Sender")) || (so_far.n == 0 && header_is(f, SPAN("From")));
+}
+
 /* What the X- lines did not say. */
 static enum pickup_step
 read_header(struct reading *r, struct span message)
@@ -368,7 +375,8 @@ read_header(struct reading *r, struct span message)
 	struct header_scan s;
 	struct header_field f;
 	struct set set = { 0 };
-	struct span sender = { NULL, 0 }, from = { NULL, 0 };
+	/* Of a resending that names nobody itself the author counts. */
+	struct span sender = { NULL, 0 }, from = { NULL, 0 }, author = { NULL, 0 };
 
 	r->resent = has_resent(message);
 	r->out->lacks_date = r->out->lacks_id = !r->out->enveloped;
@@ -385,10 +393,12 @@ read_header(struct reading *r, struct span message)
 			sender = first_of(r, f.body);
 		if (in && from.n == 0 && counts(r, &f, SPAN("From")))
 			from = first_of(r, f.body);
+		if (r->resent && is_author(&f, author))
+			author = first_of(r, f.body);
 	}
 	if (r->has_sender)
 		return PICKUP_ONE;
-	r->out->sender = sender.n > 0 ? sender : from;
+	r->out->sender = sender.n > 0 ? sender : from.n > 0 ? from : author;
 	if (r->out->sender.n == 0)
 		return bad(r, "has no originator: neither X-Sender nor Sender nor From",
 				SPAN(""));

@@ -28,6 +28,23 @@ rewrite_is_envelope(struct span name, const struct rewrite_rules *rules)
 
 enum change { CHANGE_NONE, CHANGE_RENAME, CHANGE_REMOVE };
 
+/* A bare CR is white space to us and a line's end to others: what stands behind it is not
+ * read here (E3), and would be a field of its own there. */
+static bool
+hides_more(struct span body)
+{
+	body = span_trim(body);
+	for (size_t i = 0; i < body.n; i++) {
+		unsigned char c = (unsigned char)body.p[i];
+
+		if (c == '\r' && i + 1 < body.n && body.p[i + 1] == '\n')
+			i++;
+		else if ((c < 0x20 && c != '\t' && c != '\n') || c == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 /* Several addresses in one field, or one that the account serves. */
 static void
 field_addresses(const struct rewrite_rules *rules, struct span body, bool *several,
@@ -47,7 +64,7 @@ field_addresses(const struct rewrite_rules *rules, struct span body, bool *sever
 		if (a->kind == ADDRESS_FULL && rules->served)
 			*served = *served || domains_have(rules->served, a->domain);
 	}
-	*several = n > 1 || list.total > list.n;
+	*several = n > 1 || list.total > list.n || hides_more(body);
 }
 
 /* Does a Bcc name nobody but the one recipient of this copy? */
@@ -62,6 +79,8 @@ names_only_him(const struct rewrite_rules *rules, struct span body)
 
 	address_list_init(&list, &arena, ADDRESS_LIST_MAX);
 	address_read(&list, body);
+	if (hides_more(body))
+		return false;
 	if (list.n == 0)
 		return list.total == 0;
 	if (!address_parse(&arena, rules->only, &him) || !address_key(&his, &him))

@@ -2,6 +2,7 @@
 
 #include "address_lex.h"
 #include "postern/enc.h"
+#include "spelling.h"
 
 #include <string.h>
 
@@ -118,6 +119,8 @@ struct local {
 	size_t n;
 	const struct replacement *r;
 	size_t n_r;
+	bool german;
+	bool left_out; /* a letter that has no spelling */
 };
 
 /* True when it was taken. */
@@ -145,13 +148,43 @@ replaced(const struct local *out, struct span one)
 	return one;
 }
 
+/* u and a combining diaeresis, as some systems write the one letter. */
+static bool
+takes_e(const struct local *out, struct span one)
+{
+	char before = out->n > 0 ? out->p[out->n - 1] : '\0';
+
+	return out->german && span_eq(one, SPAN("\xcc\x88")) && before != '\0' &&
+			strchr("aouAOU", before);
+}
+
+/* One character as it is spelled; true when something of it was taken. */
+static bool
+spell(struct local *out, struct span one)
+{
+	if (takes_e(out, one)) {
+		(void)local_add(out, 'e');
+		return false;
+	}
+	struct span word = spelling_of(one, out->german);
+	bool taken = false;
+
+	out->left_out |= word.n == 0 && !spelling_is_mark(one);
+	for (size_t i = 0; i < word.n; i++)
+		taken |= local_add(out, word.p[i]);
+	return taken;
+}
+
 static void
 value_add(struct local *out, struct span value, unsigned first)
 {
 	for (unsigned taken = 0; value.n > 0 && (first == 0 || taken < first);) {
 		struct span one = replaced(out, cut_character(&value));
 
-		taken += one.n == 1 && local_add(out, one.p[0]);
+		if (one.n == 1 && (unsigned char)one.p[0] < 0x80)
+			taken += local_add(out, one.p[0]);
+		else if (one.n > 0)
+			taken += spell(out, one);
 	}
 }
 
@@ -167,10 +200,10 @@ initial_of(struct span given)
 
 size_t
 template_local(struct span text, const struct template_names *names,
-		char out[ADDRESS_LOCAL_MAX])
+		char out[ADDRESS_LOCAL_MAX], bool *left_out)
 {
 	struct replacement r[REPLACEMENTS_MAX];
-	struct local local = { .r = r };
+	struct local local = { .r = r, .german = names->german };
 	struct span rest = span_first(text, span_rfind(text, '@'));
 	struct piece piece;
 
@@ -203,5 +236,7 @@ template_local(struct span text, const struct template_names *names,
 	while (local.n > 0 && local.p[local.n - 1] == '.')
 		local.n--;
 	memcpy(out, local.p, local.n);
+	if (left_out)
+		*left_out = local.left_out;
 	return local.n;
 }

@@ -15,6 +15,25 @@ struct checker {
 	struct conf_faults *faults;
 };
 
+/* Under this configuration mail would be collected for nobody. */
+static void __attribute__((format(printf, 4, 5))) fault(const struct checker *c,
+		struct conf_mark mark, const char *hint, const char *fmt, ...)
+{
+	char text[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	conf_faults_add(c->faults,
+			&(struct conf_fault){
+					.file = c->conf->path,
+					.mark = mark,
+					.text = text,
+					.hint = hint,
+			});
+}
+
 static void __attribute__((format(printf, 3, 4)))
 warn(const struct checker *c, struct conf_mark mark, const char *fmt, ...)
 {
@@ -108,6 +127,23 @@ account_target(const struct checker *c, const struct conf_account *a)
 			});
 }
 
+/* A global account whose mail can reach nobody. */
+static void
+account_reach(const struct checker *c, const struct conf_account *a)
+{
+	if (a->type != CONF_GLOBAL)
+		return;
+	if (policy_size(c->set) == 0)
+		fault(c, a->mark,
+				"a file named by policies:, or postern policy add DOMAIN",
+				"account %s is global, but no policy domain exists: nobody can be found, every message would go to Badmail",
+				a->name);
+	if (a->unrouted.kind == CONF_UNROUTED_POSTMASTER && !c->conf->server.postmaster)
+		fault(c, a->mark, "set server.postmaster, or unrouted: hold",
+				"account %s gives mail for nobody to the postmaster, but server.postmaster is not set",
+				a->name);
+}
+
 void
 policy_check_conf(const struct directory *directory, const struct conf *conf,
 		struct conf_faults *faults)
@@ -123,6 +159,7 @@ policy_check_conf(const struct directory *directory, const struct conf *conf,
 		account_domain(&c, a, domain_of(a->recipient));
 		account_domain(&c, a, domain_of(a->unrouted.address));
 		account_target(&c, a);
+		account_reach(&c, a);
 	}
 	if (domain.n > 0 && !policy_find(set, domain))
 		warn(&c, (struct conf_mark){ 0 },

@@ -215,11 +215,14 @@ static void
 give_template(struct giving *g, struct entry *e, const struct rules *r, size_t i)
 {
 	const struct template_names names = { e->e.alias, e->e.given, e->e.surname,
-		e->e.display };
+		e->e.display, r->policy->german };
 	char text[ADDRESS_LOCAL_MAX], room[NUMBERED_SIZE], key[DIRECTORY_KEY_MAX];
-	struct span local = { text, template_local(r->t[i]->text, &names, text) };
+	bool left_out;
+	size_t n = template_local(r->t[i]->text, &names, text, &left_out);
+	struct span local = { text, n };
 	struct span domain = r->domains[i];
 
+	e->e.left_out |= left_out;
 	if (local.n == 0)
 		return;
 	const struct entry *holder =

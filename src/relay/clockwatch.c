@@ -77,6 +77,8 @@ clockwatch_tick(struct relay *r)
 void
 clockwatch_done(struct relay *r, const struct retiming *job)
 {
+	if (left_done(r, job))
+		return;
 	r->clock.retiming = false;
 	/* What failed was told by health_job; the next start does it again. */
 	if (job->job.result == STORE_DONE && job->changed > 0)

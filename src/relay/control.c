@@ -2,6 +2,7 @@
  * housekeeping of the store. Everything that changes the state becomes a job of
  * the store thread; the answer follows when it is durable. */
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +294,17 @@ wake(struct control *c, struct ctl_peer *peer)
 }
 
 static void
+reload(struct control *c, struct ctl_peer *peer)
+{
+	struct err err = { 0 };
+
+	if (c->r->stopping || !renew(c->r, &err))
+		say_no(peer, c->r->stopping ? "the relay is about to end" : err.text);
+	else
+		wake(c, peer);
+}
+
+static void
 said(void *host, struct ctl_peer *peer, enum ctl_kind kind, struct span body)
 {
 	struct control *c = host;
@@ -312,6 +324,9 @@ said(void *host, struct ctl_peer *peer, enum ctl_kind kind, struct span body)
 		return;
 	case CTL_STATUS:
 		status(c, peer);
+		return;
+	case CTL_RELOAD:
+		reload(c, peer);
 		return;
 	case CTL_OK:
 	case CTL_FAILED:
@@ -405,7 +420,7 @@ struct control *
 control_new(struct relay *r, struct err *err)
 {
 	struct control *c = calloc(1, sizeof(*c));
-	char path[512];
+	char path[PATH_MAX + 32];
 
 	if (!c)
 		abort();

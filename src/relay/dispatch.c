@@ -35,6 +35,36 @@ hop_of(struct dispatch *d, struct span key)
 	return h;
 }
 
+struct span
+dispatch_key(struct dispatch *d, struct span key)
+{
+	return hop_of(d, key)->key;
+}
+
+void
+dispatch_reconsider(struct dispatch *d)
+{
+	LIST_EACH (link, &d->hops) {
+		struct hop *h = LIST_ITEM(link, struct hop, link);
+
+		if (list_empty(&h->ready))
+			continue;
+		LIST_EACH (each, &h->ready) {
+			h->n_ready--;
+			lease_free(LIST_ITEM(each, struct lease, link));
+		}
+		h->wake_ms = 0;
+	}
+	look_soon(d);
+}
+
+void
+dispatch_renew(struct dispatch *d)
+{
+	d->retry = (struct retry){ .waits = d->r->conf->delivery.retry,
+		.expire_s = d->r->conf->delivery.expire_s };
+}
+
 static void
 look_due(void *host)
 {
@@ -62,8 +92,7 @@ dispatch_new(struct relay *r)
 	clock_random(seed, sizeof(seed));
 	map_init(&d->by_key, seed[0], seed[1]);
 	d->look = loop_timer_new(r->loop, look_due, d);
-	d->retry = (struct retry){ .waits = r->conf->delivery.retry,
-		.expire_s = r->conf->delivery.expire_s };
+	dispatch_renew(d);
 	return d;
 }
 

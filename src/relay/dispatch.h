@@ -41,6 +41,9 @@ struct hop {
 	unsigned sessions; /* of outbound.c */
 	unsigned busy; /* of them, those with a message */
 	bool works; /* it has greeted us */
+	bool single; /* it takes one transaction on a connection */
+	int64_t no_body_until_ms; /* monotonic: till then BODY= is not said */
+	int64_t careful_until_ms; /* monotonic: till then no message follows another's dot */
 	unsigned failures; /* connections in a row that came to nothing */
 	unsigned fruitless; /* sessions in a row that broke before any message was answered */
 	int64_t shut_until_ms; /* monotonic */
@@ -55,6 +58,8 @@ void hop_look(struct hop *h); /* loads what is due and has it worked on */
 bool hop_held(const struct hop *h); /* nothing is to be done for now */
 /* False: no attempt begins now, since what becomes of it could not be recorded. */
 bool dispatch_may_begin(const struct dispatch *d);
+/* The same key, for as long as there is a dispatch. */
+struct span dispatch_key(struct dispatch *d, struct span key);
 /* It would not talk to us: what was taken for it is put off, and it is left alone
  * for a while (5008). */
 void hop_failed(struct hop *h, const struct verdict *why);

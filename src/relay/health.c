@@ -5,6 +5,7 @@
  * opened anew by a new process when it goes on; one whose files were taken away, at once. */
 #include "room.h"
 
+#include "postern/file.h"
 #include "postern/log.h"
 
 enum {
@@ -35,14 +36,38 @@ begin(struct relay *r, enum store_trouble trouble, const struct err *e)
 }
 
 void
+health_space(struct relay *r)
+{
+	uint64_t left = 0, total;
+	bool low = store_space_look(r->store);
+
+	if (low == r->space_low)
+		return;
+	r->space_low = low;
+	(void)file_space(r->state, &left, &total, NULL);
+	log_event(low ? 6004 : 6005,
+			FIELDS(f_str("path", r->state), f_num("free", (int64_t)left)));
+}
+
+/* True when mail was put off since the disk is below its floor, which 6004 tells. A disk that
+ * has room and takes nothing even so (a quota, a reserve) is trouble as any other. */
+static bool
+told_as_low(struct relay *r, const struct store_job *job)
+{
+	if (job->trouble != STORE_DISK_FULL || job->work != STORE_SUBMIT)
+		return false;
+	health_space(r);
+	return r->space_low;
+}
+
+void
 health_job(struct relay *r, const struct store_job *job)
 {
 	if (job->result == STORE_DONE || job->result == STORE_HAD)
 		return;
 	if (job->trouble == STORE_SOUND)
 		log_err(&job->err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
-	/* Of a disk below its floor 6004 is told. */
-	else if (job->trouble != STORE_DISK_FULL || job->work != STORE_SUBMIT)
+	else if (!told_as_low(r, job))
 		begin(r, job->trouble, &job->err);
 }
 

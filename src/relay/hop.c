@@ -192,6 +192,21 @@ route_of(struct relay *r, struct span address)
 	return nexthop_find(r->hops, domain, ours);
 }
 
+/* Q12. It is said when it begins; until it expires, or a policy has the domain again. */
+static void
+wait_for_policy(struct lease *l, size_t i)
+{
+	struct verdict v = verdict_make(FATE_DEFERRED, 0, "4.7.1",
+			"its domain has left the recipient policies");
+
+	l->attempted = true;
+	settle_verdict(l, i, &v);
+	if (l->results[i].state != QUEUE_QUEUED || span_eq(l->hop->key, SPAN(HOP_LEFT)))
+		return;
+	l->results[i].hop = SPAN(HOP_LEFT);
+	left_say(l->m, &l->m->recipients[i]);
+}
+
 /* True when some of it is not for this next hop any more: `results` say where to. */
 static bool
 rerouted(struct lease *l)
@@ -207,20 +222,24 @@ rerouted(struct lease *l)
 		struct settle_recipient *out = &l->results[i];
 		const struct nexthop *now_to = route_of(r, to->address);
 
+		if (to->state == QUEUE_QUEUED && left_waits(r, l->m, to)) {
+			wait_for_policy(l, i);
+			continue;
+		}
 		if (to->state !=
 				QUEUE_QUEUED) { /* refused or bounced, under another name */
 			out->hop = SPAN(HOP_BADMAIL);
 		} else if (!now_to || span_eq(span_of(now_to->key), h->key)) {
 			continue;
 		} else if (now_to->kind == NEXTHOP_NONE) {
-			/* Its domain has left the policies: it waits, and expires (Q12). */
+			/* As above, and nobody knows who had sent it. */
 			struct verdict v = verdict_make(FATE_DEFERRED, 0, "4.7.1",
 					"its domain is in no recipient policy and has no route");
 			l->attempted = true;
 			settle_verdict(l, i, &v);
 			continue;
 		} else {
-			out->hop = span_of(now_to->key);
+			out->hop = dispatch_key(h->d, span_of(now_to->key));
 		}
 		out->state = to->state;
 		out->next_try_ms = clock_wall_ms();
@@ -286,7 +305,7 @@ open_sessions(struct hop *h)
 
 	outbound_poke(&d->sessions, h);
 	while (h->n_ready > 2 * (h->sessions - h->busy) && h->sessions < most &&
-			(d->sessions_n < c->connections || c->connections == 0)) {
+			d->sessions_n < d->r->share.outgoing) {
 		h->sessions++;
 		d->sessions_n++;
 		outbound_open(d->r, h, &d->sessions);

@@ -4,6 +4,8 @@
  * read until it has caught up. */
 #include "inbound.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +35,8 @@ limit_passed(struct inbound *in, const struct net_addr *addr, int64_t *max)
 {
 	const struct conf_limits *limits = &in->r->conf->smtp.limits;
 
-	if (limits->connections > 0 && in->n - in->n_internal >= limits->connections) {
-		*max = limits->connections;
+	if (in->n - in->n_internal >= in->r->share.clients) {
+		*max = (int64_t)in->r->share.clients;
 		return "connections";
 	}
 	if (limits->connections_per_client > 0 &&
@@ -58,10 +60,48 @@ session_begin(struct session *s, const char *limit, int64_t max)
 }
 
 static void
+refused(void *host, int no)
+{
+	struct inbound *in = host;
+
+	if (in->too_many_told)
+		return;
+	in->too_many_told = true;
+	log_event(7013,
+			FIELDS(f_str("client", "-"), f_str("limit", err_words(no)),
+					f_num("max", (int64_t)in->n)));
+}
+
+/* Those who were told to go take a descriptor until they have gone. Where the rest of the
+ * limit begins, which is for others than clients, nobody waits for them. */
+static bool
+no_room(const struct inbound *in, int fd)
+{
+	return (size_t)fd + in->r->share.kept >= in->r->descriptors;
+}
+
+static void
+turned_away(struct inbound *in, int fd)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(1024);
+
+	refused(in, EMFILE);
+	if (buf_addf(&text, "421 4.3.2 %s Too many connections\r\n",
+			    in->r->conf->server.hostname))
+		(void)!write(fd, text.p, text.n);
+	(void)close(fd);
+}
+
+static void
 accepted(void *host, int fd, const struct loop_peer *peer)
 {
 	struct inbound *in = host;
 	int64_t max = 0;
+
+	if (no_room(in, fd)) {
+		turned_away(in, fd);
+		return;
+	}
 	const char *limit = limit_passed(in, &peer->addr, &max);
 
 	session_begin(session_new(in, fd, peer, false), limit, max);
@@ -78,19 +118,6 @@ accepted_internal(void *host, int fd, const struct loop_peer *peer)
 		return;
 	}
 	session_begin(session_new(in, fd, peer, true), NULL, 0);
-}
-
-static void
-refused(void *host, int no)
-{
-	struct inbound *in = host;
-
-	if (in->too_many_told)
-		return;
-	in->too_many_told = true;
-	log_event(7013,
-			FIELDS(f_str("client", "-"), f_str("limit", err_words(no)),
-					f_num("max", (int64_t)in->n)));
 }
 
 /* ---- birth and end ---- */
@@ -132,7 +159,7 @@ struct inbound *
 inbound_new(struct relay *r, const struct relay_options *o, struct err *err)
 {
 	struct inbound *in = calloc(1, sizeof(*in));
-	char path[256];
+	char path[PATH_MAX + 32];
 
 	if (!in)
 		abort();
@@ -189,7 +216,10 @@ inbound_stop(struct inbound *in)
 bool
 inbound_quiet(const struct inbound *in)
 {
-	return in->n == 0;
+	LIST_EACH (link, &in->sessions)
+		if (!LIST_ITEM(link, struct session, link)->closing)
+			return false;
+	return true;
 }
 
 unsigned

@@ -22,7 +22,6 @@
 
 enum {
 	BATCH = 256, /* messages written before the folders are synced */
-	DROPS_OPEN = 32,
 	PARCEL_MEMORY = 16 * 1024 * 1024,
 	PATH_BYTES_MAX = 4096,
 	PRUNE_MS = 3600 * 1000,
@@ -553,8 +552,8 @@ local_new(struct relay *r, struct err *err)
 	w->in = mailbox_new();
 	w->out = mailbox_new();
 	w->bell = loop_wake_new(r->loop, woken, w);
-	w->drops = drops_new(DROPS_OPEN);
-	w->maildir = maildir_new();
+	w->drops = drops_new(r->share.drops);
+	w->maildir = maildir_new(r->share.maildirs);
 	w->badmail = badmail_open(w->badmail_path,
 			c->keep_s > 0 ? (uint64_t)c->keep_s : 0, c->max, err);
 	if (w->badmail)

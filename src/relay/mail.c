@@ -377,7 +377,8 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	m->job.recipients = m->recipients;
 	m->job.flags = (commit->eight_bit ? MESSAGE_8BIT : 0u) |
 			(commit->bare || commit->nul ? MESSAGE_BARE : 0u) |
-			(m->utf8 ? MESSAGE_UTF8 : 0u);
+			(m->utf8 ? MESSAGE_UTF8 : 0u) |
+			(m->relay_client ? 0u : MESSAGE_POLICY);
 	find_message_id(r, m);
 	stamp(r, m, client);
 	if (smtp_is_utf8(m->job.top)) /* `for` somebody who is not ASCII */

@@ -249,15 +249,30 @@ picks_make(struct relay *r, const struct lease *l, struct notices *all)
 /* ---- what ---- */
 
 /* As much of the message as may be its header. */
+/* What cannot be read now leaves a notice without the subject, and the event of it. Of what is
+ * damaged the settlement tells. */
+static void
+header_unread(const struct lease *l, const struct err *err)
+{
+	char id[QID_SIZE];
+
+	if (err->event == BODY_DAMAGED)
+		return;
+	qid_print(l->m->id, id);
+	log_err(err, l->m->account, span_of(id));
+}
+
 static void
 header_read(struct relay *r, const struct lease *l, struct buf *out)
 {
 	struct err err = { 0 };
 	struct body *b = body_open_left(r->reader, l->m->id, &err);
 	struct span piece = { "", 1 };
+	bool read = b != NULL;
 
-	while (b && piece.n > 0 && out->n < out->max) {
-		if (!body_next(b, &piece, &err))
+	while (read && piece.n > 0 && out->n < out->max) {
+		read = body_next(b, &piece, &err);
+		if (!read)
 			break;
 		if (!buf_add(out, span_first(piece, out->max - out->n)))
 			break;
@@ -265,6 +280,8 @@ header_read(struct relay *r, const struct lease *l, struct buf *out)
 			break;
 	}
 	body_close(b);
+	if (!read)
+		header_unread(l, &err);
 	out->n = header_length(buf_span(out));
 }
 

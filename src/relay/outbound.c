@@ -158,10 +158,12 @@ outbound_open(struct relay *r, struct hop *h, struct list *all)
 		(void)snprintf(o->host, sizeof(o->host),
 				strchr(to->host, ':') ? "[%s]:%u" : "%s:%u", to->host,
 				to->port);
+	bool careful = h->single || h->careful_until_ms > loop_now_ms(r->loop);
 	o->engine = smtp_client_new(&(struct smtp_client_options){
 			.hostname = span_of(r->conf->server.hostname),
 			.lmtp = to->kind != NEXTHOP_SMTP,
-			.window = WINDOW,
+			.no_body = h->no_body_until_ms > loop_now_ms(r->loop),
+			.window = careful ? 1 : WINDOW,
 			.transcript = log_wants(1),
 	});
 	o->timer = loop_timer_new(r->loop, start, o);

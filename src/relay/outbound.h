@@ -17,7 +17,7 @@ struct send {
 	struct span *addresses;
 	size_t n;
 	size_t answered; /* recipients with a verdict */
-	size_t *again; /* refused for their number only */
+	size_t *again; /* refused for their number only, or not tried */
 	size_t again_n;
 };
 
@@ -41,6 +41,8 @@ struct outbound {
 	struct err why;
 	size_t most; /* recipients of one transaction: what the peer takes */
 	bool tried, answered; /* a message was sent; got its reply */
+	size_t done; /* messages that were tried here */
+	bool piped; /* several were on the way at once */
 	bool opened, works, stopping, quitting, lingering, ended;
 	char host[300]; /* who it is, for people */
 };

@@ -369,7 +369,7 @@ look(struct pickups *w, struct picked *l)
 	list_init(&s.bad);
 	if (l->again)
 		intake_again(w->intake);
-	size_t n = intake_take(w->intake, claims, PICKUP_SLICE, &l->look);
+	size_t n = intake_take(w->intake, claims, w->r->share.pickups, &l->look);
 	for (size_t i = 0; i < n; i++) {
 		struct picked *p = picked_new(PICKED_MAIL);
 

@@ -21,5 +21,9 @@ policyload(struct relay *r, struct err *err)
 	r->directory = loaded;
 	r->policies = directory_policies(loaded);
 	r->policy_version = version;
+	if (r->dispatch) {
+		dispatch_reconsider(r->dispatch);
+		left_look(r);
+	}
 	return true;
 }

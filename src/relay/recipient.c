@@ -52,17 +52,24 @@ mark_of(size_t i)
 	return (void *)(uintptr_t)(i + 1);
 }
 
-/* The row of this recipient when it is there already; NULL: it is remembered for the
- * next row under key, which lives in the arena. */
+/* The row of this recipient; NULL: there is none yet. */
 static struct submission_recipient *
-seen_before(struct mail *m, struct span key)
+seen_before(const struct mail *m, struct span key)
+{
+	for (size_t i = 0; i < m->job.n && i < RECIPIENTS_LINEAR; i++)
+		if (same_recipient(m->keys[i], key))
+			return &m->recipients[i];
+	const void *mark = m->seen_map ? map_get(&m->seen, key) : NULL;
+	return mark ? &m->recipients[(uintptr_t)mark - 1] : NULL;
+}
+
+/* The next row is this recipient's. The key lives in the arena. */
+static void
+seen_next(struct mail *m, struct span key)
 {
 	if (m->job.n < RECIPIENTS_LINEAR) {
-		for (size_t i = 0; i < m->job.n; i++)
-			if (same_recipient(m->keys[i], key))
-				return &m->recipients[i];
 		m->keys[m->job.n] = key;
-		return NULL;
+		return;
 	}
 	if (!m->seen_map) {
 		uint64_t seed[2];
@@ -73,11 +80,7 @@ seen_before(struct mail *m, struct span key)
 		for (size_t i = 0; i < RECIPIENTS_LINEAR; i++)
 			(void)map_put(&m->seen, m->keys[i], mark_of(i));
 	}
-	const void *mark = map_get(&m->seen, key);
-	if (mark)
-		return &m->recipients[(uintptr_t)mark - 1];
 	(void)map_put(&m->seen, key, mark_of(m->job.n));
-	return NULL;
 }
 
 /* Without the code, as the store keeps it. */
@@ -123,6 +126,7 @@ remember(struct mail *m, struct submission_recipient what, struct span key)
 			*before = what;
 		return true;
 	}
+	seen_next(m, key);
 	*recipient_room(m) = what;
 	m->job.n++;
 	return true;
@@ -133,38 +137,60 @@ remember(struct mail *m, struct submission_recipient what, struct span key)
 /* One RCPT while it is answered. */
 struct rcpt {
 	struct span said;
-	struct span mailbox; /* the same, but for the bare postmaster */
+	struct span mailbox; /* the same in its one spelling, or who the bare postmaster is */
 	struct address to; /* local without quoting, domain canonical; empty: bare */
 	struct span key;
+	char local[ADDRESS_LOCAL_MAX];
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	bool valid;
+	bool bare; /* "postmaster" alone was said */
 };
+
+/* As it is kept and sent (E5): the domain as A-labels, the local part without quotes that
+ * it does not need. */
+static struct span
+spelling(struct mail *m, const struct smtp_path *to, struct span local)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(ADDRESS_SIZE);
+	struct span mailbox = smtp_is_utf8(to->domain) ? mail_wire(m, to) : to->mailbox;
+
+	if (!mailbox.p || local.p == to->local.p)
+		return mailbox;
+	if (!address_print_local(&b, local) ||
+			!buf_add(&b, span_skip(mailbox, to->local.n)))
+		return (struct span){ NULL, 1 };
+	struct span kept = mail_keep(m, buf_span(&b));
+	return kept.p ? kept : (struct span){ NULL, 1 };
+}
 
 static void
 rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
-		struct arena *a, struct rcpt *out)
+		struct rcpt *out)
 {
 	struct smtp_path to = *path;
-	struct address parsed;
 
 	/* RFC 5321 4.5.1: the bare postmaster is somebody here. */
 	if (to.domain.n == 0 && r->conf->server.postmaster)
 		(void)smtp_mailbox_parse(span_of(r->conf->server.postmaster), &to);
-	*out = (struct rcpt){ .said = path->mailbox,
-		.mailbox = smtp_is_utf8(to.domain) ? mail_wire(m, &to) : to.mailbox };
+	*out = (struct rcpt){ .said = path->mailbox, .bare = path->domain.n == 0 };
 	out->valid = to.domain.n == 0 || domain_canon(to.domain, out->domain);
 	out->to.kind = ADDRESS_FULL;
-	out->to.local = address_parse(a, to.mailbox, &parsed) ? parsed.local : to.local;
+	out->to.local = address_unquote(to.local, out->local);
+	out->mailbox = spelling(m, &to, out->to.local);
 	out->to.domain = out->valid ? span_of(out->domain) : to.domain;
 	out->key = key_of(m, &out->to);
 }
 
+/* In the mail's memory: the routes may be others before it is whole. Most recipients go
+ * where the one before goes. */
 static struct span
-hop_to(const struct relay *r, struct span domain)
+hop_to(const struct relay *r, struct mail *m, struct span domain)
 {
 	bool ours = domain.n == 0 || policy_find(r->policies, domain);
+	struct span key = span_of(nexthop_find(r->hops, domain, ours)->key);
+	struct span last = m->job.n > 0 ? m->recipients[m->job.n - 1].hop : key;
 
-	return span_of(nexthop_find(r->hops, domain, ours)->key);
+	return m->job.n > 0 && span_eq(last, key) ? last : mail_keep(m, key);
 }
 
 static struct smtp_reply
@@ -172,6 +198,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 {
 	static const char *const reasons[SMTP_REFUSALS] = {
 		[SMTP_REFUSE_RELAY] = "relay-denied",
+		[SMTP_REFUSE_NO_ROUTE] = "general",
 		[SMTP_REFUSE_UNKNOWN] = "unknown-user",
 		[SMTP_REFUSE_LIST] = "general",
 		[SMTP_REFUSE_MEMBERS] = "general",
@@ -184,8 +211,7 @@ refused(struct mail *m, const struct rcpt *rc, enum smtp_refusal why, char *text
 	if (!m->collected && !m->picked)
 		return reply;
 	const struct submission_recipient what = {
-		.address = mail_keep(
-				m, smtp_is_utf8(rc->said) ? rc->mailbox : rc->said),
+		.address = mail_keep(m, rc->bare ? rc->said : rc->mailbox),
 		.hop = SPAN(HOP_BADMAIL),
 		.state = QUEUE_REFUSED,
 		.code = reply.code,
@@ -220,6 +246,9 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
 		return no_room(m, rc, text);
 	if (list) {
+		/* Lists that overlap: waiting for others would not make room for it. */
+		if (m->expanded + to->n > EXPANDED_MAX)
+			return no_room(m, rc, text);
 		if (r->expanded + to->n > EXPANDED_MAX)
 			return smtp_refuse(SMTP_REFUSE_BUSY);
 		m->expanded += to->n;
@@ -228,13 +257,17 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 	for (size_t i = 0; i < to->n; i++) {
 		const struct directory_target *t = &to->v[i];
 		bool other = !span_eq(t->key, rc->key);
+		const struct submission_recipient *before = seen_before(m, t->key);
 
+		/* Nothing is kept for it: lists may have all their members in common. */
+		if (before && before->state == QUEUE_QUEUED)
+			continue;
 		if (other && asked.n == 0)
 			asked = mail_keep(m, rc->mailbox);
 		/* The directory may be another one before the message is whole. */
 		const struct submission_recipient what = {
 			.address = mail_keep(m, t->address),
-			.hop = hop_to(r, t->domain),
+			.hop = hop_to(r, m, t->domain),
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
@@ -277,9 +310,13 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
+	bool ours = rc->to.domain.n == 0 || policy_find(r->policies, rc->to.domain);
+	if (nexthop_find(r->hops, rc->to.domain, ours)->kind ==
+			NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
-		.hop = hop_to(r, rc->to.domain),
+		.hop = hop_to(r, m, rc->to.domain),
 	};
 	return remember(m, what, rc->key) ? SMTP_YES
 					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
@@ -305,7 +342,7 @@ answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text
 	AUTO(arena_done) struct arena a = ARENA_MAX(RESOLVE_MEMORY);
 	struct rcpt rc;
 
-	rcpt_read(r, m, path, &a, &rc);
+	rcpt_read(r, m, path, &rc);
 	if (!rc.key.p)
 		return smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 	if (m->badmail.n == 0 && m->hold.n == 0)
@@ -317,6 +354,20 @@ answer(struct relay *r, struct mail *m, const struct smtp_path *path, char *text
 	recipient_nobody(m, &what);
 	return remember(m, what, rc.key) ? SMTP_YES
 					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
+}
+
+/* Of whom there is nothing is told (S25): only whether RCPT would take the domain. */
+struct smtp_reply
+mail_vrfy(const struct relay *r, const struct smtp_path *path, bool may_relay,
+		char *text)
+{
+	char canon[ADDRESS_DOMAIN_MAX + 1] = "";
+
+	if (may_relay || path->domain.n == 0 ||
+			(domain_canon(path->domain, canon) &&
+					policy_find(r->policies, span_of(canon))))
+		return SMTP_YES;
+	return smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
 }
 
 struct smtp_reply

@@ -1,11 +1,11 @@
 /* relay: birth, life and end of the role. */
 #include "postern/relay.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "room.h"
@@ -18,7 +18,6 @@ enum {
 	TICK_MS = 1000, /* while there is work */
 	TICK_LEAST_MS = 50,
 	REST_MS = 30 * 1000, /* the longest nap of the tick */
-	DESCRIPTORS = 65536,
 	GOODBYE_MS = 300, /* `once`: for the peers' answers to QUIT */
 	DNS_SERVERS = 16,
 };
@@ -47,8 +46,13 @@ done_due(void *host)
 	struct relay *r = host;
 
 	if (r->stopping) {
-		if (all_quiet(r))
+		/* Clients that were told may take a moment to hear it, not more. */
+		if (all_quiet(r) && (inbound_sessions(r->inbound) == 0 || r->goodbye))
 			loop_stop(r->loop);
+		else if (all_quiet(r)) {
+			r->goodbye = true;
+			loop_timer_set(r->done, GOODBYE_MS);
+		}
 		return;
 	}
 	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
@@ -130,20 +134,6 @@ relay_fetched(struct relay *r)
 /* ---- time ---- */
 
 static void
-space_look(struct relay *r)
-{
-	uint64_t left = 0, total;
-	bool low = store_space_look(r->store);
-
-	if (low == r->space_low)
-		return;
-	r->space_low = low;
-	(void)file_space(r->state, &left, &total, NULL);
-	log_event(low ? 6004 : 6005,
-			FIELDS(f_str("path", r->state), f_num("free", (int64_t)left)));
-}
-
-static void
 tick_in(struct relay *r, int64_t ms)
 {
 	r->tick_at_ms = loop_now_ms(r->loop) + ms;
@@ -155,7 +145,7 @@ tick_due(void *host)
 {
 	struct relay *r = host;
 
-	space_look(r);
+	health_space(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
 			dispatch_leases(r->dispatch) > 0 ||
 			!list_empty(&r->unsettled) || r->space_low;
@@ -213,7 +203,7 @@ static bool
 state_open(struct relay *r, struct err *err)
 {
 	struct store_recovery found = { 0 };
-	char run[512];
+	char run[PATH_MAX + 32];
 
 	(void)snprintf(run, sizeof(run), "%s/run", r->state);
 	if (!dir_make_path(run, 0700, err))
@@ -281,16 +271,26 @@ rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 	return r->inbound;
 }
 
-/* A thousand clients need a thousand descriptors. */
-static void
-descriptors_raise(void)
+/* A thousand clients need more than a thousand descriptors. */
+void
+relay_divide(struct relay *r)
 {
-	struct rlimit l;
+	size_t clients = r->conf->smtp.limits.connections;
+	size_t outgoing = r->conf->delivery.connections;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= DESCRIPTORS)
-		return;
-	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
-	(void)setrlimit(RLIMIT_NOFILE, &l);
+	r->descriptors = descriptors_raise();
+	descriptors_divide(r->descriptors, r->once, clients, outgoing, &r->share);
+	if (r->share.outgoing < outgoing || (!r->once && r->share.clients < clients))
+		log_event(1008,
+				FIELDS(f_num("limit", (int64_t)r->descriptors),
+						f_num("clients",
+								(int64_t)r->share
+										.clients),
+						f_num("asked", (int64_t)clients),
+						f_num("outgoing",
+								(int64_t)r->share
+										.outgoing),
+						f_num("wanted", (int64_t)outgoing)));
 }
 
 /* NULL, *err and *trouble: that of the store, if it was its. */
@@ -301,13 +301,13 @@ make(const struct relay_options *o, enum store_trouble *trouble, struct err *err
 
 	if (!r)
 		abort();
-	r->conf = o->conf;
+	renew_init(r, o);
 	r->state = o->state;
 	r->once = o->once;
 	r->hold = o->hold;
 	r->ready_fd = o->ready_fd;
 	list_init(&r->unsettled);
-	descriptors_raise();
+	relay_divide(r);
 	r->loop = loop_new(err);
 	if (!r->loop || !state_open(r, err)) {
 		*trouble = r->trouble;
@@ -358,6 +358,7 @@ relay_run(struct relay *r, struct err *err)
 {
 	clockwatch_start(r);
 	dispatch_start(r->dispatch);
+	left_look(r);
 	pickups_start(r->pickups);
 	tick_in(r, 0);
 	if (r->ready_fd >= 0) {
@@ -412,6 +413,7 @@ relay_free(struct relay *r)
 		store_close(r->store);
 	fd_done(&r->ready_fd);
 	loop_free(r->loop);
+	renew_end(r);
 	free(r);
 }
 

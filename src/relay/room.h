@@ -8,6 +8,7 @@
 #include "postern/arena.h"
 #include "postern/buf.h"
 #include "postern/conf.h"
+#include "postern/descriptors.h"
 #include "postern/directory.h"
 #include "postern/dns.h"
 #include "postern/list.h"
@@ -27,6 +28,7 @@
 
 /* Recipients that are to be written to Badmail wait at a next hop of this name. */
 #define HOP_BADMAIL QUEUE_HOP_BADMAIL
+#define HOP_LEFT "no-policy" /* of what waits since its domain has left the policies */
 #define HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 enum {
@@ -50,6 +52,7 @@ struct relay {
 	const char *state;
 	bool once;
 	bool hold; /* deliver nothing */
+	uint64_t split; /* the message of which 3041 was said last: it leaves by many leases */
 	struct loop *loop;
 	struct store *store;
 	struct store_port *port;
@@ -60,6 +63,16 @@ struct relay {
 	size_t expanded; /* members of lists in the mails at hand */
 	uint64_t policy_version;
 	struct nexthop_table *hops;
+
+	struct renewal {
+		struct conf *(*reload)(void *host);
+		void (*drop)(struct conf *conf);
+		void *host;
+		struct conf mixed; /* what conf points to: renew.c */
+		struct conf *taken; /* what some of it belongs to, NULL: the first one */
+	} renewal;
+	size_t descriptors; /* the limit of this process, */
+	struct descriptors share; /* and what it is divided into */
 
 	struct jobs *jobs;
 	struct inbound *inbound;
@@ -76,7 +89,7 @@ struct relay {
 	struct loop_wake *wake; /* relay_stop, relay_fetched */
 	int stop_asked, fetched; /* set from any thread, atomically */
 	bool stopping;
-	bool goodbye; /* `once`: only answers to QUIT are waited for */
+	bool goodbye; /* only peers that were told goodbye are waited for */
 	bool space_low;
 	int ready_fd;
 	struct err failed;
@@ -95,6 +108,8 @@ struct relay {
 	size_t digests; /* jobs of notice.c under way */
 	int64_t digest_at_ms; /* monotonic: the next look */
 	struct clockwatch clock;
+	struct retiming left; /* left.c: the job, */
+	bool left_busy, left_again; /* under way, and wanted once more */
 	bool tidied; /* `once`: what is too old was removed */
 	struct loop_key loop_key;
 	struct relay_summary sum;
@@ -105,10 +120,19 @@ void relay_fail(struct relay *r, const struct err *e); /* this role cannot go on
 /* Something ended: perhaps everything has. */
 void relay_look_done(struct relay *r);
 void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
+/* What a process may have open, divided for this configuration; says 1008. */
+void relay_divide(struct relay *r);
+
+/* ---- renew.c: another configuration ---- */
+void renew_init(struct relay *r, const struct relay_options *o);
+void renew_end(struct relay *r);
+/* False and *err: it takes another start, and everything is as it was. */
+bool renew(struct relay *r, struct err *err);
 
 /* ---- health.c: what the state of the store means to the relay ---- */
 void health_job(struct relay *r, const struct store_job *job); /* one came back */
 void health_look(struct relay *r);
+void health_space(struct relay *r); /* 6004, 6005 */
 
 /* ---- jobs.c: hand-over to the store thread and back ---- */
 struct jobs *jobs_new(struct relay *r, struct err *err);
@@ -116,6 +140,17 @@ void jobs_free(struct jobs *j);
 void jobs_add(struct jobs *j, struct store_job *job); /* goes out with the next flush */
 void jobs_flush(struct jobs *j);
 size_t jobs_under_way(const struct jobs *j);
+
+/* ---- left.c: mail whose domain has left the policies ---- */
+/* The recipient was taken because of a policy, and would not be any more. */
+bool left_waits(const struct relay *r, const struct queue_message *m,
+		const struct queue_recipient *to);
+void left_say(const struct queue_message *m,
+		const struct queue_recipient *to); /* 5010 */
+/* The policies may be others than when it last was looked at: all of it is due. */
+void left_look(struct relay *r);
+bool left_done(struct relay *r,
+		const struct retiming *job); /* false: it is not left.c's */
 
 /* ---- policyload.c ---- */
 bool policyload(struct relay *r, struct err *err); /* only when the version moved */
@@ -181,6 +216,9 @@ void mail_uncount(struct relay *r, struct mail *m);
 /* The answer to RCPT; text has room for SMTP_TEXT_SIZE. */
 struct smtp_reply mail_rcpt(struct relay *r, struct mail *m,
 		const struct smtp_path *path, char *text);
+/* The answer to VRFY, likewise. */
+struct smtp_reply mail_vrfy(const struct relay *r, const struct smtp_path *path,
+		bool may_relay, char *text);
 /* As it is kept and sent, in the mail's arena: its domain as A-labels (E5). */
 struct span mail_wire(struct mail *m, const struct smtp_path *path);
 struct submission_recipient *recipient_room(struct mail *m); /* one more */
@@ -223,6 +261,7 @@ struct lease {
 	bool attempted; /* somebody was asked */
 	bool owed; /* the store would not take its results; they come again */
 	bool changed; /* line ends were mended on the way out */
+	bool nul; /* a NUL went out to who does not offer BINARYMIME */
 	struct span damage; /* how its stored body is damaged; empty: it is not */
 	size_t parts; /* transactions it took */
 	struct notices *notices; /* who is told that it failed; NULL: nobody */
@@ -238,6 +277,9 @@ void dispatch_stop(struct dispatch *d); /* no new attempts */
 void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 /* Mail for this next hop was queued. */
 void dispatch_nudge(struct dispatch *d, struct span key);
+void dispatch_reconsider(struct
+		dispatch *d); /* policies are others: what nobody has begun is read again */
+void dispatch_renew(struct dispatch *d); /* the schedule of another configuration */
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
 /* What was not possible may be again: see may_begin in dispatch.c. */

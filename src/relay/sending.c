@@ -15,6 +15,8 @@ enum {
 	OUT_ENOUGH = 512 * 1024, /* no more of a body while so much is on the way */
 	LINGER_MS = 2000, /* without mail, before QUIT: more may come */
 	GOODBYE_MS = 5 * 1000, /* for the answer to QUIT */
+	CAREFUL_MS = 24 * 3600 *
+			1000, /* no pipelining past the dot to who lost count once */
 };
 
 /* ---- the end ---- */
@@ -253,6 +255,7 @@ send_next(struct outbound *o)
 	o->body_left = out.size;
 	o->piece = (struct span){ NULL, 0 };
 	o->tried = true;
+	o->piped = o->piped || smtp_client_under_way(o->engine) > 0;
 	smtp_client_send(o->engine, &out);
 	/* When all its recipients are on the way and none can come back, the next
 	 * message may follow; a message in several transactions goes alone. */
@@ -321,7 +324,7 @@ fact_recipient(const struct smtp_fact *f)
 	struct send *s = (struct send *)(uintptr_t)f->mark;
 	size_t i = s->index[f->recipient];
 
-	if (f->again) {
+	if (f->again || f->untried) {
 		s->again[s->again_n++] = i;
 		return;
 	}
@@ -338,6 +341,45 @@ fact_recipient(const struct smtp_fact *f)
 	settle_verdict(s->l, i, &v);
 }
 
+/* Nothing of it was taken, and nobody is to blame: whoever carries on with the lease tries
+ * again at once; where nobody does, it is loaded anew. */
+static void
+not_tried(struct outbound *o, struct send *s)
+{
+	struct lease *l = s->l;
+
+	for (size_t i = 0; i < s->again_n; i++)
+		l->todo[--l->todo_at] = s->again[i];
+	send_free(s);
+	if (--l->sends > 0)
+		return;
+	if (o->l == l && !o->stopping)
+		return;
+	lease_over(o, l);
+	dispatch_nudge(o->h->d, o->h->key);
+}
+
+/* This connection takes no more. Where it took but one message, it is one for each. */
+static void
+is_spent(struct outbound *o, int code)
+{
+	if (o->done <= 1 && code == 503)
+		o->h->single = true;
+	o->stopping = true;
+}
+
+/* Was it BODY= that was refused? Without it the message is on its way again; where that is
+ * refused as well, it was something else. */
+static void
+note_body(struct outbound *o, const struct smtp_fact *f)
+{
+	int code = f->verdict->code;
+
+	if (code == 501 || code == 504 || code == 555)
+		o->h->no_body_until_ms =
+				f->untried ? loop_now_ms(o->r->loop) + CAREFUL_MS : 0;
+}
+
 static void
 fact_message(struct outbound *o, const struct smtp_fact *f)
 {
@@ -349,8 +391,18 @@ fact_message(struct outbound *o, const struct smtp_fact *f)
 		dispatch_session_answers(o->h);
 	}
 	l->changed |= f->changed;
+	l->nul |= f->nul;
 	if (o->feeding == s)
 		body_end(o);
+	if (f->spent)
+		is_spent(o, f->verdict->code);
+	note_body(o, f);
+	if (f->untried) {
+		not_tried(o, s);
+		return;
+	}
+	o->done++;
+	o->stopping = o->stopping || o->h->single;
 	if (s->again_n > 0 && s->answered > 0 && s->answered < o->most)
 		o->most = s->answered; /* what it takes at a time (E12) */
 	for (size_t i = 0; i < s->again_n; i++)
@@ -359,8 +411,9 @@ fact_message(struct outbound *o, const struct smtp_fact *f)
 		else /* it takes not even one: that is no matter of number */
 			settle_verdict(l, s->again[i], f->verdict);
 	send_free(s);
-	if (--l->sends == 0 && (l->todo_at == l->todo_n || o->stopping))
-		lease_over(o, l);
+	if (--l->sends > 0 || (l->todo_at < l->todo_n && !o->stopping))
+		return;
+	lease_over(o, l);
 }
 
 static void
@@ -415,6 +468,10 @@ facts(struct outbound *o, bool *any)
 		case SMTP_FACT_OVER: {
 			struct verdict v = *f.verdict;
 
+			/* What followed a dot may have gone into the message before it. */
+			if (f.odd && o->piped && !o->ours)
+				o->h->careful_until_ms =
+						loop_now_ms(o->r->loop) + CAREFUL_MS;
 			if (!o->works &&
 					v.fate != FATE_DEFERRED) /* a greeting of 554 */
 				v.fate = FATE_DEFERRED;

@@ -202,7 +202,7 @@ answer(struct session *s, const struct smtp_question *q)
 		say_refused(s, q->path.mailbox, &reply);
 		break;
 	case SMTP_ASK_VRFY:
-		reply = SMTP_YES;
+		reply = mail_vrfy(r, &q->path, s->may_relay || s->internal, text);
 		break;
 	case SMTP_ASK_ROUTE:
 		reply = mail_route(s->mail, q->bytes) ? SMTP_YES

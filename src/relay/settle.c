@@ -290,8 +290,18 @@ say_recipient(struct relay *r, struct told *t, size_t i)
 	}
 }
 
+/* What 4044 is about. */
+static const char *
+found_in(const struct lease *l)
+{
+	if (!l->nul)
+		return "bare CR or LF";
+	return l->changed ? "bare CR or LF, and NUL, which went out as it is"
+			  : "NUL, which went out as it is";
+}
+
 static void
-say_message(struct told *t)
+say_message(struct relay *r, struct told *t)
 {
 	const struct lease *l = t->l;
 	int64_t delivered = 0, undeliverable = 0;
@@ -309,14 +319,18 @@ say_message(struct told *t)
 						f_span("host", l->host),
 						f_num("delivered", delivered),
 						f_num("undeliverable", undeliverable)));
-	if (l->changed)
-		log_event(4044, FIELDS(t->account, t->id, f_span("host", l->host)));
-	if (l->parts > 1 && l->m->n > TRANSACTION_MAX)
+	if (l->changed || l->nul)
+		log_event(4044,
+				FIELDS(t->account, t->id, f_span("host", l->host),
+						f_str("found", found_in(l))));
+	if (l->parts > 1 && l->m->n > TRANSACTION_MAX && r->split != l->m->id) {
+		r->split = l->m->id;
 		log_event(3041,
 				FIELDS(t->account, t->id,
 						f_num("recipients", (int64_t)l->m->n),
 						f_num("max", TRANSACTION_MAX),
 						f_num("parts", (int64_t)l->parts)));
+	}
 }
 
 static void
@@ -408,7 +422,7 @@ settle_done(struct relay *r, struct settlement *job)
 		for (size_t i = 0; i < l->m->n; i++)
 			if (!l->open[i])
 				say_recipient(r, &t, i);
-		say_message(&t);
+		say_message(r, &t);
 		notices_settled(r, l, t.account, t.id);
 	}
 	dispatch_settled(l);

@@ -94,12 +94,19 @@ envelope_name(const struct scan *s, struct span name, size_t *out)
 	return false;
 }
 
-/* The word a field says, without parameters and comments behind it (RFC 3834 5). */
+/* The word a field says, without parameters, comments and what else stands behind it
+ * (RFC 3834 5); a bare CR is white space (E3). */
 static struct span
 word_of(struct span body)
 {
-	body = span_first(body, span_find(body, ';'));
-	return span_trim(span_first(body, span_find(body, '(')));
+	struct span word = span_trim(body);
+
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] == ';' || word.p[i] == '(' ||
+				(unsigned char)word.p[i] <= ' ')
+			return span_first(word, i);
+	}
+	return word;
 }
 
 /* What else the decision wants to know of the header. */
@@ -308,11 +315,27 @@ keep_received(struct scan *s, struct keeper *k, const struct trace_received *r,
 	keep(s, k, SPAN("Received"), buf_span(&body));
 }
 
+/* E1.3: is this a host of the provider's? As configured, else the server's domain and what
+ * was learned. Nothing is known and the lines were counted by hand: whoever wrote a line
+ * that counts as trusted. */
+static bool
+is_provider_host(const struct scan *s, struct span by)
+{
+	const struct recipients_account *a = s->account;
+
+	if (a->hosts)
+		return domains_have(a->hosts, by);
+	if (recipients_is_provider(a->provider, by))
+		return true;
+	if (a->learned && provider_host(a->learned).n > 0)
+		return recipients_is_provider(provider_host(a->learned), by);
+	return a->hops_fixed && by.n > 0;
+}
+
 static void
 scan_received(struct scan *s, const struct header_field *f, struct source *src,
 		struct keeper *k)
 {
-	const struct recipients_account *a = s->account;
 	struct trace_received r;
 
 	trace_read(f->body, &s->list, &r);
@@ -324,11 +347,7 @@ scan_received(struct scan *s, const struct header_field *f, struct source *src,
 	s->received++;
 	src->header = SPAN("received-for");
 	src->single = r.recipients == 1;
-	src->provider = recipients_is_provider(a->provider, r.by) ||
-			(a->learned &&
-					recipients_is_provider(
-							provider_host(a->learned),
-							r.by));
+	src->provider = is_provider_host(s, r.by);
 	keep_received(s, k, &r, src->first);
 }
 

@@ -86,6 +86,13 @@ forget_head(struct smtp_client *c)
 	flight_pump(c);
 }
 
+/* Was nothing of it taken, for a reason that is none of the message's? */
+static bool
+untried(const struct smtp_client *c, const struct under_way *u)
+{
+	return u->untried || (c->spent && !u->mail_in);
+}
+
 /* The next of the facts that end the oldest message. */
 static void
 tell_rest(struct smtp_client *c, struct smtp_fact *out)
@@ -96,7 +103,8 @@ tell_rest(struct smtp_client *c, struct smtp_fact *out)
 		decide_rest(c, u);
 	out->mark = u->m.mark;
 	out->verdict = &c->head_verdict;
-	out->in_doubt = c->rest_doubt;
+	out->untried = untried(c, u);
+	out->in_doubt = c->rest_doubt && !out->untried;
 	while (c->rest < u->m.n && u->states.p[c->rest] == R_TOLD)
 		c->rest++;
 	if (c->rest < u->m.n) {
@@ -106,13 +114,15 @@ tell_rest(struct smtp_client *c, struct smtp_fact *out)
 				u->states.p[c->rest] == R_UTF8) {
 			c->one_verdict = unsayable_verdict(u->states.p[c->rest]);
 			out->verdict = &c->one_verdict;
-			out->in_doubt = false;
+			out->in_doubt = out->untried = false;
 		}
 		u->states.p[c->rest++] = R_TOLD;
 		return;
 	}
 	out->kind = SMTP_FACT_MESSAGE;
 	out->changed = u->stuff.changed && all_taken(c, u);
+	out->nul = u->nul && all_taken(c, u);
+	out->spent = c->spent;
 	c->told_verdict = c->head_verdict;
 	out->verdict = &c->told_verdict;
 	forget_head(c);
@@ -150,6 +160,7 @@ smtp_client_next(struct smtp_client *c, struct smtp_fact *out)
 		out->kind = SMTP_FACT_OVER;
 		out->verdict = &c->over_verdict;
 		out->clean = c->clean;
+		out->odd = c->odd;
 	} else {
 		return false;
 	}
@@ -184,6 +195,49 @@ smtp_client_sent(struct smtp_client *c, size_t n)
 	flight_pump(c);
 }
 
+/* What else may stand behind a port, by its first words. */
+static const char *
+who_says(struct span line)
+{
+	static const struct {
+		struct span begins;
+		const char *who;
+	} rows[] = {
+		{ { SPAN_INIT("+OK") }, ": a POP3 server stands there" },
+		{ { SPAN_INIT("-ERR") }, ": a POP3 server stands there" },
+		{ { SPAN_INIT("* ") }, ": an IMAP server stands there" },
+		{ { SPAN_INIT("SSH-") }, ": an SSH server stands there" },
+		{ { SPAN_INIT("HTTP/") }, ": a web server stands there" },
+		{ { SPAN_INIT("\x15\x03") }, ": it speaks TLS from the first byte" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (span_starts(line, rows[i].begins))
+			return rows[i].who;
+	}
+	return "";
+}
+
+/* No SMTP reply: what was said instead is told. */
+static void
+nonsense(struct smtp_client *c)
+{
+	struct span line = span_skip(buf_span(&c->reader.raw), c->reader.line);
+	char text[100];
+	size_t n = 0;
+
+	for (; n < line.n && n + 1 < sizeof(text) && line.p[n] != '\n'; n++)
+		text[n] = (unsigned char)line.p[n] < 0x20 || line.p[n] == 0x7f
+				? '?'
+				: line.p[n];
+	text[n] = '\0';
+	c->odd = c->phase == PHASE_OPEN;
+	client_lost(c,
+			verdict_make(FATE_DEFERRED, 0, "4.4.2",
+					"the peer's reply is no SMTP reply%s: %s",
+					who_says(line), text));
+}
+
 size_t
 smtp_client_feed(struct smtp_client *c, struct span in)
 {
@@ -192,9 +246,7 @@ smtp_client_feed(struct smtp_client *c, struct span in)
 	while (rest.n > 0 && !has_fact(c) && c->phase != PHASE_OVER) {
 		switch (smtp_reader_feed(&c->reader, &rest, &c->heard)) {
 		case SMTP_BAD:
-			client_lost(c,
-					verdict_make(FATE_DEFERRED, 0, "4.4.2",
-							"the peer's reply is no SMTP reply"));
+			nonsense(c);
 			break;
 		case SMTP_ONE:
 			reply_take(c);
@@ -213,7 +265,8 @@ smtp_client_feed(struct smtp_client *c, struct span in)
 bool
 smtp_client_may_send(const struct smtp_client *c)
 {
-	if (c->phase != PHASE_OPEN || c->quit || c->next - c->first == c->window)
+	if (c->phase != PHASE_OPEN || c->quit || c->spent ||
+			c->next - c->first == c->window)
 		return false;
 	if (c->next == c->first)
 		return true;
@@ -252,7 +305,7 @@ prepare(const struct smtp_client *c, struct under_way *u)
 	bool binary = m->bare || m->nul || (m->eight_bit && !caps->eight_bit);
 
 	u->bdat = caps->chunking;
-	u->binary = caps->binary && (c->internal || binary);
+	u->binary = caps->binary && !c->no_body && (c->internal || binary);
 	u->exact = u->bdat && (u->binary || !m->bare);
 	u->eager = c->internal || m->size <= EAGER_MAX;
 	u->stuff = (struct smtp_stuff){ .dots = !u->bdat, .crlf = true };
@@ -393,6 +446,7 @@ smtp_client_new(const struct smtp_client_options *o)
 	c->lmtp = o->lmtp;
 	c->internal = o->internal;
 	c->transcript = o->transcript;
+	c->no_body = o->no_body;
 	c->window = o->window ? o->window : 1;
 	c->phase = PHASE_GREETING;
 	c->out.b = BUF_MAX(OUT_MAX);

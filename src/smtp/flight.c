@@ -66,8 +66,10 @@ print_address(struct span address, struct buf *out, bool *utf8)
 }
 
 static struct span
-body_parameter(const struct under_way *u)
+body_parameter(const struct smtp_client *c, const struct under_way *u)
 {
+	if (c->no_body)
+		return SPAN("");
 	if (u->binary)
 		return SPAN(" BODY=BINARYMIME");
 	return u->m.eight_bit ? SPAN(" BODY=8BITMIME") : SPAN("");
@@ -95,7 +97,8 @@ write_mail(struct smtp_client *c, struct under_way *u)
 
 	if (c->caps.sized && u->m.size > 0)
 		ok = ok && buf_addf(&line, " SIZE=%ju", (uintmax_t)u->m.size);
-	ok = ok && buf_add(&line, body_parameter(u)) &&
+	u->plain = c->no_body;
+	ok = ok && buf_add(&line, body_parameter(c, u)) &&
 			(!u->utf8 || buf_add(&line, SPAN(" SMTPUTF8")));
 	if (c->internal && from) {
 		ok = ok && buf_add(&line, SPAN(" XCOLLECT=")) &&
@@ -370,8 +373,12 @@ smtp_client_body(struct smtp_client *c, struct span bytes, bool last)
 
 		struct under_way *u = at(c, c->next - 1);
 		struct span rest = span_skip(bytes, took);
-		took += u->bdat ? write_chunk(c, u, rest, last)
-				: write_dots(c, u, rest, last);
+		size_t n = u->bdat ? write_chunk(c, u, rest, last)
+				   : write_dots(c, u, rest, last);
+
+		if (u->m.nul && !u->binary && !u->nul)
+			u->nul = span_find(span_first(rest, n), '\0') < n;
+		took += n;
 		if (u->writing == W_DONE)
 			return took;
 	}

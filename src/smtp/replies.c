@@ -42,6 +42,9 @@ client_lost(struct smtp_client *c, struct verdict why)
 {
 	if (c->phase == PHASE_OVER)
 		return;
+	/* Several messages on the way and no word of them: it may have taken what followed
+	 * the end of one for a part of it. */
+	c->odd = c->odd || (c->next - c->first > 1 && !c->spent && why.code != 421);
 	c->phase = PHASE_OVER;
 	c->over_verdict = why;
 	buf_clear(&c->out.b);
@@ -56,6 +59,7 @@ broken(struct smtp_client *c)
 {
 	struct verdict v = verdict_heard(c);
 
+	c->odd = c->phase == PHASE_OPEN;
 	client_lost(c,
 			verdict_make(FATE_DEFERRED, v.code, "4.5.0",
 					"unexpected reply: %s", v.text));
@@ -283,6 +287,24 @@ on_end_reply(struct smtp_client *c, struct under_way *u, struct verdict v)
 	return true;
 }
 
+/* MAIL was refused. For what the message says, or for how it was said? */
+static void
+on_mail_refused(struct smtp_client *c, struct under_way *u, struct verdict v)
+{
+	int code = c->heard.code;
+	bool body = (u->binary || u->m.eight_bit) && !u->plain;
+
+	/* One transaction is all it takes on a connection (mailutils lmtpd). */
+	if (code == 503 && c->first > 0 && !c->internal)
+		u->untried = c->spent = true;
+	/* It announces BODY= and does not know it: no such parameter, or argument. */
+	if (body && !c->internal && (code == 501 || code == 504 || code == 555)) {
+		u->untried = c->no_body = true;
+		v.fate = FATE_DEFERRED;
+	}
+	die(c, u, v);
+}
+
 /* True when the command is answered. */
 static bool
 on_message_reply(struct smtp_client *c, struct under_way *u)
@@ -291,6 +313,8 @@ on_message_reply(struct smtp_client *c, struct under_way *u)
 	struct verdict v = verdict_of(c, what);
 
 	if (c->heard.code == 421 && what != A_END) {
+		/* Enough for one connection: what was not begun goes at once on another. */
+		c->spent = what == A_MAIL && c->first > 0;
 		client_lost(c, v);
 		return true;
 	}
@@ -305,7 +329,7 @@ on_message_reply(struct smtp_client *c, struct under_way *u)
 	case A_MAIL:
 		u->mail_in = true;
 		if (v.fate != FATE_DELIVERED)
-			die(c, u, v);
+			on_mail_refused(c, u, v);
 		return true;
 	case A_ROUTE:
 		u->route_in = true; /* the mail matters more than its story */

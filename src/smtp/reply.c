@@ -35,6 +35,7 @@ static const struct smtp_reply refusals[SMTP_REFUSALS] = {
 	[SMTP_REFUSE_ERRORS] = { 421, "4.7.0", "Too many errors, closing" },
 	[SMTP_REFUSE_FOREIGN] = { 421, "4.7.0", "This is not your protocol, closing" },
 	[SMTP_REFUSE_RELAY] = { 550, "5.7.1", "Unable to relay for" },
+	[SMTP_REFUSE_NO_ROUTE] = { 550, "5.4.4", "No route leads to" },
 	[SMTP_REFUSE_UNKNOWN] = { 550, "5.1.1", "User unknown" },
 	[SMTP_REFUSE_LIST] = { 550, "5.2.4", "Mailing list leads to nobody:" },
 	[SMTP_REFUSE_MEMBERS] = { 554, "5.5.3",
@@ -103,7 +104,7 @@ smtp_queued(struct span message_id, uint64_t queue_id, char text[SMTP_TEXT_SIZE]
 struct smtp_reply
 smtp_have_it(void)
 {
-	return (struct smtp_reply){ 250, "2.0.0", "already have it" };
+	return (struct smtp_reply){ 250, SMTP_ESC_HAD, "already have it" };
 }
 
 /* Control bytes have no place in a line. */
@@ -181,8 +182,7 @@ take_line(struct smtp_reader *r, struct span line)
 	if (r->lines > 0 && code != r->code)
 		return SMTP_BAD;
 	r->code = code;
-	if (++r->lines > SMTP_REPLY_LINES_MAX)
-		return SMTP_BAD;
+	r->lines++;
 	/* RFC 5321 4.2.1: the text, and the space before it, may be missing. */
 	if (line.n == 3 || line.p[3] == ' ')
 		return SMTP_ONE;
@@ -202,6 +202,33 @@ tell(const struct smtp_reader *r, struct smtp_heard *out)
 		memcpy(out->esc, first.p, n);
 }
 
+/* As much of the line as is kept; false past the ceiling. */
+static bool
+keep(struct smtp_reader *r, struct span piece)
+{
+	size_t have = r->raw.n - r->line;
+	struct span kept = span_first(piece, SMTP_REPLY_LINE_MAX - 1 - have);
+
+	r->octets += piece.n;
+	if (piece.n > 0)
+		r->cr = piece.p[piece.n - 1] == '\r';
+	r->cut |= kept.n < piece.n;
+	return r->octets <= SMTP_REPLY_OCTETS_MAX && buf_add(&r->raw, kept);
+}
+
+/* Another line follows. */
+static bool
+next_line(struct smtp_reader *r)
+{
+	if (r->lines >= SMTP_REPLY_LINES_MAX)
+		r->raw.n = r->line;
+	else if (!buf_addc(&r->raw, '\n'))
+		return false;
+	r->line = r->raw.n;
+	r->cr = r->cut = false;
+	return true;
+}
+
 enum smtp_step
 smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 {
@@ -209,21 +236,22 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 		buf_clear(&r->raw);
 		r->line = 0;
 		r->lines = 0;
+		r->octets = 0;
+		r->cr = r->cut = false;
 		r->done = false;
 	}
 	while (in->n > 0) {
 		size_t upto = span_find(*in, '\n');
 		bool whole = upto < in->n;
 
-		if (r->raw.n - r->line + upto + whole > SMTP_REPLY_LINE_MAX ||
-				!buf_add(&r->raw, span_first(*in, upto)))
+		if (!keep(r, span_first(*in, upto)))
 			return SMTP_BAD;
 		*in = span_skip(*in, upto + whole);
 		if (!whole)
 			return SMTP_MORE;
-		if (r->raw.n == r->line || r->raw.p[r->raw.n - 1] != '\r')
+		if (!r->cr)
 			return SMTP_BAD;
-		r->raw.n--;
+		r->raw.n -= !r->cut;
 		switch (take_line(r,
 				(struct span){ r->raw.p + r->line,
 						r->raw.n - r->line })) {
@@ -234,8 +262,8 @@ smtp_reader_feed(struct smtp_reader *r, struct span *in, struct smtp_heard *out)
 			tell(r, out);
 			return SMTP_ONE;
 		case SMTP_MORE:
-			r->raw.p[r->raw.n++] = '\n'; /* where the CR was */
-			r->line = r->raw.n;
+			if (!next_line(r))
+				return SMTP_BAD;
 		}
 	}
 	return SMTP_MORE;

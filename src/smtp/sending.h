@@ -53,6 +53,9 @@ struct under_way {
 	bool bdat;
 	bool eager;
 	bool exact; /* the bytes go out as they are */
+	bool nul; /* a NUL went out */
+	bool plain; /* it was said without BODY= */
+	bool untried; /* MAIL was refused for what does not concern the message */
 	struct smtp_stuff stuff;
 
 	enum writing writing;
@@ -83,6 +86,9 @@ struct smtp_client {
 	bool quit; /* asked for */
 	bool rset; /* the peer may think that a transaction is open */
 	bool clean;
+	bool spent; /* the peer takes no more transactions on this connection */
+	bool no_body; /* BODY= was refused, though announced */
+	bool odd; /* a reply that belongs nowhere, or none to several messages */
 
 	struct sink out;
 	uint64_t wrote, taken; /* octets, since birth */

@@ -59,6 +59,8 @@ static bool
 begin(struct store *s, struct err *e)
 {
 	buf_clear(&s->removed);
+	if (!s->service) /* which may have pruned the table meanwhile */
+		names_forget(&s->hops);
 	return ready(s, e) && word(s, SQL_BEGIN, "cannot write to the database", e);
 }
 

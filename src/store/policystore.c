@@ -13,6 +13,9 @@ read_policy(struct query *q, struct arena *a, void *row)
 	struct policystore_policy *p = row;
 	p->name = query_copy(q, 0, a);
 	p->priority = query_get(q, 1);
+	p->source = (enum policystore_source)query_get(q, 2);
+	p->file = query_copy(q, 3, a);
+	p->german = query_get(q, 4) != 0;
 }
 
 static void
@@ -39,6 +42,7 @@ read_domain(struct query *q, struct arena *a, void *row)
 	d->authoritative = query_get(q, 2) != 0;
 	d->reject_unknown = query_get(q, 3) != 0;
 	d->subaddress = query_copy(q, 4, a);
+	d->by_hand = query_get(q, 5) != 0;
 }
 
 /* The rest of a query whose values are bound. */
@@ -131,13 +135,34 @@ same_domain(const struct policystore_domain *a, const struct policystore_domain 
 			span_eq(a->subaddress, b->subaddress);
 }
 
+static bool
+has_domain(const struct policystore_policy *p, const struct policystore_domain *d)
+{
+	for (size_t i = 0; i < p->n_domains; i++)
+		if (p->domains[i].subdomains == d->subdomains &&
+				span_eq(p->domains[i].name, d->name))
+			return true;
+	return false;
+}
+
+static size_t
+by_hand(const struct policystore_policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_domains; i++)
+		n += p->domains[i].by_hand;
+	return n;
+}
+
 bool
 policystore_same(const struct policystore_policy *old,
 		const struct policystore_policy *p)
 {
-	if (old->priority != p->priority || old->n_groups != p->n_groups ||
+	if (old->priority != p->priority || old->german != p->german ||
+			old->n_groups != p->n_groups ||
 			old->n_addresses != p->n_addresses ||
-			old->n_domains != p->n_domains)
+			old->n_domains - by_hand(old) != p->n_domains)
 		return false;
 	for (size_t i = 0; i < p->n_groups; i++)
 		if (!span_eq(old->groups[i], p->groups[i]))
@@ -149,7 +174,8 @@ policystore_same(const struct policystore_policy *old,
 	for (size_t i = 0; i < p->n_domains; i++) {
 		bool there = false;
 		for (size_t k = 0; k < old->n_domains && !there; k++)
-			there = same_domain(&old->domains[k], &p->domains[i]);
+			there = !old->domains[k].by_hand &&
+					same_domain(&old->domains[k], &p->domains[i]);
 		if (!there)
 			return false;
 	}
@@ -157,26 +183,45 @@ policystore_same(const struct policystore_policy *old,
 }
 
 static bool
-put_domain(struct store *s, struct span policy, const struct policystore_domain *d,
-		struct err *e)
+put_domain(struct store *s, enum sql how, struct span policy,
+		const struct policystore_domain *d, struct err *e)
 {
-	struct query q = of_policy(&s->self, SQL_POLICY_DOMAIN_PUT, policy);
+	struct query q = of_policy(&s->self, how, policy);
 	query_text(&q, d->name);
 	query_int(&q, d->subdomains);
 	query_int(&q, d->authoritative);
 	query_int(&q, d->reject_unknown);
 	query_text(&q, d->subaddress);
+	query_int(&q, d->by_hand);
 	return wrote(&q, e);
 }
 
+/* What is kept of the old one beside the new one. */
 static bool
-put(struct store *s, const struct policystore_policy *p, struct err *e)
+put_by_hand(struct store *s, const struct policystore_policy *old,
+		const struct policystore_policy *p, struct err *e)
+{
+	for (size_t i = 0; old && i < old->n_domains; i++)
+		if (old->domains[i].by_hand && !has_domain(p, &old->domains[i]) &&
+				!put_domain(s, SQL_POLICY_DOMAIN_PUT, p->name,
+						&old->domains[i], e))
+			return false;
+	return true;
+}
+
+/* In place of `old`; NULL: there was none. */
+static bool
+put(struct store *s, const struct policystore_policy *old,
+		const struct policystore_policy *p, struct err *e)
 {
 	struct query q = of_policy(&s->self, SQL_POLICY_DELETE, p->name);
 	if (!wrote(&q, e))
 		return false;
 	q = of_policy(&s->self, SQL_POLICY_PUT, p->name);
 	query_int(&q, p->priority);
+	query_int(&q, p->source);
+	query_text(&q, p->file);
+	query_int(&q, p->german);
 	if (!wrote(&q, e))
 		return false;
 	for (size_t i = 0; i < p->n_groups; i++) {
@@ -195,9 +240,9 @@ put(struct store *s, const struct policystore_policy *p, struct err *e)
 			return false;
 	}
 	for (size_t i = 0; i < p->n_domains; i++)
-		if (!put_domain(s, p->name, &p->domains[i], e))
+		if (!put_domain(s, SQL_POLICY_DOMAIN_PUT, p->name, &p->domains[i], e))
 			return false;
-	return true;
+	return put_by_hand(s, old, p, e);
 }
 
 /* Ends a change: the version moves only when something did. */
@@ -211,24 +256,38 @@ finish(struct store *s, bool good, bool moved, struct err *e)
 	return group_end(s, good, e);
 }
 
+/* The policy of that name, or NULL. */
 static bool
-differs(struct store *s, const struct policystore_policy *p, bool *out, struct err *e)
+look(struct store *s, struct span name, struct arena *a,
+		const struct policystore_policy **out, struct err *e)
 {
-	AUTO(arena_done) struct arena a = ARENA_MAX(SIZE_MAX);
-	struct rows rows = { .size = sizeof *p };
-	if (!all_of(query_of(&s->self.db, SQL_POLICIES), read_policy, &rows, &a, e))
+	struct rows rows = { .size = sizeof(struct policystore_policy) };
+	*out = NULL;
+	if (!all_of(query_of(&s->self.db, SQL_POLICIES), read_policy, &rows, a, e))
 		return false;
-	*out = true;
 	for (size_t i = 0; i < rows.n; i++) {
-		struct policystore_policy *old =
-				(struct policystore_policy *)rows.p + i;
-		if (!span_eq(old->name, p->name))
+		struct policystore_policy *p = (struct policystore_policy *)rows.p + i;
+		if (!span_eq(p->name, name))
 			continue;
-		if (!load_parts(&s->self, old, &a, e))
-			return false;
-		*out = !policystore_same(old, p);
+		*out = p;
+		return load_parts(&s->self, p, a, e);
 	}
 	return true;
+}
+
+static bool
+apply_one(struct store *s, const struct policystore_policy *p, uint64_t *moved,
+		struct err *e)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(SIZE_MAX);
+	const struct policystore_policy *old;
+	if (!look(s, p->name, &a, &old, e))
+		return false;
+	bool same = old && policystore_same(old, p);
+	*moved += !same;
+	if (same && old->source == p->source && span_eq(old->file, p->file))
+		return true;
+	return put(s, old, p, e);
 }
 
 bool
@@ -239,14 +298,42 @@ policystore_apply(struct store *s, const struct policystore_policy *p, size_t n,
 	if (!group_begin(s, e))
 		return false;
 	bool good = true;
-	for (size_t i = 0; good && i < n; i++) {
-		bool other = false;
-		good = differs(s, &p[i], &other, e) && (!other || put(s, &p[i], e));
-		moved += other;
-	}
+	for (size_t i = 0; good && i < n; i++)
+		good = apply_one(s, &p[i], &moved, e);
 	if (changed)
 		*changed = moved;
 	return finish(s, good, moved > 0, e);
+}
+
+static bool
+take_back_one(struct store *s, struct span name, struct err *e)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(SIZE_MAX);
+	const struct policystore_policy *old;
+	if (!look(s, name, &a, &old, e))
+		return false;
+	if (!old)
+		return true;
+	const struct policystore_policy rest = { .name = name,
+		.priority = old->priority };
+	if (by_hand(old) > 0)
+		return put(s, old, &rest, e);
+	struct query q = of_policy(&s->self, SQL_POLICY_DELETE, name);
+	return wrote(&q, e);
+}
+
+bool
+policystore_take_back(
+		struct store *s, const struct span *names, size_t n, struct err *e)
+{
+	bool good = true;
+	if (n == 0)
+		return true;
+	if (!group_begin(s, e))
+		return false;
+	for (size_t i = 0; good && i < n; i++)
+		good = take_back_one(s, names[i], e);
+	return finish(s, good, true, e);
 }
 
 bool
@@ -262,14 +349,20 @@ policystore_remove(struct store *s, struct span name, bool *was, struct err *e)
 
 bool
 policystore_add_domain(struct store *s, struct span policy, int64_t priority,
-		const struct policystore_domain *d, struct err *e)
+		const struct policystore_domain *d, bool *added, struct err *e)
 {
+	struct policystore_domain row = *d;
 	if (!group_begin(s, e))
 		return false;
 	struct query q = of_policy(&s->self, SQL_POLICY_MAKE, policy);
 	query_int(&q, priority);
-	bool good = wrote(&q, e) && put_domain(s, policy, d, e);
-	return finish(s, good, true, e);
+	row.by_hand = true;
+	bool good = wrote(&q, e) &&
+			put_domain(s, SQL_POLICY_DOMAIN_ADD, policy, &row, e);
+	bool was_new = good && sqlite3_changes(s->self.db.h) > 0;
+	if (added)
+		*added = was_new;
+	return finish(s, good, was_new, e);
 }
 
 bool

@@ -244,9 +244,14 @@ list(struct reader *r, const struct queue_filter *f, struct arena *a, struct row
 	}
 	if (!query_end(&q, "cannot read the queue", e))
 		return false;
-	for (size_t i = 0; i < rows->n; i++)
-		if (!all_recipients(r, a, (struct queue_message *)rows->p + i, e))
+	size_t recipients = 0, kept = 0;
+	for (; kept < rows->n && recipients < QUEUE_PAGE_RECIPIENTS; kept++) {
+		struct queue_message *m = (struct queue_message *)rows->p + kept;
+		if (!all_recipients(r, a, m, e))
 			return false;
+		recipients += m->n;
+	}
+	rows->n = kept;
 	return true;
 }
 
@@ -347,8 +352,10 @@ find_qid(struct reader *r, struct span text, struct arena *a, struct rows *rows,
 	bool found = false;
 	if (text.n != QID_SIZE - 1 || !qid_parse(text, &id) || id > INT64_MAX)
 		return true;
-	if (!one_message(r, id, a, &m, &found, e) || !found)
-		return !found;
+	if (!one_message(r, id, a, &m, &found, e))
+		return false;
+	if (!found)
+		return true;
 	uint64_t *at = rows_add(rows, a);
 	if (at)
 		*at = id;
@@ -387,6 +394,32 @@ find_uidl(struct reader *r, struct span text, struct arena *a, struct rows *rows
 	query_text(&q, text);
 	query_int(&q, FIND_MOST);
 	return find_ids(&q, a, rows, e);
+}
+
+bool
+queue_replays(struct reader *r, uint64_t item, struct arena *a,
+		struct queue_replay **out, size_t *n, struct err *e)
+{
+	struct rows rows = { .size = sizeof **out };
+	char id[QID_SIZE];
+	qid_print(item, id);
+	struct query q = query_of(&r->db, SQL_REPLAYS);
+	query_text(&q, span_of(id));
+	query_int(&q, QUEUE_REPLAYS_MAX);
+	while (query_row(&q)) {
+		struct queue_replay *one = rows_add(&rows, a);
+		if (!one) {
+			q.rc = SQLITE_NOMEM;
+			break;
+		}
+		struct span uidl = query_copy(&q, 1, a);
+		one->id = (uint64_t)query_get(&q, 0);
+		one->address = span_skip(uidl, span_find(uidl, '/') + 1);
+		one->at_ms = query_get(&q, 2);
+	}
+	*out = rows.p;
+	*n = rows.n;
+	return query_end(&q, "cannot read what was replayed", e);
 }
 
 bool

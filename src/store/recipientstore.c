@@ -119,6 +119,7 @@ policy_rows(const struct policystore_policy *p, size_t n, struct arena *a,
 		policies[i] = (struct directory_policy){
 			.name = p[i].name,
 			.priority = priority,
+			.german = p[i].german,
 			.groups = { p[i].groups, p[i].n_groups },
 			.addresses = t,
 			.n_addresses = p[i].n_addresses,
@@ -133,6 +134,7 @@ policy_rows(const struct policystore_policy *p, size_t n, struct arena *a,
 				.priority = priority,
 				.reject_unknown = d->reject_unknown,
 				.subaddress = d->subaddress,
+				.by_hand = d->by_hand,
 			};
 		}
 	}

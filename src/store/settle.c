@@ -145,6 +145,27 @@ prune_ledger(struct store *s, struct pruning *p, struct err *e)
 	return true;
 }
 
+/* Next hops that no recipient names any more. To find them takes a walk over all recipients,
+ * so it is made when many have come since the last one. */
+static bool
+prune_hops(struct store *s, struct err *e)
+{
+	int64_t n = 0;
+	struct query q = query_of(&s->self.db, SQL_HOP_COUNT);
+	if (query_row(&q))
+		n = query_get(&q, 0);
+	if (!query_end(&q, "cannot count the next hops", e))
+		return false;
+	if (n < s->hops_kept + HOPS_MANY)
+		return true;
+	q = query_of(&s->self.db, SQL_PRUNE_HOPS);
+	if (!query_run(&q, "cannot forget next hops", e))
+		return false;
+	s->hops_kept = n - sqlite3_changes64(s->self.db.h);
+	names_forget(&s->hops);
+	return true;
+}
+
 bool
 prune_do(struct store *s, struct pruning *p, struct err *e)
 {
@@ -171,7 +192,19 @@ prune_do(struct store *s, struct pruning *p, struct err *e)
 		}
 	p->pruned = n;
 	p->more = n == PRUNE_AT_ONCE;
-	return prune_ledger(s, p, e);
+	return prune_ledger(s, p, e) && (p->more || prune_hops(s, e));
+}
+
+static bool
+retime_hop(struct store *s, struct retiming *t, int64_t hop, struct err *e)
+{
+	struct query q = query_of(&s->self.db, SQL_RETIME);
+	query_int(&q, hop);
+	query_int(&q, t->latest_ms);
+	if (!query_run(&q, "cannot write to the queue", e))
+		return false;
+	t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
+	return true;
 }
 
 bool
@@ -179,6 +212,14 @@ retime_do(struct store *s, struct retiming *t, struct err *e)
 {
 	int64_t hop = -1;
 	t->changed = 0;
+	if (t->hop.n > 0) {
+		struct query q = query_of(&s->self.db, SQL_HOP_FIND);
+		query_text(&q, t->hop);
+		bool known = query_row(&q);
+		hop = known ? query_get(&q, 0) : hop;
+		return query_end(&q, "cannot read the queue", e) &&
+				(!known || retime_hop(s, t, hop, e));
+	}
 	for (;;) {
 		struct query q = query_of(&s->self.db, SQL_HOP_NEXT);
 		query_int(&q, hop);
@@ -188,11 +229,7 @@ retime_do(struct store *s, struct retiming *t, struct err *e)
 			return false;
 		if (!more)
 			return true;
-		q = query_of(&s->self.db, SQL_RETIME);
-		query_int(&q, hop);
-		query_int(&q, t->latest_ms);
-		if (!query_run(&q, "cannot write to the queue", e))
+		if (!retime_hop(s, t, hop, e))
 			return false;
-		t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
 	}
 }

@@ -118,8 +118,17 @@ static const char schema_5[] =
 		"ALTER TABLE body ADD COLUMN damage_told INTEGER NOT NULL DEFAULT 0;"
 		"CREATE TABLE mark (at_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL);";
 
+/* Where a policy comes from (enum policystore_source, and the file), which of its domains were
+ * added by hand; how a policy's templates spell (`spelling`); and how often an account was told to go on (`accounts resume`). */
+static const char schema_6[] =
+		"ALTER TABLE policy ADD COLUMN source INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE policy ADD COLUMN file TEXT;"
+		"ALTER TABLE policy ADD COLUMN german INTEGER NOT NULL DEFAULT 0;"
+		"ALTER TABLE policy_domain ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;"
+		"CREATE TABLE resumed (account TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;";
+
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
-	schema_4, schema_5 };
+	schema_4, schema_5, schema_6 };
 
 #define MESSAGE_COLUMNS \
 	"m.id, a.name, m.uidl, m.source, m.sender, m.message_id, m.size, m.arrived_ms, m.flags," \
@@ -138,7 +147,7 @@ const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 #define LIST_FILTER \
 	" AND (?2 < 0 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id AND r.state = ?2))" \
 	" AND (?3 IS NULL OR EXISTS (SELECT 1 FROM recipient r WHERE r.message = m.id" \
-	" AND in_domain(r.address, ?3))) ORDER BY m.id LIMIT ?4"
+	" AND in_domain(r.address, ?3)))"
 
 const char *const sql_text[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -304,6 +313,10 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_PRUNE_LEDGER] =
 			"DELETE FROM ledger WHERE key IN (SELECT key FROM ledger"
 			" INDEXED BY ledger_age WHERE id <= ?1 ORDER BY id LIMIT ?2)",
+	[SQL_HOP_COUNT] = "SELECT count(*) FROM hop",
+	/* By number a recipient has no index: one walk over all of them. */
+	[SQL_PRUNE_HOPS] =
+			"DELETE FROM hop WHERE id NOT IN (SELECT DISTINCT hop FROM recipient)",
 	[SQL_LAST_ID] = "SELECT max(id) FROM message",
 	[SQL_SPOOLED_WALK] =
 			"SELECT id, size - length(top), sum FROM body WHERE bytes IS NULL"
@@ -350,20 +363,27 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_LIST_OPEN] =
 			"SELECT " MESSAGE_COLUMNS
 			" FROM body o CROSS JOIN message m ON m.id = o.id"
-			" LEFT JOIN account a ON a.id = m.account WHERE o.id > ?1" LIST_FILTER,
+			" LEFT JOIN account a ON a.id = m.account WHERE o.id > ?1" LIST_FILTER
+			" ORDER BY o.id LIMIT ?4",
 	[SQL_LIST_ALL] = "SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
-			 " ON a.id = m.account WHERE m.id > ?1" LIST_FILTER,
+			 " ON a.id = m.account WHERE m.id > ?1" LIST_FILTER
+			 " ORDER BY m.id LIMIT ?4",
 	[SQL_FIND_MESSAGE_ID] =
 			"SELECT id FROM message WHERE message_id = ? ORDER BY id DESC LIMIT ?",
 	[SQL_FIND_UIDL] =
 			"SELECT id FROM message WHERE account = (SELECT id FROM account"
 			" WHERE name = ?) AND uidl = ? ORDER BY id DESC LIMIT ?",
-	/* The partial index `held` is small, whatever the history. */
+	/* '0' is the character behind '/'. */
+	[SQL_REPLAYS] = "SELECT id, uidl, arrived_ms FROM message WHERE account = (SELECT id"
+			" FROM account WHERE name = ':badmail') AND uidl > ?1 || '/'"
+			" AND uidl < ?1 || '0' ORDER BY id LIMIT ?2",
+	/* The partial index `held` is small, whatever the history, and in the order of ids. */
 	[SQL_UNROUTED] =
-			"SELECT " MESSAGE_COLUMNS " FROM message m LEFT JOIN account a"
-			" ON a.id = m.account WHERE m.id IN (SELECT r.message FROM recipient r"
-			" INDEXED BY held WHERE r.state = 3 AND r.reason = 'unrouted'"
-			" AND r.message > ?1) ORDER BY m.id LIMIT ?2",
+			"SELECT " MESSAGE_COLUMNS
+			" FROM recipient r INDEXED BY held CROSS JOIN message m ON m.id = r.message"
+			" LEFT JOIN account a ON a.id = m.account WHERE r.state = 3"
+			" AND r.reason = 'unrouted' AND r.message > ?1 GROUP BY r.message"
+			" ORDER BY r.message LIMIT ?2",
 	[SQL_COLLECTED_AFTER] =
 			"SELECT m.id FROM message m WHERE m.id > ?1 AND m.arrived_ms >= ?2 AND m.account"
 			" IN (SELECT id FROM account WHERE name NOT LIKE ':%' AND (?3 IS NULL OR"
@@ -399,21 +419,25 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_VERSION_RAISE] =
 			"UPDATE meta SET value = value + 1 WHERE key = 'policies'",
 	[SQL_POLICIES] =
-			"SELECT name, priority FROM policy ORDER BY name = 'default', priority, name",
+			"SELECT name, priority, source, file, german FROM policy ORDER BY name = 'default', priority, name",
 	[SQL_POLICY_GROUPS] =
 			"SELECT name FROM policy_group WHERE policy = ? ORDER BY seq",
 	[SQL_POLICY_ADDRESSES] = "SELECT template, is_primary FROM policy_address"
 				 " WHERE policy = ? ORDER BY seq",
 	[SQL_POLICY_DOMAINS] =
-			"SELECT name, subdomains, authoritative, reject_unknown, subaddress"
+			"SELECT name, subdomains, authoritative, reject_unknown, subaddress, by_hand"
 			" FROM policy_domain WHERE policy = ? ORDER BY name, subdomains",
-	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?)",
-	[SQL_POLICY_MAKE] = "INSERT INTO policy VALUES (?, ?) ON CONFLICT DO NOTHING",
+	[SQL_POLICY_PUT] = "INSERT INTO policy VALUES (?, ?, ?, ?, ?)",
+	[SQL_POLICY_MAKE] =
+			"INSERT INTO policy VALUES (?, ?, 0, NULL, 0) ON CONFLICT DO NOTHING",
 	[SQL_POLICY_DELETE] = "DELETE FROM policy WHERE name = ?",
 	[SQL_POLICY_GROUP_PUT] = "INSERT INTO policy_group VALUES (?, ?, ?)",
 	[SQL_POLICY_ADDRESS_PUT] = "INSERT INTO policy_address VALUES (?, ?, ?, ?)",
 	[SQL_POLICY_DOMAIN_PUT] =
-			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?, ?)",
+			"INSERT OR REPLACE INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[SQL_POLICY_DOMAIN_ADD] =
+			"INSERT INTO policy_domain VALUES (?, ?, ?, ?, ?, ?, ?)"
+			" ON CONFLICT DO NOTHING",
 	[SQL_POLICY_DOMAIN_DELETE] =
 			"DELETE FROM policy_domain WHERE name = ? AND subdomains = ?",
 
@@ -430,6 +454,9 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_DIRECTORY_SHARED] =
 			"SELECT own, min(alias), max(alias) FROM directory"
 			" WHERE own IS NOT NULL GROUP BY own HAVING count(*) > 1 LIMIT 1",
+	[SQL_RESUMED] = "SELECT times FROM resumed WHERE account = ?",
+	[SQL_RESUME] = "INSERT INTO resumed VALUES (?, 1)"
+		       " ON CONFLICT DO UPDATE SET times = times + 1",
 	[SQL_SECRET_MAKE] = "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING",
 	[SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?",
 };

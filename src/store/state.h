@@ -55,6 +55,7 @@ struct store {
 	int busy_ms;
 	uint64_t min_free;
 	struct names accounts, hops;
+	int64_t hops_kept; /* rows that were left when the table was pruned last */
 	struct mutex *lock; /* of the next two */
 	struct buf doubtful; /* ids that a failed commit may have kept; any thread */
 	struct store_health health; /* any thread */
@@ -89,6 +90,7 @@ struct store {
 enum {
 	SPOOL_KEEP_MS = 36 * 3600 * 1000, /* longer than any session can be */
 	PRUNE_AT_ONCE = 200, /* messages */
+	HOPS_MANY = 1000, /* new next hops before the table is pruned again */
 	PRUNE_KEYS = 2000, /* of the ledger */
 	LOOK_MS = 1000, /* at the files, while nothing is to be done */
 };

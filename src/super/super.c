@@ -133,9 +133,36 @@ become_role(struct super *s, struct child *c, int ready_fd)
 		.listeners_n = s->listeners_n,
 		.ready_fd = ready_fd,
 		.life = s->life,
+		.reload = s->o->reload,
+		.drop = s->o->drop,
+		.host = s->o->host,
 	};
 	/* A role has ended its threads; exit is unsafe only against another exit. */
 	exit(c->role->run(&args)); /* NOLINT(concurrency-mt-unsafe) */
+}
+
+/* It tries again after a pause, a longer one each time. */
+static void
+pause_more(struct child *c)
+{
+	if (c->pause_ms == 0)
+		c->pause_ms = PAUSE_FIRST_MS;
+	else
+		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS
+							      : c->pause_ms * 2;
+	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+}
+
+static void
+start_later(struct child *c, int no)
+{
+	struct err err = { 0 };
+
+	(void)err_errno(&err, 0, no, "it cannot be started");
+	log_event(1005,
+			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+					f_str("err", err.text)));
+	pause_more(c);
 }
 
 static void
@@ -143,11 +170,12 @@ start(struct super *s, struct child *c)
 {
 	int ends[2];
 
-	c->start_at_ms = clock_mono_ms() + c->pause_ms;
-	if (pipe2(ends, O_CLOEXEC) != 0)
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		start_later(c, errno);
 		return;
-
+	}
 	pid_t pid = fork();
+	int no = errno;
 	if (pid == 0) {
 		(void)close(ends[0]);
 		become_role(s, c, ends[1]);
@@ -155,6 +183,7 @@ start(struct super *s, struct child *c)
 	(void)close(ends[1]);
 	if (pid < 0) {
 		(void)close(ends[0]);
+		start_later(c, no);
 		return;
 	}
 	c->pid = pid;
@@ -234,12 +263,9 @@ ended(struct super *s, struct child *c, int status)
 		s->stopping = true;
 		return;
 	}
-	if (ran_ms > QUIET_MS || c->pause_ms == 0)
-		c->pause_ms = PAUSE_FIRST_MS;
-	else
-		c->pause_ms = c->pause_ms * 2 > PAUSE_MOST_MS ? PAUSE_MOST_MS
-							      : c->pause_ms * 2;
-	c->start_at_ms = clock_mono_ms() + c->pause_ms;
+	if (ran_ms > QUIET_MS)
+		c->pause_ms = 0;
+	pause_more(c);
 }
 
 static void
@@ -257,22 +283,23 @@ reap(struct super *s)
 }
 
 static bool
-any_running(const struct super *s)
+any_running(const struct super *s, size_t from)
 {
-	for (size_t i = 0; i < s->o->n; i++) {
+	for (size_t i = from; i < s->o->n; i++) {
 		if (s->children[i].pid != 0)
 			return true;
 	}
 	return false;
 }
 
-/* Ends the roles from the last to the first: the relay outlives who feeds it. False, and
+/* Ends the roles from the last to this one: the relay outlives who feeds it. False, and
  * told, when one of them could not settle what it had in hand. */
 static bool
-stop_roles(struct super *s)
+stop_roles(struct super *s, size_t from)
 {
 	s->unsettled.worker = NULL;
-	for (size_t i = s->o->n; i-- > 0;) {
+	s->stopping = true;
+	for (size_t i = s->o->n; i-- > from;) {
 		struct child *c = &s->children[i];
 		int64_t give_up_ms = clock_mono_ms() + STOP_MS;
 		if (c->pid != 0)
@@ -287,7 +314,7 @@ stop_roles(struct super *s)
 		if (c->pid != 0)
 			(void)kill(c->pid, SIGKILL);
 	}
-	while (any_running(s)) {
+	while (any_running(s, from)) {
 		int status;
 		pid_t pid = wait(&status);
 		if (pid < 0 && errno != EINTR)
@@ -306,8 +333,19 @@ stop_roles(struct super *s)
 	return false;
 }
 
+static void
+fresh(struct super *s, size_t from)
+{
+	for (size_t i = from; i < s->o->n; i++) {
+		s->children[i] = (struct child){ .role = &s->o->roles[i],
+			.ready_fd = -1 };
+	}
+}
+
+/* Sockets, log and policies as the configuration has them; the roles from this one on are
+ * to be started. */
 static bool
-begin(struct super *s, struct err *err)
+begin(struct super *s, size_t from, struct err *err)
 {
 	/* Ports below 1024 need root; nothing after them does. */
 	struct err unbound = { 0 };
@@ -325,10 +363,7 @@ begin(struct super *s, struct err *err)
 	}
 	s->version++;
 	clock_random(&s->life, sizeof(s->life));
-	for (size_t i = 0; i < s->o->n; i++) {
-		s->children[i] = (struct child){ .role = &s->o->roles[i],
-			.ready_fd = -1 };
-	}
+	fresh(s, from);
 	return true;
 }
 
@@ -355,11 +390,38 @@ read_next(struct super *s)
 	return next;
 }
 
-/* A new configuration: the roles settle, end, and start again with it. */
+/* How many roles, from the first one, may go on and take it as they are. */
+static size_t
+renewable(const struct super *s)
+{
+	size_t n = 0;
+
+	while (n < s->o->n && s->children[n].ready && s->o->roles[n].renew)
+		n++;
+	return n;
+}
+
+/* They take it. If one does not, it ends and begins again, and all behind it. */
+static void
+renew(struct super *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s->o->roles[i].renew(s->conf))
+			continue;
+		(void)stop_roles(s, i);
+		s->stopping = false;
+		fresh(s, i);
+		return;
+	}
+}
+
+/* A new configuration: those roles that can take it as they are, the others settle, end, and
+ * start again with it. */
 static void
 reload(struct super *s)
 {
 	struct err err = { 0 };
+	size_t kept = renewable(s);
 
 	(void)sd_notify(0, "RELOADING=1");
 	struct conf *next = read_next(s);
@@ -367,21 +429,21 @@ reload(struct super *s)
 		(void)sd_notify(0, "READY=1");
 		return;
 	}
-	s->stopping = true;
-	(void)stop_roles(s); /* told; the new ones go on with what is left */
+	(void)stop_roles(s, kept); /* told; the new ones go on with what is left */
 	s->stopping = false;
 	struct conf *old = s->conf;
 	s->conf = next;
 	s->announced = false;
 	s->reloaded = true; /* 1002 comes when the roles are ready */
-	if (begin(s, &err)) {
+	if (begin(s, kept, &err)) {
+		renew(s, kept);
 		s->o->drop(old);
 		return;
 	}
 	reject(s, err.text);
 	s->conf = old;
 	s->o->drop(next);
-	if (!begin(s, &err)) {
+	if (!begin(s, kept, &err)) {
 		s->status = 1;
 		s->stopping = true;
 	}
@@ -416,7 +478,8 @@ hear_ready(struct child *c)
 	c->ready_fd = -1;
 }
 
-/* How long to sleep: until a role is to be started, or the watchdog is due. */
+/* How long to sleep: until a role is to be started, or the watchdog is due. One that waits
+ * for the role before it has no time of its own: that one's word wakes us. */
 static int
 patience(const struct super *s)
 {
@@ -426,6 +489,8 @@ patience(const struct super *s)
 		const struct child *c = &s->children[i];
 		if (c->pid == 0 && c->start_at_ms - now < ms)
 			ms = c->start_at_ms > now ? c->start_at_ms - now : 0;
+		if (!c->ready)
+			break;
 	}
 	return (int)ms;
 }
@@ -471,7 +536,7 @@ super_run(struct conf *conf, const struct super_options *o)
 	struct super s = { .o = o, .conf = conf };
 	struct err err = { 0 };
 
-	if (!take_over_signals(&s, &err) || !begin(&s, &err)) {
+	if (!take_over_signals(&s, &err) || !begin(&s, 0, &err)) {
 		(void)fprintf(stderr, "postern: %s\n", err.text);
 		close_listeners(&s);
 		o->drop(s.conf);
@@ -482,7 +547,7 @@ super_run(struct conf *conf, const struct super_options *o)
 		wait_and_see(&s);
 	}
 	(void)sd_notify(0, "STOPPING=1");
-	if (!stop_roles(&s) && s.status == 0)
+	if (!stop_roles(&s, 0) && s.status == 0)
 		s.status = 1;
 	close_listeners(&s);
 	(void)close(s.signal_fd);

@@ -1,6 +1,8 @@
 #include "postern/dial.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include "dial_in.h"
 #include "postern/clock.h"
 #include "postern/file.h"
+#include "sockaddr.h"
 #include "tls_io.h"
 
 enum {
@@ -187,14 +190,13 @@ dial_starttls(struct dial *d, struct tls *tls, const char *name, struct err *err
 
 static enum dial_end
 dial_resolve(const struct dial_to *to, int64_t until, struct net_addr *addrs, size_t *n,
-		struct err *err)
+		int *dir, struct err *err)
 {
 	if (!to->host) {
 		*n = 1;
-		if (net_addr_unix(span_of(to->unix_path), &addrs[0]))
-			return DIAL_OK;
-		(void)err_set(err, 0, "%s is no path of a socket", to->unix_path);
-		return DIAL_REFUSED;
+		return sockaddr_unix(span_of(to->unix_path), &addrs[0], dir, err)
+				? DIAL_OK
+				: DIAL_REFUSED;
 	}
 
 	int bell = to->cancel ? to->cancel->fd : -1;
@@ -231,7 +233,7 @@ dial_connect_failed(
 		(void)err_errno(err, 0, t->no, "cannot connect to %s (%s) port %u",
 				to->host, at, to->port);
 	else
-		(void)err_errno(err, 0, t->no, "cannot connect to %s", at);
+		(void)err_errno(err, 0, t->no, "cannot connect to %s", to->unix_path);
 	switch (t->no) {
 	case EMFILE:
 	case ENFILE:
@@ -250,7 +252,9 @@ dial_connect(const struct dial_to *to, int64_t until, struct net_addr *peer,
 	struct net_addr addrs[DNS_ADDRS_MAX];
 	size_t n = DNS_ADDRS_MAX;
 
-	*why = dial_resolve(to, until, addrs, &n, err);
+	AUTO(fd_done) int dir = -1; /* of a socket with a long path */
+
+	*why = dial_resolve(to, until, addrs, &n, &dir, err);
 	if (*why != DIAL_OK)
 		return -1;
 	struct connect_try t = {
@@ -549,6 +553,15 @@ dial_wait(struct dial *d, int64_t wait_ms)
 		{ .fd = d->cancel ? d->cancel->fd : -1, .events = POLLIN },
 	};
 	return poll(fds, 2, wait_ms > 600000 ? 600000 : (int)wait_ms) > 0;
+}
+
+void
+dial_hurry(struct dial *d)
+{
+	const int on = 1;
+
+	/* Not TCP, or no such option: then it only takes longer. */
+	(void)setsockopt(d->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
 void

@@ -207,7 +207,11 @@ file_checked(int fd, const char *name, int flags, struct stat *st, struct err *e
 	if (flags & (FILE_REGULAR | FILE_PRIVATE) && !S_ISREG(st->st_mode))
 		return err_set(err, 0, "%s is not a regular file", name);
 	if (flags & FILE_PRIVATE) {
-		if (st->st_mode & (S_IRWXG | S_IRWXO))
+		/* root:postern 0640, Debian's way: the service's own group may read it. */
+		mode_t others = st->st_uid == 0 && st->st_gid == getegid()
+				? S_IWGRP | S_IXGRP | S_IRWXO
+				: S_IRWXG | S_IRWXO;
+		if (st->st_mode & others)
 			return err_set(err, 0,
 					"%s may be read by group or others (mode %04o): chmod 600 it",
 					name, (unsigned)(st->st_mode & 07777));
@@ -348,13 +352,21 @@ file_names_add(struct file_names *f, size_t *cap, const char *name)
 	f->names[f->n++] = copy;
 }
 
+/* A folder that is not there has no files; one that cannot be read may have some. */
+static int
+glob_stops(const char *path, int no)
+{
+	(void)path;
+	return no != ENOENT && no != ENOTDIR;
+}
+
 bool
 file_glob(const char *pattern, struct file_names *out, struct err *err)
 {
 	glob_t g;
 	size_t cap = 0;
 	/* Unsafe only with GLOB_TILDE, for the sake of getpwnam. */
-	int rc = glob(pattern, 0, NULL, &g); /* NOLINT(concurrency-mt-unsafe) */
+	int rc = glob(pattern, 0, glob_stops, &g); /* NOLINT(concurrency-mt-unsafe) */
 
 	*out = (struct file_names){ 0 };
 	if (rc == GLOB_NOMATCH)

@@ -20,6 +20,9 @@ enum { BACKLOG = 1024, ACCEPTS_A_ROUND = 64, REST_MS = 100 };
 struct loop_listen {
 	int fd;
 	int reserve; /* given up for a moment when there are no descriptors left */
+	char file[sizeof(
+			((struct net_addr *)0)->path)]; /* of a unix socket; "": none */
+	struct stat made; /* ... as it was made */
 	struct event *ev;
 	struct loop_timer *rest;
 	void (*accepted)(void *host, int fd, const struct loop_peer *peer);
@@ -29,20 +32,16 @@ struct loop_listen {
 };
 
 static bool
-listen_parse(const char *address, struct net_addr *out, struct err *err)
+listen_parse(const char *address, struct net_addr *out, int *dir, struct err *err)
 {
 	struct span text = span_of(address), host;
 	uint16_t port;
 
 	if (span_starts(text, SPAN("unix:")))
 		text = span_skip(text, 5);
-	if (text.n > 0 && text.p[0] == '/') {
-		if (!net_addr_unix(text, out))
-			return err_set(err, 0,
-					"%s is too long for the path of a socket",
-					address);
-		return true;
-	}
+	*dir = -1;
+	if (text.n > 0 && text.p[0] == '/')
+		return sockaddr_unix(text, out, dir, err);
 	if (!net_host_port(text, 0, &host, &port) ||
 			(span_find(text, ']') == text.n && host.n == text.n))
 		return err_set(err, 0,
@@ -58,7 +57,8 @@ listen_parse(const char *address, struct net_addr *out, struct err *err)
 	return true;
 }
 
-/* A socket file that nobody listens on is the remains of a crash. */
+/* A socket file that nobody listens on is the remains of a crash; so is one in our folder that
+ * another user made: whoever listens holds the lock of the state, and that is us. */
 static bool
 listen_dead_socket(const struct sockaddr_storage *ss, socklen_t n, const char *path)
 {
@@ -69,7 +69,7 @@ listen_dead_socket(const struct sockaddr_storage *ss, socklen_t n, const char *p
 	AUTO(fd_done)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)ss, n) == 0 ||
-			errno != ECONNREFUSED)
+			(errno != ECONNREFUSED && errno != EACCES))
 		return false;
 	return unlink(path) == 0;
 }
@@ -108,17 +108,20 @@ int
 listen_open(const char *address, struct err *err)
 {
 	struct net_addr a = { 0 };
-	int no = 0;
+	int no = 0, dir;
 
-	if (!listen_parse(address, &a, err))
+	/* The folder of a long path stays open with the socket, which is removed by it. */
+	if (!listen_parse(address, &a, &dir, err))
 		return -1;
 	int fd = listen_socket(&a, &no);
 	if (fd < 0 && no == EAFNOSUPPORT && address[0] == '*') {
 		a = (struct net_addr){ .family = NET_IP4, .port = a.port };
 		fd = listen_socket(&a, &no);
 	}
-	if (fd < 0)
+	if (fd < 0) {
+		fd_done(&dir);
 		(void)err_errno(err, 0, no, "cannot listen on %s", address);
+	}
 	return fd;
 }
 
@@ -169,9 +172,21 @@ listen_exhausted(struct loop_listen *ll, int no)
 		ll->refused(ll->host, no);
 }
 
+/* The file of a socket that nobody listens on any more, unless another has its name. */
+static void
+listen_remove(struct loop_listen *ll)
+{
+	struct stat now;
+
+	if (ll->file[0] && lstat(ll->file, &now) == 0 &&
+			now.st_ino == ll->made.st_ino && now.st_dev == ll->made.st_dev)
+		(void)unlink(ll->file);
+}
+
 static void
 listen_destroy(struct loop_listen *ll)
 {
+	listen_remove(ll);
 	event_free(ll->ev);
 	loop_timer_free(ll->rest);
 	fd_done(&ll->fd);
@@ -231,6 +246,10 @@ loop_listen_new(struct loop *l, int fd,
 	MUST(fd_nonblock(fd));
 	ll->fd = fd;
 	ll->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct net_addr at;
+	if (listen_address(fd, &at) && at.family == NET_UNIX &&
+			lstat(at.path, &ll->made) == 0)
+		memcpy(ll->file, at.path, sizeof(ll->file));
 	ll->accepted = accepted;
 	ll->refused = refused;
 	ll->host = host;

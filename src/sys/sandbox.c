@@ -14,6 +14,7 @@
 
 #include "postern/buf.h"
 #include "postern/file.h"
+#include "postern/num.h"
 
 /* Newer than Debian 12's headers. */
 static const uint64_t right_truncate = 1ULL << 14; /* from ABI 3 */
@@ -52,6 +53,17 @@ sandbox_lookup(const char *user, unsigned *uid, unsigned *gid, struct err *err)
 {
 	char room[PASSWD_ROOM];
 	struct passwd pw, *found = NULL;
+	struct span number = span_skip(span_of(user), 1);
+	uint64_t id[2];
+
+	if (user[0] == '#') {
+		if (!num_u64(span_until(&number, ':'), UINT32_MAX - 1, &id[0]) ||
+				!num_u64(number, UINT32_MAX - 1, &id[1]))
+			return err_set(err, 0, "there is no user %s", user);
+		*uid = (unsigned)id[0];
+		*gid = (unsigned)id[1];
+		return true;
+	}
 	int no = getpwnam_r(user, &pw, room, sizeof(room), &found);
 
 	if (no != 0)
@@ -75,7 +87,8 @@ sandbox_user(const char *user, struct err *err)
 			return err_set(err, 0, "only root can become the user %s",
 					user);
 		if (geteuid() == 0 && uid != 0) {
-			if (initgroups(user, gid) != 0 ||
+			if ((user[0] == '#' ? setgroups(0, NULL)
+					    : initgroups(user, gid)) != 0 ||
 					setresgid(gid, gid, gid) != 0 ||
 					setresuid(uid, uid, uid) != 0)
 				return err_errno(err, 0, errno,

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "postern/clock.h"
+#include "postern/must.h"
 #include "stream_in.h"
 
 enum {
@@ -18,7 +19,7 @@ stream_want_read(struct stream *s)
 	if (s->closed || s->fd < 0 || s->ended)
 		return;
 	if (!s->paused || s->closing)
-		(void)event_add(s->readable, NULL);
+		MUST(event_add(s->readable, NULL) == 0);
 }
 
 static void
@@ -56,11 +57,11 @@ stream_handshake(struct stream *s)
 		stream_soon(s); /* bytes may wait inside already */
 		return true;
 	case TLS_WANT_READ:
-		(void)event_add(s->readable, NULL);
+		MUST(event_add(s->readable, NULL) == 0);
 		return false;
 	case TLS_WANT_WRITE:
 		(void)event_del(s->readable); /* it may be true all the while */
-		(void)event_add(s->writable, NULL);
+		MUST(event_add(s->writable, NULL) == 0);
 		return false;
 	case TLS_EOF:
 	case TLS_CUT:
@@ -119,7 +120,7 @@ stream_get_tls(struct stream *s, char *p, size_t n, enum stream_end *why)
 		if (step == TLS_OK)
 			continue;
 		if (step == TLS_WANT_WRITE)
-			(void)event_add(s->writable, NULL);
+			MUST(event_add(s->writable, NULL) == 0);
 		if (got > 0 || step == TLS_WANT_READ || step == TLS_WANT_WRITE)
 			break; /* a fault comes again with the next read */
 		*why = step == TLS_EOF		  ? STREAM_EOF
@@ -278,7 +279,7 @@ stream_put_plain(struct stream *s, struct span bytes)
 	if (rc >= 0)
 		return (size_t)rc;
 	if (errno == EAGAIN)
-		(void)event_add(s->writable, NULL);
+		MUST(event_add(s->writable, NULL) == 0);
 	else
 		stream_output_over(s, err_words(errno));
 	return 0;
@@ -293,9 +294,9 @@ stream_put_tls(struct stream *s, struct span bytes)
 	if (step == TLS_OK)
 		return put;
 	if (step == TLS_WANT_READ)
-		(void)event_add(s->readable, NULL);
+		MUST(event_add(s->readable, NULL) == 0);
 	else if (step == TLS_WANT_WRITE)
-		(void)event_add(s->writable, NULL);
+		MUST(event_add(s->writable, NULL) == 0);
 	else
 		stream_output_over(s, tls_io_words(s->io));
 	return 0;

@@ -130,7 +130,7 @@ race_begin(void *host)
 		return;
 	}
 	t->ev = loop_event(s->loop, t->fd, EV_WRITE, race_ready, t);
-	(void)event_add(t->ev, NULL);
+	MUST(event_add(t->ev, NULL) == 0);
 	r->open++;
 	if (r->next < r->n)
 		loop_timer_set(r->stagger, CONNECT_STAGGER_MS);

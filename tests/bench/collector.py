@@ -18,28 +18,8 @@ from pathlib import Path
 from measure import log, machine, median, message_file, net, new_postern, run_to_end, spread, versions
 
 from harness.dovecot import PASSWORD, Dovecot  # isort: skip (measure says where it is)
+from harness.line import Line  # isort: skip
 from harness.pop3_server import Pop3Server  # isort: skip
-
-DELAY_MS = 25
-
-
-class Line:
-    """A delay proxy in front of a port."""
-    program = None
-
-    def __init__(self, port):
-        if not Line.program:
-            Line.program = Path(tempfile.mkdtemp()) / "delay_proxy"
-            subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", Line.program, Path(__file__).with_name("delay_proxy.c")],
-                           check=True)
-        self.port = net.free_port()
-        self.p = subprocess.Popen([Line.program, str(self.port), str(port), str(DELAY_MS)], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE)
-        assert self.p.stdout.readline() == b"ready\n"
-
-    def close(self):
-        self.p.kill()
-        self.p.wait()
 
 
 class Boxes:

@@ -41,9 +41,13 @@ CPU_MOST = 4  # of a processor more than without faults, seconds
 LINES_MOST = 300  # of the log more than without faults
 BODY = b"0123456789abcdef" * 12_000 + b"\r\n"  # over BODY_BLOB_MAX: it goes to the spool
 
-# Calls whose failure needs no word, by a function of their call site, and why. A sync is
-# never harmless by itself: what it lost is seen at the next power cut only.
-HARMLESS_SYNCS = {"db_close": "the log is written back at the end; where that fails it stays, and the next start reads it"}
+# Syncs whose failure needs no word, by a function of their call site and by file ("": any), and
+# why. Another sync is never harmless: what it lost is seen at the next power cut only.
+HARMLESS_SYNCS = {
+    ("db_close", ""): "the log is written back at the end; where that fails it stays, and the next start reads it",
+    ("settings", "state"): "SQLite's own of the directory; log_named does it again before anything counts, and tells",
+    ("schema_migrate", "state"): "the same",
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,11 @@ def function_of(offset):
 
 def site_of(frames):
     return "<".join(function_of(f) for f in frames.split(",")) if frames != "-" else "-"
+
+
+def harmless_sync(site):
+    functions, file = site.split(" ", 1)
+    return any(f in functions.split("<") and file == (where or file) for f, where in HARMLESS_SYNCS)
 
 
 def subject(data):
@@ -306,7 +315,7 @@ class House:
         if not told:
             if not whole:
                 find("silent", f"status {run.status}, and not everything was done: {run.log[-300:]}")
-            elif point.kind == "sync" and not any(f in HARMLESS_SYNCS for f in re.split("[< ]", site)):
+            elif point.kind == "sync" and not harmless_sync(site):
                 find("silent", "a sync that failed, and nothing was said")
             else:
                 verdicts.append("harmless")

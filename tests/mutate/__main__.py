@@ -10,9 +10,9 @@ system tests as many as take SECONDS (60) without a fault, the most specific fir
 of tests/crash where a durability point was left out. What no test finds is listed, with the
 reason where survivors.txt knows one; status 1 when the rates are below 90 and 85 percent.
 
---again keeps the build and what was learnt; --only FILE tries the faults named there, a line
-each as in the report. Needs python3-clang-14 and what contrib/test installs. About two hours on two cores;
-a system test that is late counts as failed, so nothing else should run."""
+--again keeps the build, what was learnt and what was found: a run that was ended goes on; --only FILE tries the faults named there, a line
+each as in the report. Needs python3-clang-14 and what contrib/test installs. About two hours on two cores.
+A system test that failed is asked again by itself, since it may have been late only."""
 import argparse
 import concurrent.futures
 import json
@@ -30,7 +30,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 import plant  # noqa: E402
 
-CRASH = "tests/crash/"
+CRASH = "crash/"  # where pytest.ini is, names of tests begin
 
 
 def run(words, **more):
@@ -77,7 +77,7 @@ class Work:
 
     def unit(self, command, fault=0, reached=None, seconds=30.0):
         """Found when it fails, burns four times the processor time, or sleeps for ever."""
-        env = {**os.environ, "POSTERN_MUTANT": str(fault), **({"POSTERN_REACHED": str(reached)} if reached else {})}
+        env = {**os.environ, "POSTERN_ORDERS": "30", "POSTERN_MUTANT": str(fault), **({"POSTERN_REACHED": str(reached)} if reached else {})}
         burn = int(5 + 4 * seconds)
         p = subprocess.Popen(command, env=env, cwd=self.tree, start_new_session=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -91,8 +91,8 @@ class Work:
 
     def system(self, tests, fault=0, limit=600, more=(), env=None):
         words = ["/usr/bin/python3", "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:xdist", *more, *tests]
-        p = subprocess.Popen(words, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             start_new_session=True,
+        p = subprocess.Popen(words, cwd=self.tree / "tests", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, start_new_session=True,
                              env={**os.environ, "POSTERN": str(self.binary), "POSTERN_MUTANT": str(fault), **(env or {})})
         try:
             out, _ = p.communicate(timeout=limit)
@@ -100,6 +100,8 @@ class Work:
             os.killpg(p.pid, 9)
             p.communicate()
             return False, "a time-out"
+        if p.returncode not in (0, 1):
+            sys.exit(f"pytest could not run {tests}:\n{out.decode(errors='replace')[-3000:]}")
         failed = [line.split()[1] for line in out.decode(errors="replace").splitlines() if line.startswith(("FAILED", "ERROR"))]
         return p.returncode == 0, failed[0] if failed else f"status {p.returncode}"
 
@@ -117,17 +119,29 @@ class Work:
                          "reached": [i for i, b in enumerate(file.read_bytes()) if b]})
         if not system:
             return rows
+        self.learn_system(size, ["system", "crash"])
+        system = self.learnt_system()
+        self.learn_system(size, [r["test"] for r in system if not r["good"]])  # late the first time
+        rows += self.learnt_system()
+        (self.folder / "learnt.json").write_text(json.dumps(rows))
+        return rows
+
+    def learn_system(self, size, tests):
         env = {**os.environ, "POSTERN": str(self.binary), "MUTATE_FOLDER": str(self.learnt), "MUTATE_SIZE": str(size),
                "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "0"}
-        run(["/usr/bin/python3", "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "reach",
-             "--deselect", "tests/system/test_corpus.py", "tests/system", "tests/crash"], cwd=self.tree, env=env)
+        if tests:
+            run(["/usr/bin/python3", "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "reach",
+                 "--deselect", "system/test_corpus.py", *tests], cwd=self.tree / "tests", env=env)
+
+    def learnt_system(self):
+        by_test = {}
         for file in self.learnt.glob("*.json"):
             row = json.loads(file.read_text())
             row["kind"] = "crash" if row["test"].startswith(CRASH) else "system"
             row["reached"] = [i for i, b in enumerate(file.with_suffix(".reached").read_bytes()) if b]
-            rows.append(row)
-        (self.folder / "learnt.json").write_text(json.dumps(rows))
-        return rows
+            if row["good"] or row["test"] not in by_test:
+                by_test[row["test"]] = row
+        return list(by_test.values())
 
 
 class Hunt:
@@ -154,15 +168,24 @@ class Hunt:
             if spent + r["seconds"] <= self.seconds:
                 some.append(r["test"])
                 spent += r["seconds"] + 0.05
-        if some:
-            good, which = self.work.system(some, f.n, limit=60 + 4 * spent)
-            if not good:
-                return which
+        which = self.system_finds(some, f, 60 + 4 * spent)
+        if which:
+            return which
         crash = self.tests(f, "crash")
-        if crash and f.durable and f.kind in ("call", "drop"):
-            good, which = self.work.system([r["test"] for r in crash], f.n, limit=300)
-            if not good:
+        if f.durable and f.kind in ("call", "drop"):
+            return self.system_finds([r["test"] for r in crash], f, 300)
+        return None
+
+    def system_finds(self, tests, f, limit):
+        """The test that fails, and fails again by itself: one that was only late does not count."""
+        while tests:
+            good, which = self.work.system(tests, f.n, limit)
+            if good:
+                return None
+            at = next((k for k, t in enumerate(tests) if (t + " ").startswith(which + " ")), None)
+            if at is None or not self.work.system([tests[at]], f.n, limit)[0]:
                 return which
+            tests = tests[at + 1:]
         return None
 
 
@@ -225,12 +248,17 @@ def main():
         first, second = [f for f in faults if f.key() in names], []
     hunt, found, why = Hunt(work, rows, o.system), {}, reasons()
     all_of_them = list({f.n: f for f in first + second}.values())
+    done_before = work.folder / "found.json"
+    if o.again and not o.only and done_before.exists():
+        found = {int(n): test for n, test in json.loads(done_before.read_text()).items()}
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-        jobs = {pool.submit(hunt.found_by, f): f for f in all_of_them}
+        jobs = {pool.submit(hunt.found_by, f): f for f in all_of_them if f.n not in found}
         for done in concurrent.futures.as_completed(jobs):
             f = jobs[done]
             found[f.n] = done.result()
-            print(f"{len(found)}/{len(all_of_them)} {'found' if found[f.n] else 'SURVIVED'} {f.key()}"
+            if not o.only:
+                done_before.write_text(json.dumps(found))
+            print(f"{sum(1 for g in all_of_them if g.n in found)}/{len(all_of_them)} {'found' if found[f.n] else 'SURVIVED'} {f.key()}"
                   f"{' by ' + found[f.n] if found[f.n] else ''}", flush=True)
     good = report("durability points", first, found, 90)
     good &= report("random places", second, found, 85)

@@ -1,4 +1,7 @@
 """To the next hop: every transport, real servers, and hops that misbehave (FAULTS 2.3)."""
+import re
+import smtplib
+
 import pytest
 from harness.message import check_same, essence, message
 from harness.net import wait_for
@@ -34,6 +37,25 @@ def test_maildir(box):
             [*(box.dir / "mail/contoso.test" / user.title() / "new").iterdir()]
         check_same(sent, path.read_bytes())
         assert not list(path.parent.parent.joinpath("tmp").iterdir())
+
+
+def test_a_local_part_has_one_spelling_at_every_door(pt):
+    """Edge 34: needless quotes make no other mailbox, by SMTP, from Pickup, in a policy's answer."""
+    pt.route("contoso.test", f"maildir:{pt.dir}/mail/%d/%u")
+    pickup = pt.state / "Pickup"
+    pickup.mkdir(mode=0o700, parents=True)
+    (pickup / "a.eml").write_bytes(b'X-Sender: max@nwtraders.test\r\nX-Receiver: "ann"@contoso.test\r\nX-Receiver: Ann@contoso.test\r\n'
+                                   b"Subject: file\r\n\r\nx\r\n")
+    pt.once()
+    pt.start()
+    with smtplib.SMTP("127.0.0.1", pt.port, timeout=20) as s:
+        s.sendmail("max@nwtraders.test", ['"dup"@contoso.test', "dup@contoso.test", '"two words"@contoso.test'], message())
+    boxes = pt.dir / "mail/contoso.test"
+    wait_for(lambda: (boxes / "two words/new").is_dir(), 10, "the Maildirs")
+    pt.terminate()
+    assert {p.name: len(list((p / "new").iterdir())) for p in boxes.iterdir()} == {"ann": 1, "dup": 1, "two words": 1}
+    quoted, plain = (pt.ask("policy", "test", a) for a in ('"dup"@contoso.test', "dup@contoso.test"))
+    assert quoted["primary"] == plain["primary"] and quoted["accepted"]
 
 
 @pytest.mark.parametrize("local", ["../../../escape", "a/b", "..", ".", "x\\y"])
@@ -234,6 +256,103 @@ def test_postfix_as_next_hop(box, postfix_server):
     assert report["delivered"] == 20
     wait_for(lambda: len(server.delivered()) == 20, 20, "20 mails in Postfix's maildir")
     assert all("grün\n.\n..\n".encode() in d for d in server.delivered())
+
+
+def test_one_transaction_a_connection_is_done_on_several(box, sink):
+    """Edge 47: 503 to the second MAIL costs a connection, not a quarter of an hour."""
+    hop = sink(lmtp=True)
+    hop.once = True
+    box.route("contoso.test", hop.route)
+    for i in range(12):
+        box.put(message(subject=f"number {i}"))
+    report = box.once()
+    assert (report["delivered"], report["deferred"]) == (12, 0)
+    assert sorted(re.search(rb"^Subject: (.*?)\r", m.data, re.M)[1] for m in hop.mails) == \
+        sorted(b"number %d" % i for i in range(12))
+
+
+def test_a_limit_of_messages_a_connection_is_no_failed_attempt(box, sink):
+    """The same said by 421: what was not begun goes at once on another connection."""
+    hop = sink()
+    hop.answers["MAIL"] = ["250 ok", "250 ok", "421 4.7.0 enough for one connection"] * 5
+    box.conf["delivery"] = {"connections_per_host": 1}
+    box.route("contoso.test", hop.route)
+    for i in range(7):
+        box.put(message(subject=f"number {i}"))
+    report = box.once()
+    assert (report["delivered"], report["deferred"]) == (7, 0) and len(hop.mails) == 7
+
+
+@pytest.mark.parametrize("reply", ["501 5.5.4 syntax", "555 5.5.4 unknown parameter", "504 5.5.4 BODY not implemented"])
+def test_body_announced_and_refused_is_left_out(box, sink, reply):
+    """Edge 47: 8BITMIME stands in EHLO, and BODY=8BITMIME is refused."""
+    hop = sink()
+    hop.refuse = ("BODY=", reply)
+    box.route("contoso.test", hop.route)
+    mails = [message(subject=f"number {i}", body="gr\u00fcn\r\n".encode()) for i in range(6)]
+    for m in mails:
+        box.put(m)
+    report = box.once()
+    assert (report["delivered"], report["deferred"], report["badmail"]) == (6, 0, 0)
+    assert sorted(essence(m.data) for m in hop.mails) == sorted(map(essence, mails))
+    assert not any("BODY=" in m.parameters for m in hop.mails)
+
+
+def test_a_sender_that_is_refused_is_not_taken_for_body(box, sink):
+    hop = sink()
+    hop.answers["MAIL"] = "501 5.1.7 bad sender"
+    box.route("contoso.test", hop.route)
+    box.put(message(body="gr\u00fcn\r\n".encode()))
+    report = box.once(status=FAILED)
+    assert report["badmail"] == 1 and hop.mails == []
+    assert len([c for c in hop.commands if c.startswith("MAIL FROM:<max@")]) == 2
+
+
+def test_who_loses_count_is_not_pipelined_past_the_dot_again(box, sink):
+    """Edge 47: what follows a dot went into the message before it; that happens once."""
+    hop = sink()
+    hop.swallow = True  # as Net::Server::Mail: the end is looked for at the end of what came
+    box.conf["delivery"] = {"connections_per_host": 1, "retry": ["1s"]}
+    box.route("contoso.test", hop.route)
+    for i in range(8):
+        box.put(message(subject=f"number {i}"))
+    box.start()
+    assert len(hop.wait(8, 30)) == 8
+    box.terminate()
+    assert hop.swallowed == 1
+
+
+@pytest.mark.parametrize("extensions", [("PIPELINING", "8BITMIME"), ("PIPELINING", "8BITMIME", "CHUNKING")])
+def test_a_nul_goes_out_as_it_is_and_is_told(box, sink, extensions):
+    """E15: towards hops without BINARYMIME, with 4044."""
+    hop = sink(extensions=extensions)
+    box.route("contoso.test", hop.route)
+    box.conf["log"] = {"level": 1}
+    sent = message(body=b"a\0b\r\n")
+    box.put(sent)
+    assert box.once()["delivered"] == 1
+    assert essence(hop.mails[0].data) == essence(sent)
+    [said] = [e for e in box.events() if e["id"] == 4044]
+    assert "NUL" in said["found"] and "bare" not in said["found"]
+
+
+GREETINGS = {"pop3": ("+OK Welcome to MailServer POP3 Server", "a POP3 server"), "imap": ("* OK IMAP4rev1 ready", "an IMAP server"),
+             "ssh": ("SSH-2.0-OpenSSH_9.2", "an SSH server"), "busy": ("554 5.7.1 go away", "554 5.7.1 go away")}
+
+
+@pytest.mark.parametrize("kind", GREETINGS)
+def test_what_stands_at_the_other_end_is_said(box, sink, kind):
+    """Edge 26: in the queue, in the event, in check --online."""
+    greeting, words = GREETINGS[kind]
+    hop = sink()
+    hop.answers["GREETING"] = greeting
+    box.route("contoso.test", hop.route)
+    box.put(message())
+    box.once(status=(DONE, FAILED))
+    [mail] = box.queue()
+    [said] = [e for e in box.events() if e["id"] == 3010]
+    for told in (mail["recipients"][0]["last_reply"], said["err"], box.run("check", "--online").out):
+        assert greeting in told and words in told
 
 
 def test_trace_tells_the_story(box, sink):

@@ -5,7 +5,11 @@ import sqlite3
 from harness.message import check_same, message
 from harness.postern import DONE, FAILED
 
-TO_4 = """
+TO_5 = """
+ALTER TABLE policy DROP COLUMN source; ALTER TABLE policy DROP COLUMN file; ALTER TABLE policy DROP COLUMN german;
+ALTER TABLE policy_domain DROP COLUMN by_hand; DROP TABLE resumed;
+"""
+TO_4 = TO_5 + """
 DROP TABLE mark; DELETE FROM meta WHERE key LIKE 'steady%';
 ALTER TABLE body DROP COLUMN sum; ALTER TABLE body DROP COLUMN damage; ALTER TABLE body DROP COLUMN damage_told;
 """

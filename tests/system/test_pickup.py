@@ -106,6 +106,15 @@ def test_the_header_is_the_envelope(pt, sink):
                              b"Subject: y\r\n\r\nhello\r\n")
 
 
+def test_a_bare_cr_in_the_envelope_names_nobody_else(pt):
+    put(pt, "cr.eml", b"X-Sender: max@nwtraders.test\rX-Receiver: bob@contoso.test\r\n"
+        b"X-Receiver: ann@contoso.test\rX-Receiver: eve@contoso.test\r\nSubject: cr\r\n\r\nx\r\n")
+    put(pt, "header.eml", b"From: max@nwtraders.test\rSender: eve@contoso.test\r\nTo: ann@contoso.test\rBcc: eve@contoso.test\r\n"
+        b"Subject: header\r\n\r\nx\r\n")
+    pt.once()
+    assert [(d.sender, d.recipients) for d in pt.drop()] == [("max@nwtraders.test", ["ann@contoso.test"])] * 2
+
+
 def test_what_is_no_message_goes_to_badmail(pt):
     bad = {"nobody": b"From: ann@contoso.test\nSubject: x\n\n.\n", "words": b"Just words.\n", "empty": b"",
            "half": X + b"X-Receiver: a b c\r\n\r\n", "long": b"To: " + b"x" * (2 << 20), "nul": b"\0" * 100}

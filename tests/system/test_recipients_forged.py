@@ -229,3 +229,24 @@ def test_beyond_every_limit(pt, pop3):
     for d in pt.drop():  # whole: the body is there, and as much header as came
         name = re.search(rb"^Subject: (.*?)\r$", d.data, re.M)[1].decode()
         assert d.data.endswith(mails[name][-40:]) and len(d.data) >= len(mails[name]), name
+
+
+# E3: a bare CR ends no field and starts none. Whom each header names.
+BARE_CR = {
+    "visible": (message(to="ann@contoso.test\rBcc: eve@contoso.test", subject="visible"), ["ann@contoso.test"]),
+    "angles": (message(to="Ann <ann@contoso.test>\rBcc: Eve <eve@contoso.test>", subject="angles"), ["ann@contoso.test"]),
+    "nul": (message(to="ann@contoso.test \0Bcc: eve@contoso.test", subject="nul"), ["ann@contoso.test"]),
+    "envelope": (stored("envelope", own=["Delivered-To: ann@contoso.test\rDelivered-To: eve@contoso.test"], to="list@else.test"),
+                 ["ann@contoso.test"]),
+}
+
+
+def test_an_address_is_not_lost_to_what_stands_behind_a_bare_cr(pt, pop3):
+    server = pop3()
+    pt.account("contoso", server.port, domains=["contoso.test"], unrouted="hold")
+    for mail, _ in BARE_CR.values():
+        server.put(mail)
+    want = {subject: to for subject, (_, to) in BARE_CR.items()}
+    assert explained(pt, {subject: mail for subject, (mail, _) in BARE_CR.items()}) == want
+    pt.once()
+    assert arrived(pt) == want

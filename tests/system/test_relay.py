@@ -83,6 +83,8 @@ def test_greeting_and_texts(relay, wire):
     assert reply.startswith("250 2.6.0 <one@nwtraders.test> Queued mail for delivery, id "), reply
     assert w.say("RSET").startswith("250 ") and w.say("NOOP").startswith("250 ")
     assert w.say("VRFY ann").startswith("252 ") and w.say("HELP").startswith("214 ")
+    assert w.say("VRFY nobody@contoso.test").startswith("252 2.1.5 ")
+    assert w.say("VRFY <ann@else.test>") == "550 5.7.1 Unable to relay for ann@else.test"
     assert w.say("TURN")[:1] == "5"
     assert w.say("QUIT") == "221 2.0.0 gw.contoso.test Service closing transmission channel"
     [mail] = relay.inside.wait(1)

@@ -9,6 +9,7 @@ import smtplib
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -259,6 +260,30 @@ def test_a_dead_role_comes_back(service):
     wait_for(lambda: service.run("poll").status == DONE, 30, "a poll after the restart")
     service.hop.wait(1)
     assert service.terminate() == 0
+
+
+def test_who_waits_for_a_role_that_is_not_ready_sleeps(service):
+    """fetch is due while the relay still starts: the service waits for that, and burns nothing."""
+    service.start()
+    names = {Path(f"/proc/{pid}/comm").read_text().strip(): pid for pid in processes(service.proc.pid)}
+    os.kill(names["fetch"], signal.SIGKILL)
+    os.kill(names["relay"], signal.SIGKILL)
+
+    def started_again():
+        for pid in processes(service.proc.pid):
+            if pid not in names.values() and Path(f"/proc/{pid}/comm").read_text().strip() == "relay":
+                return pid
+        return None
+    relay = wait_for(started_again, 10, "a relay after the one that was killed")
+    os.kill(relay, signal.SIGSTOP)
+    begin, seen = time.monotonic(), service.log().count("WATCHDOG=1")
+    wait_for(lambda: service.log().count("WATCHDOG=1") >= seen + 5, 15, "five more rounds of the service")
+    took = time.monotonic() - begin
+    os.kill(relay, signal.SIGCONT)
+    assert took > 2, f"five rounds in {took:.3f} s"
+    service.server.put(message())
+    wait_for(lambda: service.run("poll").status == DONE, 30, "a poll after the restart")
+    service.hop.wait(1)
 
 
 def test_events_command(service):

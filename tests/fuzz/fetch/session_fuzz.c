@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.accounts = (struct conf_accounts){ &account, 1 };
 	account.auth = data[0] & 1 ? CONF_AUTH_PLAIN : CONF_AUTH_AUTO;
 	account.keep_s = data[0] & 2 ? CONF_KEEP_FOREVER : 0;
-	MUST(fetch_setup_init(&setup, &conf, conf.server.state, &err));
+	fetch_setup_init(&setup, &conf, conf.server.state);
 	fetch_memo_init(&memo, setup.seed);
 
 	struct fetch_poll poll = {

@@ -129,7 +129,7 @@ talk(const uint8_t *data, size_t size, size_t piece, struct outcome *out)
 	MUST(fd_nonblock(fds[0]));
 	t.fd = fds[1];
 	MUST(pthread_create(&server, NULL, serve, &t) == 0);
-	MUST(fetch_setup_init(&setup, &conf, conf.server.state, &err));
+	fetch_setup_init(&setup, &conf, conf.server.state);
 	fetch_memo_init(&memo, setup.seed);
 
 	struct fetch_poll poll = {

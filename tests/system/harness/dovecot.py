@@ -1,6 +1,7 @@
 """A private Dovecot: POP3 (plain, STLS, implicit TLS) and LMTP on free ports, as
 an ordinary process below one short directory. Works as root and as any user."""
 import base64
+import contextlib
 import getpass
 import grp
 import hmac
@@ -153,6 +154,10 @@ passdb {{
 }}
 """
 
+    @staticmethod
+    def login(user):
+        return user
+
     def put(self, user, data, link=None):
         """One more message in the user's mailbox: these bytes as they are, or a
         link to a file that has CRLF at each end of line, so that its size is known."""
@@ -209,14 +214,25 @@ passdb {{
 class Pop3:
     """A small POP3 reader for tests: says what the server holds, to the byte."""
 
-    def __init__(self, port, user, password=PASSWORD):
+    def __init__(self, port, user, password=PASSWORD, utf8=False):
         self.s = socket.create_connection(("127.0.0.1", port), 30)
         self.f = self.s.makefile("rwb")
         self._ok()
+        if utf8:
+            self.offer("UTF8")
         self.say(f"USER {user}")
         self.say(f"PASS {password}")
+        if utf8:
+            self.offer("UTF8")
+
+    def offer(self, line):
+        """It may be refused."""
+        with contextlib.suppress(AssertionError):
+            self.say(line)
 
     def _ok(self):
+        # Servers that write in pieces wait for an acknowledgement between them.
+        self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         line = self.f.readline()
         if not line.startswith(b"+OK"):
             raise AssertionError(f"POP3 answered {line!r}")
@@ -228,8 +244,12 @@ class Pop3:
         return self._ok()
 
     def lines(self):
+        self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         while (line := self.f.readline()) not in (b".\r\n", b""):
             yield line[1:] if line.startswith(b".") else line
+
+    def count(self):
+        return int(self.say("STAT").split()[1])
 
     def uidl(self):
         """{uidl: number}"""

@@ -205,6 +205,97 @@ class Session:
         return b"+OK bye\r\n"
 
 
+class Forgetful(Session):
+    """As Courier and Perdition do: whoever takes over after PASS never sees what stood
+    behind it in the same packet."""
+
+    def do_pass(self, arg):
+        reply = super().do_pass(arg)
+        while self.more():
+            self.sock.recv(65536)
+        self.buffer = b""
+        return reply
+
+
+class Hasty(Session):
+    """As WildDuck does where RETRs come in one packet: the answer to the next command goes
+    out before the end of the message, and behind QUIT the end never comes."""
+    owed = b""
+
+    def run(self):
+        try:
+            super().run()
+        finally:
+            self.owed = b""
+
+    def send(self, data):
+        data, self.owed = data + self.owed, b""
+        super().send(data)
+
+    def reply(self, verb, arg, proper):
+        if verb != "RETR" or not (self.buffer or self.more()):
+            return super().reply(verb, arg, proper)
+        data = proper()
+        if data.startswith(b"+OK"):
+            super().reply(verb, arg, lambda: data[:-3])
+            self.owed = data[-3:]
+        else:
+            super().reply(verb, arg, lambda: data)
+
+    def do_quit(self, arg):
+        reply = super().do_quit(arg)
+        self.owed = b""
+        return reply
+
+    def do_retr(self, arg):
+        reply = super().do_retr(arg)
+        if not self.owed or not reply.startswith(b"+OK"):
+            return reply
+        # Between its own status line and its text comes the end of the one before.
+        status, text = reply.split(b"\r\n", 1)
+        owed, self.owed = self.owed, b""
+        return status + b"\r\n" + owed + text
+
+
+class HeaderAlone(Session):
+    """As mailutils does: the first RETR after TOP of a message gives its header alone."""
+
+    def __init__(self, server, sock):
+        super().__init__(server, sock)
+        self.topped = set()
+
+    def do_top(self, arg):
+        self.topped.add(arg.split(" ")[0])
+        return super().do_top(arg)
+
+    def do_retr(self, arg):
+        if arg not in self.topped:
+            return super().do_retr(arg)
+        self.topped.remove(arg)
+        return super().do_top(arg + " 0")
+
+
+class Utf8(Session):
+    """As Courier does with what has raw UTF-8 in its header: whoever has not said UTF8
+    gets a notice of its own in its place (RFC 6856)."""
+    utf8 = False
+
+    def do_utf8(self, _):
+        self.utf8 = not self.authorized
+        return b"+OK UTF8 enabled\r\n" if self.utf8 else b"-ERR too late\r\n"
+
+    def do_retr(self, arg):
+        m = self.message(arg)
+        if not m or self.utf8 or m.data.split(b"\r\n\r\n")[0].isascii():
+            return super().do_retr(arg)
+        self.ledger.retrieved.append(m.uidl)
+        return b"+OK\r\n" + stuffed(
+            b"From: Mail Delivery Subsystem <postmaster>\r\nSubject: Cannot display Unicode content\r\n"
+            b"Mime-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_1\"\r\n\r\n\r\n--=_1\r\n"
+            b"Content-Type: text/plain\r\n\r\nYour reader does not support it.\r\n\r\n--=_1\r\n"
+            b"Content-Type: message/global\r\n\r\n" + m.data + b"\r\n--=_1--\r\n")
+
+
 @dataclass
 class Message:
     uidl: str
@@ -215,7 +306,9 @@ class Message:
 class Pop3Server:
     session = Session
 
-    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING")):
+    def __init__(self, users=None, tls="none", cert=None, caps=("UIDL", "TOP", "USER", "PIPELINING"), session=None, nagle=False):
+        self.nagle = nagle
+        self.session = session or self.session
         self.users = users or {"global": "secret"}
         self.boxes = {u: [] for u in self.users}
         self.tls, self.caps = tls, caps
@@ -254,7 +347,7 @@ class Pop3Server:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self.nagle)
         session = self.session(self, sock)
         self.sessions.append(session.ledger)
         with contextlib.suppress(Cut, OSError, ssl.SSLError):
@@ -264,4 +357,6 @@ class Pop3Server:
 
     def close(self):
         self.stopping.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self.listener.close()

@@ -30,6 +30,7 @@ class Talk:
     def __init__(self, sink, sock, number):
         self.sink, self.sock, self.number = sink, sock, number
         self.buffer = b""
+        self.done = False
         self.reset()
 
     def reset(self):
@@ -76,12 +77,18 @@ class Talk:
                 self.say("HELO", "250 sink.test")
             elif verb == "MAIL":
                 m = re.match(r"MAIL FROM:<(.*?)>\s*(.*)$", line, re.I)
+                if self.sink.once and self.done:
+                    self.sock.sendall(b"503 5.5.1 out of order\r\n")
+                    continue
+                if self.sink.refuse and self.sink.refuse[0] in line:
+                    self.sock.sendall(self.sink.refuse[1].encode() + b"\r\n")
+                    continue
                 if self.say("MAIL", "250 2.1.0 ok" if m else "501 5.5.4 bad"):
                     self.sender, self.parameters = m[1], m[2]
             elif verb == "RCPT":
                 m = re.match(r"RCPT TO:<(.*?)>\s*(.*)$", line, re.I)
                 address = m[1] if m else ""
-                if self.say(f"RCPT {address}", "250 2.1.5 ok" if m else "501 5.5.4 bad", "RCPT"):
+                if self.say(f"RCPT {address}", "250 2.1.5 ok" if m and self.sender is not None else "503 5.5.1 no", "RCPT"):
                     self.recipients.append(address)
             elif verb == "DATA":
                 self.data()
@@ -106,6 +113,9 @@ class Talk:
             return
         while not (self.buffer.startswith(b".\r\n") or b"\r\n.\r\n" in self.buffer):
             self.fill()
+        if self.sink.swallow and not self.buffer.endswith(b"\r\n.\r\n"):
+            self.sink.swallowed += 1
+            raise Gone  # it waits for an end that came already, and gives up
         if self.buffer.startswith(b".\r\n"):
             body, self.buffer = b"", self.buffer[3:]
         else:
@@ -134,6 +144,7 @@ class Talk:
         else:
             taken = self.recipients if self.say("EOD", "250 2.0.0 stored") else []
         if taken:
+            self.done = True
             self.sink.keep(Mail(self.sender, self.parameters, taken, body, self.number))
         self.reset()
 
@@ -143,6 +154,9 @@ class SmtpSink:
         self.lmtp, self.extensions = lmtp, list(extensions)
         self.answers, self.mails, self.commands = {}, [], []
         self.sessions = 0
+        self.once = self.swallow = False  # one message a connection; no pipelining past the dot
+        self.swallowed = 0
+        self.refuse = None  # (what stands in MAIL, the reply to it)
         self.lock = threading.Condition()
         self.stopping = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -187,4 +201,6 @@ class SmtpSink:
 
     def close(self):
         self.stopping.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self.listener.close()

@@ -59,7 +59,7 @@ everything_has_its_place(void **state)
 			"  one:\n"
 			"    { type: global, server: 'pop.isp.test:1100', tls: starttls, tls_ca: ca.pem,\n"
 			"      user: ü, password: { file: s/one }, auth: plain, domains: [ B\303\234CHER.test, '*.x.test' ],\n"
-			"      envelope: [ X-Envelope-To, X-Rcpt ], trusted_hops: 2, unrouted: Help@x.test, every: 10s,\n"
+			"      envelope: [ X-Envelope-To, X-Rcpt ], trusted_hops: 2, provider_hosts: [ mx.Google.com, '*.google.com' ], unrouted: Help@x.test, every: 10s,\n"
 			"      keep: 7d, max_size: 64K, oversize: skip, max_per_session: 7 }\n"
 			"  two:\n"
 			"    { type: user, server: '[::1]', user: j, password: { command: [ pass, show, j ] },\n"
@@ -100,6 +100,9 @@ everything_has_its_place(void **state)
 	assert_int_equal(a->envelope.mode, CONF_ENVELOPE_NAMED);
 	assert_string_equal(a->envelope.names.p[1], "X-Rcpt");
 	assert_int_equal(a->trusted_hops, 2);
+	assert_int_equal(a->provider_hosts.n, 2);
+	assert_string_equal(a->provider_hosts.p[0], "mx.google.com");
+	assert_string_equal(a->provider_hosts.p[1], "*.google.com");
 	assert_int_equal(a->unrouted.kind, CONF_UNROUTED_ADDRESS);
 	assert_string_equal(a->unrouted.address, "Help@x.test");
 	assert_int_equal(a->every_s, 10);

@@ -452,7 +452,7 @@ test_nothing_without_tls(void **state)
 	w->account.tls = CONF_TLS_IMPLICIT;
 	w->account.token = (struct secret){ .kind = SECRET_VALUE, .text = TOKEN };
 	w->provider.script = everything;
-	assert_true(fetch_setup_init(&setup, &w->conf, "/nowhere", &err));
+	fetch_setup_init(&setup, &w->conf, "/nowhere");
 	fetch_memo_init(&memo, setup.seed);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		const struct dial_to to = { .host = "127.0.0.1",

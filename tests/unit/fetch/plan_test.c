@@ -151,14 +151,14 @@ a_clock_that_was_ahead_keeps_no_account_alone(void **state)
 		bool alone;
 	} rows[] = {
 		{ "never", 0, false },
-		{ "just set", now + MEMO_ALONE_MS, true },
+		{ "just set", now + MEMO_HABIT_MS, true },
 		{ "nearly over", now + 1, true },
 		{ "over", now, false },
-		{ "set when the clock was a little ahead", now + MEMO_ALONE_MS + 1,
+		{ "set when the clock was a little ahead", now + MEMO_HABIT_MS + 1,
 				false },
-		{ "set when it was ten years ahead", now + MEMO_ALONE_MS + ten_years,
+		{ "set when it was ten years ahead", now + MEMO_HABIT_MS + ten_years,
 				false },
-		{ "set when it was ten years behind", now + MEMO_ALONE_MS - ten_years,
+		{ "set when it was ten years behind", now + MEMO_HABIT_MS - ten_years,
 				false },
 		{ "as much as a memo holds", INT64_MAX, false },
 	};
@@ -196,7 +196,7 @@ capabilities_are_asked_for_again_when_the_clock_was_wrong(void **state)
 		const struct conf_account account = { .password.kind = SECRET_ENV,
 			.auth = CONF_AUTH_AUTO };
 		struct fetch_memo memo = { .proven = true,
-			.caps = MEMO_PIPELINING | MEMO_USER | MEMO_UIDL,
+			.caps = MEMO_PIPELINING | MEMO_EARLY | MEMO_USER | MEMO_UIDL,
 			.heard_ms = rows[i].heard_ms,
 			.alone_until_ms = rows[i].alone_until_ms };
 		struct fetch_poll poll = { .account = &account, .memo = &memo };
@@ -205,6 +205,38 @@ capabilities_are_asked_for_again_when_the_clock_was_wrong(void **state)
 		if (pop_fast(&session) != rows[i].fast)
 			fail_msg("%s", rows[i].what);
 	}
+}
+
+static void
+the_habits_of_a_server_outlive_a_restart_and_count_for_no_other(void **state)
+{
+	static const uint64_t seed[2] = { 1, 2 };
+	const int64_t now = INT64_C(1800000000000);
+	struct buf text = BUF_MAX(4096);
+	struct fetch_memo m, back;
+
+	(void)state;
+	fetch_memo_init(&m, seed);
+	fetch_memo_init(&back, seed);
+	m.loaded = true;
+	fetch_memo_at(&m, 7);
+	m.alone_until_ms = m.grounded_until_ms = now + MEMO_HABIT_MS;
+	m.flights_lost = 1;
+	m.off_octets = 120;
+	m.off_share = 35;
+	assert_true(fetch_memo_print(&m, &text));
+	fetch_memo_read(&back, buf_span(&text));
+	fetch_memo_at(&back, 7);
+	assert_true(fetch_memo_alone(&back, now) && fetch_memo_grounded(&back, now));
+	assert_int_equal(back.flights_lost, 1);
+	assert_int_equal(back.off_octets, 120);
+	assert_int_equal(back.off_share, 35);
+	fetch_memo_at(&back, 8);
+	assert_false(fetch_memo_alone(&back, now) || fetch_memo_grounded(&back, now));
+	assert_int_equal(back.flights_lost + back.off_octets + back.off_share, 0);
+	fetch_memo_done(&m);
+	fetch_memo_done(&back);
+	buf_done(&text);
 }
 
 static void
@@ -256,6 +288,8 @@ main(void)
 		cmocka_unit_test(a_clock_that_was_ahead_keeps_no_account_alone),
 		cmocka_unit_test(
 				capabilities_are_asked_for_again_when_the_clock_was_wrong),
+		cmocka_unit_test(
+				the_habits_of_a_server_outlive_a_restart_and_count_for_no_other),
 		cmocka_unit_test(test_transcript_keeps_what_was_refused),
 		cmocka_unit_test(test_transcript_is_bounded),
 	};

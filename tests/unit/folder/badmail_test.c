@@ -37,7 +37,7 @@ name_of(uint64_t qid, const char *ext)
 	return name;
 }
 
-static void
+static bool
 count_one(void *host, const struct badmail_item *item)
 {
 	uint64_t *last = host;
@@ -45,6 +45,7 @@ count_one(void *host, const struct badmail_item *item)
 	assert_true(item->qid > last[1]);
 	last[0]++;
 	last[1] = item->qid;
+	return true;
 }
 
 static uint64_t

@@ -133,7 +133,7 @@ the_bdp_of_badmail_is_named_last(void **state)
 static void
 a_maildir_file_is_synced_then_named_then_its_directories_synced(void **state)
 {
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 	char id[QID_SIZE], want[700];
 
@@ -267,7 +267,7 @@ maildir_put(struct maildir *m, size_t i, struct err *err)
 static bool
 maildir_deliver(bool written[LETTERS])
 {
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 
 	for (size_t i = 0; i < LETTERS; i++)
@@ -420,7 +420,7 @@ a_maildir_that_cannot_make_room_fails_its_batch(void **state)
 
 	(void)state;
 	for (unsigned n = 1; struck; n += 13) {
-		struct maildir *m = maildir_new();
+		struct maildir *m = maildir_new(64);
 		struct err err = { 0 };
 		char box[40];
 

@@ -31,6 +31,15 @@ test_where_an_address_lives(void **state)
 	expands("/m/%d/%u", "@b", NULL);
 	expands("/m/%u", "a\nb@c", NULL);
 	expands("/m/%x", "a@b", NULL);
+	/* edge 34: a local part has one folder, however it is spelled */
+	expands("/m/%u", "\"Ann\"@b", "/m/ann");
+	expands("/m/%u", "\"a\\nn\"@b", "/m/ann");
+	expands("/m/%d/%u", "\"ann lee\"@b", "/m/b/ann lee");
+	expands("/m/%u", "\"a@c\"@b", "/m/a@c");
+	expands("/m/%u", "\"\"@b", NULL);
+	expands("/m/%u", "\"..\"@b", NULL);
+	expands("/m/%u", "\"a/b\"@b", NULL);
+	expands("/m/%u", "\"@b", "/m/\"");
 	expands("/m/%", "a@b", NULL);
 }
 
@@ -45,7 +54,7 @@ test_once_even_when_repeated(void **state)
 {
 	struct span text = SPAN("Subject: x\n\nbody\r\n.\n");
 	struct letter_body body = { .parts = &text, .n_parts = 1, .fd = -1 };
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 	char path[512];
 	uint64_t now = (uint64_t)clock_wall_ms() << 16, old = (uint64_t)1000000 << 16;
@@ -122,7 +131,7 @@ ten_thousand_maildirs_in_one_batch(void **state)
 	enum { MANY = 10000, OPEN = 64 };
 	struct span text = SPAN("Subject: x\n\nbody\n");
 	struct letter_body body = { .parts = &text, .n_parts = 1, .fd = -1 };
-	struct maildir *m = maildir_new();
+	struct maildir *m = maildir_new(64);
 	struct err err = { 0 };
 	size_t before = descriptors();
 	uint64_t now = (uint64_t)clock_wall_ms() << 16;

@@ -44,6 +44,11 @@ only_the_named_fields_change(void **state)
 		{ 1, "Bcc: ann@ours, bob@ours\nBcc: eve@else\nResent-Bcc: ann\nTo: x\n\n",
 				"To: x\n\n" },
 		{ 0, "Bcc: bob@ours\n\n", "Bcc: bob@ours\n\n" },
+		/* edge 10: what stands behind a bare CR is a field of its own to others */
+		{ 1, "Bcc: ann@ours\rBcc: bob@ours\r\nTo: x\r\n\r\n", "To: x\r\n\r\n" },
+		{ 1, "Bcc: ann@ours\r\r\n\r\n", "Bcc: ann@ours\r\r\n\r\n" },
+		{ 1, "Delivered-To: ann@ours\rDelivered-To: bob@ours\r\nTo: x\r\n\r\n",
+				"To: x\r\n\r\n" },
 		/* several addresses in one field would reveal the others */
 		{ 1, "Envelope-To: ann@ours, bob@ours\n folded\nTo: x\n\n",
 				"To: x\n\n" },

@@ -23,9 +23,9 @@ domains_that_no_policy_knows_are_told(void **state)
 			"    other.test: { to: drop }\n";
 	static const struct policy_domain rows[] = {
 		{ { SPAN_INIT("ours.test") }, false, true, { SPAN_INIT("p") }, 1, false,
-				{ SPAN_INIT("+") } },
+				{ SPAN_INIT("+") }, false },
 		{ { SPAN_INIT("below.test") }, true, true, { SPAN_INIT("p") }, 1, false,
-				{ SPAN_INIT("+") } },
+				{ SPAN_INIT("+") }, false },
 	};
 	static struct conf_faults faults;
 	conf_faults_init(&faults);

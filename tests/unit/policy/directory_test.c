@@ -49,11 +49,11 @@ static const struct directory_template guest_templates[] = {
 };
 static const struct policy_domain domains[] = {
 	{ { SPAN_INIT("contoso.test") }, false, true, { SPAN_INIT("staff") }, 10, true,
-			{ SPAN_INIT("+") } },
+			{ SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("fabrikam.test") }, false, true, { SPAN_INIT("staff") }, 10, true,
-			{ SPAN_INIT("+-") } },
+			{ SPAN_INIT("+-") }, false },
 	{ { SPAN_INIT("guests.test") }, false, true, { SPAN_INIT("guests") }, 20, true,
-			{ SPAN_INIT("") } },
+			{ SPAN_INIT("") }, false },
 };
 
 static const struct directory_policy *

@@ -7,23 +7,23 @@
 
 static const struct policy_domain rows[] = {
 	{ { SPAN_INIT("contoso.test") }, false, true, { SPAN_INIT("contoso") }, 10,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("fabrikam.test") }, false, false, { SPAN_INIT("late") }, 20,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("fabrikam.test") }, false, true, { SPAN_INIT("early") }, 5, false,
-			{ SPAN_INIT("+") } },
+			{ SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("fabrikam.test") }, false, true, { SPAN_INIT("default") }, 1,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("branch.test") }, true, true, { SPAN_INIT("branches") }, 10,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("deep.branch.test") }, true, true, { SPAN_INIT("deep") }, 99,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("[192.0.2.1]") }, false, true, { SPAN_INIT("literal") }, 10,
-			false, { SPAN_INIT("+") } },
+			false, { SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("same.test") }, false, true, { SPAN_INIT("b") }, 10, false,
-			{ SPAN_INIT("+") } },
+			{ SPAN_INIT("+") }, false },
 	{ { SPAN_INIT("same.test") }, false, true, { SPAN_INIT("a") }, 10, false,
-			{ SPAN_INIT("+") } },
+			{ SPAN_INIT("+") }, false },
 };
 
 struct question {
@@ -111,9 +111,9 @@ an_exact_domain_and_those_below_it_live_side_by_side(void **state)
 	(void)state;
 	const struct policy_domain both[] = {
 		{ { SPAN_INIT("a.test") }, true, true, { SPAN_INIT("below") }, 1, false,
-				{ SPAN_INIT("+") } },
+				{ SPAN_INIT("+") }, false },
 		{ { SPAN_INIT("a.test") }, false, true, { SPAN_INIT("exact") }, 2,
-				false, { SPAN_INIT("+") } },
+				false, { SPAN_INIT("+") }, false },
 	};
 	struct policy_set *set = policy_new(both, 2);
 	assert_int_equal(policy_size(set), 2);

@@ -54,7 +54,7 @@ apply_policies(struct bench *b)
 	for (size_t i = 0; i < 2; i++) {
 		const struct policystore_domain d = { .name = span_of(domains[i]),
 			.authoritative = true };
-		assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, &err));
+		assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, NULL, &err));
 	}
 	store_close(s);
 }

@@ -118,7 +118,7 @@ bench_new(void)
 			.authoritative = true };
 
 		assert_true(policystore_add_domain(
-				b->store, SPAN("test"), 10, &d, &err));
+				b->store, SPAN("test"), 10, &d, NULL, &err));
 	}
 	assert_int_equal(mkdir(path_in(b, "Drop"), 0700), 0);
 	assert_int_equal(mkdir(path_in(b, "mail"), 0700), 0);

@@ -136,6 +136,31 @@ a_message_under_way_keeps_its_recipients(void **state)
 	mail_free(&g->r, m);
 }
 
+/* Edge 34: needless quotes make no other address, for whichever door. */
+static void
+a_local_part_has_one_spelling(void **state)
+{
+	struct gate *g = *state;
+	static const char *const said[] = { "\"some\"@open.test", "Some@open.test",
+		"some@OPEN.test", "\"so\\me\"@open.test", "\"ann lee\"@open.test",
+		"\"ann\\ lee\"@open.test", "\"ANN+x\"@contoso.test",
+		"\"nobody\"@contoso.test", "nobody@contoso.test",
+		"\"post\\master\"@contoso.test" };
+	static const char *const want[] = { "some@open.test", "\"ann lee\"@open.test",
+		"ann+x@contoso.test", "nobody@contoso.test", "admin@contoso.test" };
+	const struct mail_client client = { .internal = true, .esmtp = true };
+	const struct smtp_mail begin = { .collected = true,
+		.collect = { .account = SPAN("isp"), .uidl = SPAN("1") } };
+	struct mail *m = mail_new(&g->r, &begin, &client);
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		(void)ask(g, m, said[i]);
+	assert_int_equal(m->job.n, sizeof(want) / sizeof(want[0]));
+	for (size_t i = 0; i < m->job.n; i++)
+		assert_true(same(m->recipients[i].address, want[i]));
+	mail_free(&g->r, m);
+}
+
 /* One that bounced, leased by hand. */
 struct failed {
 	struct hop hop;
@@ -247,7 +272,10 @@ no_recipient_is_half_taken(void **state)
 				"a@xn--bcher-kva.test", 550 },
 		{ "\"\\a\\b\\c\\d\"@b\xc3\xbc"
 		  "cher.test",
-				"\"\\a\\b\\c\\d\"@xn--bcher-kva.test", 550 },
+				"abcd@xn--bcher-kva.test", 550 },
+		{ "\"a\\ b\"@b\xc3\xbc"
+		  "cher.test",
+				"\"a b\"@xn--bcher-kva.test", 550 },
 	};
 	const struct mail_client client = { .internal = true, .esmtp = true };
 	const struct smtp_mail begin = { .utf8 = true,
@@ -399,10 +427,54 @@ a_list_too_many_of_what_is_collected_is_refused(void **state)
 	mail_drop(&g->r, m);
 }
 
+/* Edge 32: lists that overlap may have more members than all mails together may have in
+ * hand (500,000). Such a message would never fit, so it is not put off. */
+static void
+lists_that_overlap_beyond_what_fits_are_refused(void **state)
+{
+	struct gate *g = *state;
+	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+
+	assert_int_equal(ask(g, m, "ann@contoso.test"), SMTP_YES.code);
+	m->expanded = g->r.expanded = 500000; /* by its other lists, the same people */
+	assert_int_equal(ask(g, m, "sales@contoso.test"), 554);
+	assert_int_equal(m->job.n, 2);
+	assert_int_equal(m->recipients[1].state, QUEUE_REFUSED);
+	assert_int_equal(whole(g, m),
+			0); /* Ann has it, the list's copy goes to Badmail */
+	mail_drop(&g->r, m);
+	assert_int_equal(g->r.expanded, 0);
+}
+
+/* Members that are there already take no memory again. */
+static void
+a_list_of_those_who_have_it_keeps_nothing_more(void **state)
+{
+	struct gate *g = *state;
+	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
+
+	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
+	size_t n = m->job.n, used = m->arena.used;
+	map_done(&m->lists); /* as if it were another list */
+	map_init(&m->lists, 1, 2);
+	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
+	assert_int_equal(m->job.n, n);
+	assert_in_range(m->arena.used - used, 0, 16);
+	mail_drop(&g->r, m);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+				lists_that_overlap_beyond_what_fits_are_refused, set_up,
+				tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_list_of_those_who_have_it_keeps_nothing_more, set_up,
+				tear_down),
+		cmocka_unit_test_setup_teardown(
+				a_local_part_has_one_spelling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 				a_message_under_way_keeps_its_recipients, set_up,
 				tear_down),

@@ -663,7 +663,7 @@ takes_new_policies(void **state)
 			&(struct store_options){ .now_ms = 1000000 }, NULL, &err);
 	const struct policystore_domain d = { .name = SPAN("new.test") };
 	assert_non_null(s);
-	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, &err));
+	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, NULL, &err));
 	store_close(s);
 	(void)snprintf(path, sizeof(path), "%s/run/relay.ctl", b->dir);
 	struct ctl_client *ctl = ctl_connect(path, 1000, &err);

@@ -36,6 +36,7 @@ static struct script script;
 static atomic_int failed, broken; /* groups; those in a row */
 static atomic_int ails; /* an enum store_trouble, as of the last group */
 static atomic_int passed_ms; /* on the clock of the loop */
+static atomic_bool low; /* the disk is below its floor */
 
 struct store;
 struct loop;
@@ -48,6 +49,7 @@ void __real_loop_timer_set(struct loop_timer *t, int64_t ms);
 void __wrap_loop_timer_set(struct loop_timer *t, int64_t ms);
 int64_t __real_loop_now_ms(const struct loop *l);
 int64_t __wrap_loop_now_ms(const struct loop *l);
+bool __wrap_store_space_look(struct store *s);
 
 /* Those that are meant to fail move to `some`. */
 static void
@@ -122,6 +124,13 @@ __wrap_loop_now_ms(const struct loop *l)
 	return __real_loop_now_ms(l) + passed_ms;
 }
 
+bool
+__wrap_store_space_look(struct store *s)
+{
+	(void)s;
+	return low;
+}
+
 /* ---- a relay ---- */
 
 struct bench {
@@ -164,7 +173,7 @@ apply_policy(struct bench *b)
 			&(struct store_options){ .now_ms = 1000000 }, NULL, &b->err);
 
 	assert_non_null(s);
-	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, &b->err));
+	assert_true(policystore_add_domain(s, SPAN("test"), 10, &d, NULL, &b->err));
 	store_close(s);
 }
 
@@ -219,7 +228,7 @@ set_up(void **state)
 	assert_non_null(mkdtemp(b->dir));
 	(void)snprintf(b->journal, sizeof(b->journal), "%s/events", b->dir);
 	script.times = failed = broken = ails = passed_ms = 0;
-	script.over = false;
+	script.over = low = false;
 	b->client = -1;
 	if (!log_open(&(struct log_options){ .to = b->journal, .level = 3 }, &b->err))
 		fail_msg("%s", b->err.text);
@@ -408,13 +417,13 @@ each_result_has_its_reply_and_its_event(void **state)
 	static const struct {
 		enum store_trouble trouble;
 		const char *code;
-		size_t events; /* so far; of a full disk 6004 is told */
+		size_t events; /* so far */
 	} rows[] = {
-		{ STORE_DISK_FULL, "452", 0 },
-		{ STORE_LOCKED, "451", 1 },
-		{ STORE_DISK_FAILS, "451", 2 },
-		{ STORE_DAMAGED, "451", 3 },
-		{ STORE_SOUND, "451", 4 },
+		{ STORE_DISK_FULL, "452", 1 },
+		{ STORE_LOCKED, "451", 2 },
+		{ STORE_DISK_FAILS, "451", 3 },
+		{ STORE_DAMAGED, "451", 4 },
+		{ STORE_SOUND, "451", 5 },
 	};
 	struct bench *b = *state;
 
@@ -427,6 +436,23 @@ each_result_has_its_reply_and_its_event(void **state)
 		submit(b, "250");
 		assert_int_equal(said(b, "event=9005"), rows[i].events);
 	}
+	assert_true(ended(b, true));
+}
+
+static void
+mail_put_off_below_the_floor_is_told_as_low_space_only(void **state)
+{
+	struct bench *b = *state;
+
+	start(b, false);
+	connect_to(b);
+	will_fail(STORE_SUBMIT, STORE_DISK_FULL, 1);
+	low = true;
+	submit(b, "452");
+	assert_int_equal(said(b, "event=6004"), 1);
+	assert_int_equal(said(b, "event=9005"), 0);
+	low = false;
+	wait_said(b, "event=6005");
 	assert_true(ended(b, true));
 }
 
@@ -593,6 +619,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_BENCH(each_result_has_its_reply_and_its_event),
+		IN_BENCH(mail_put_off_below_the_floor_is_told_as_low_space_only),
 		IN_BENCH(a_failure_that_goes_on_is_told_once_and_ends_the_role),
 		IN_BENCH(one_whose_files_were_taken_ends_at_once),
 		IN_BENCH(a_verdict_waits_for_a_lock_to_go),

@@ -20,7 +20,7 @@ enum { RULES_MAX = 8 };
 
 struct setting {
 	struct arena arena;
-	struct domains served;
+	struct domains served, hosts;
 	struct directory *people;
 	struct recipients_account account;
 	struct span name, strip;
@@ -48,6 +48,18 @@ setting_rules(struct setting *s, struct span v)
 }
 
 static void
+setting_hosts(struct setting *s, struct span v)
+{
+	struct span names[4], bad;
+	size_t n = 0;
+
+	for (; v.n > 0 && n < 4; n++)
+		names[n] = span_until(&v, ';');
+	assert_true(domains_init(&s->hosts, &s->arena, names, n, &bad));
+	s->account.hosts = &s->hosts;
+}
+
+static void
 setting_one(struct setting *s, struct span v)
 {
 	struct recipients_account *a = &s->account;
@@ -55,6 +67,10 @@ setting_one(struct setting *s, struct span v)
 
 	if (span_eq(key, SPAN("k"))) {
 		a->trusted_hops = (unsigned)(v.p[0] - '0');
+	} else if (span_eq(key, SPAN("fixed"))) {
+		a->hops_fixed = true;
+	} else if (span_eq(key, SPAN("hosts"))) {
+		setting_hosts(s, v);
 	} else if (span_eq(key, SPAN("bottom"))) {
 		a->bottom = true;
 	} else if (span_eq(key, SPAN("mode"))) {

@@ -234,7 +234,7 @@ open_engine(struct talk *t, struct span options)
 static void
 hold_line(struct talk *t, struct span line)
 {
-	char text[200];
+	char text[512];
 
 	if (!t->engine) {
 		bool options = span_starts(line, SPAN("options "));

@@ -2,8 +2,9 @@
 #include "postern/policystore.h"
 
 static struct policystore_domain domains[] = {
-	{ { SPAN_INIT("contoso.test") }, false, true, false, { SPAN_INIT("+") } },
-	{ { SPAN_INIT("branch.test") }, true, false, true, { SPAN_INIT("+-") } },
+	{ { SPAN_INIT("contoso.test") }, false, true, false, { SPAN_INIT("+") },
+			false },
+	{ { SPAN_INIT("branch.test") }, true, false, true, { SPAN_INIT("+-") }, false },
 };
 static struct policystore_address addresses[] = {
 	{ { SPAN_INIT("%g.%s@contoso.test") }, true },
@@ -105,14 +106,14 @@ domains_come_and_go(void **state)
 	struct state *t = *state;
 	struct policystore_policy *p, in[] = { policy("a", 1), policy("b", 2) };
 	struct policystore_domain d = { SPAN("new.test"), false, true, false,
-		{ SPAN_INIT("+") } };
+		{ SPAN_INIT("+") }, false };
 	uint64_t version, was;
 	bool gone;
 	assert_true(policystore_apply(t->store, in, 2, NULL, &t->err));
 	assert_true(policystore_add_domain(
-			t->store, SPAN("default"), 1000, &d, &t->err));
+			t->store, SPAN("default"), 1000, &d, NULL, &t->err));
 	d.authoritative = false;
-	assert_true(policystore_add_domain(t->store, SPAN("default"), 5, &d, &t->err));
+	assert_true(policystore_add_domain(t->store, SPAN("default"), 5, &d, NULL, &t->err));
 	assert_int_equal(load(t, &p, &version), 3);
 	assert_int_equal(p[2].priority, 1000);
 	assert_int_equal(p[2].n_domains, 1);

@@ -338,6 +338,41 @@ retry_makes_due_what_waits_for_badmail(void **state)
 	assert_int_equal(m[0].recipients[0].state, QUEUE_BOUNCED);
 }
 
+static int64_t
+hops(struct state *t)
+{
+	struct query q = query_of(&t->store->self.db, SQL_HOP_COUNT);
+	assert_true(query_row(&q));
+	int64_t n = query_get(&q, 0);
+	assert_true(query_end(&q, "count", &t->err));
+	return n;
+}
+
+static void
+next_hops_that_nobody_names_are_forgotten(void **state)
+{
+	struct state *t = *state;
+	struct queue_message *m;
+	uint64_t pruned;
+	(void)fixture_submit(t, "a");
+	int64_t before = hops(t);
+	assert_true(db_exec(&t->store->self.db,
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+			" INSERT INTO hop (key) SELECT 'smtp:old.test:' || i FROM n",
+			&t->err));
+	(void)steady_prune(t, STORE_HISTORY_MS, &pruned);
+	assert_int_equal(hops(t), before);
+	/* Those that are named again are found, or made again. */
+	assert_int_equal(fixture_due(t, "drop", NOW, &m), 1);
+	struct submission_recipient to = fixture_to;
+	struct submission sub = fixture_message(t, "b");
+	to.hop = SPAN("smtp:old.test:7");
+	sub.recipients = &to;
+	assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+	assert_int_equal(fixture_due(t, "smtp:old.test:7", NOW, &m), 1);
+	assert_int_equal(hops(t), before + 1);
+}
+
 static void
 history_is_pruned_and_the_queue_is_not(void **state)
 {
@@ -377,6 +412,7 @@ main(void)
 		TEST(a_message_is_found_by_any_of_its_names),
 		TEST(retry_makes_due_what_is_named),
 		TEST(retry_makes_due_what_waits_for_badmail),
+		TEST(next_hops_that_nobody_names_are_forgotten),
 		TEST(history_is_pruned_and_the_queue_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

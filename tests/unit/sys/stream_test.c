@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -25,6 +27,23 @@ struct side {
 };
 
 static struct loop *loop;
+
+/* ---- an event that cannot be added ---- */
+
+struct event;
+struct timeval;
+int __real_event_add(struct event *ev, const struct timeval *tv);
+int __wrap_event_add(struct event *ev, const struct timeval *tv);
+
+static int refused; /* the so-manieth call from now fails; 0: none */
+
+int
+__wrap_event_add(struct event *ev, const struct timeval *tv)
+{
+	if (refused > 0 && --refused == 0)
+		return -1;
+	return __real_event_add(ev, tv);
+}
 
 static void
 on_opened(void *host)
@@ -445,6 +464,63 @@ test_no_descriptors_no_spin(void **state)
 	door_close(&door);
 }
 
+/* Connects, writes more than the kernel takes, reads after a pause; in a process of its own. */
+static _Noreturn void
+talk_with_a_refused_event(int n)
+{
+	const struct rlimit no_core = { 0, 0 };
+	struct side near = { 0 }, far = { 0 };
+	struct net_addr at;
+	int fd = listen_open("127.0.0.1:0", NULL);
+	static char much[512 * 1024];
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)close(STDERR_FILENO);
+	loop = loop_new(NULL);
+	(void)alarm(20);
+	if (fd < 0 || !listen_address(fd, &at))
+		_exit(1);
+	refused = n;
+	near.s = stream_connect(loop, &at, 1, 60000, &calls, &near);
+	while (near.opened == 0)
+		(void)loop_round(loop, 10);
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
+		_exit(1);
+	near.s = stream_new(loop, ends[0], &calls, &near);
+	far.s = stream_new(loop, ends[1], &calls, &far);
+	stream_pause(far.s);
+	if (!stream_write(near.s, (struct span){ much, sizeof(much) }))
+		_exit(1);
+	(void)loop_round(loop, 10);
+	stream_resume(far.s);
+	while (far.n < sizeof(much) || near.drained == 0)
+		(void)loop_round(loop, 10);
+	_exit(refused > 0 ? 2 : 0);
+}
+
+static void
+test_an_event_that_cannot_be_added_is_no_silence(void **state)
+{
+	int aborted = 0, n = 0, status;
+
+	(void)state;
+	do {
+		pid_t pid = fork();
+		if (pid == 0)
+			talk_with_a_refused_event(++n);
+		n++;
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFSIGNALED(status)) {
+			assert_int_equal(WTERMSIG(status), SIGABRT); /* not SIGALRM */
+			aborted++;
+		}
+	} while (!WIFEXITED(status) || WEXITSTATUS(status) == 0);
+	assert_int_equal(WEXITSTATUS(status), 2); /* fewer calls than that */
+	assert_true(aborted >= 5);
+	assert_int_equal(aborted, n - 1);
+}
+
 static void
 free_listener(void *host, int fd, const struct loop_peer *peer)
 {
@@ -496,6 +572,9 @@ main(void)
 				test_no_descriptors_no_spin, make, drop),
 		cmocka_unit_test_setup_teardown(
 				test_listener_freed_from_its_callback, make, drop),
+		cmocka_unit_test_setup_teardown(
+				test_an_event_that_cannot_be_added_is_no_silence, make,
+				drop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

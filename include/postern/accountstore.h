@@ -1,0 +1,13 @@
+/* accountstore: what an administrator has said of an account, for its next poll. */
+#ifndef POSTERN_ACCOUNTSTORE_H
+#define POSTERN_ACCOUNTSTORE_H
+
+#include "postern/store.h"
+
+/* How often the account was told to go on; a hold (4018) that began at a lower number is over. */
+bool accountstore_resumed(
+		struct reader *r, struct span account, uint64_t *times, struct err *e);
+/* For a store that was not started. */
+bool accountstore_resume(struct store *s, struct span account, struct err *e);
+
+#endif

@@ -1,0 +1,25 @@
+#include "postern/accountstore.h"
+
+#include "state.h"
+
+bool
+accountstore_resumed(
+		struct reader *r, struct span account, uint64_t *times, struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_RESUMED);
+
+	query_text(&q, account);
+	*times = query_row(&q) ? (uint64_t)query_get(&q, 0) : 0;
+	return query_end(&q, "cannot read whether the account goes on", e);
+}
+
+bool
+accountstore_resume(struct store *s, struct span account, struct err *e)
+{
+	if (!group_begin(s, e))
+		return false;
+	struct query q = query_of(&s->self.db, SQL_RESUME);
+	query_text(&q, account);
+	return group_end(s, query_run(&q, "cannot write that the account goes on", e),
+			e);
+}
