@@ -40,6 +40,10 @@ struct fetch_result {
 	uint64_t skipped; /* left alone on purpose (max_size) */
 	uint64_t notices; /* of these, whose recipients were told by this poll */
 	uint64_t failures; /* messages that could not be retrieved or submitted */
+	uint64_t aside; /* messages that are set aside (4012), */
+	uint64_t waiting; /* that failed and are asked for again after a pause, */
+	uint64_t refused_all; /* that were refused to the end of a session (4016) */
+	int64_t again_ms; /* wall: the first of the former two is asked for then; 0: none */
 	uint64_t recipients; /* accepted by the relay, over all collected messages */
 	uint64_t refused; /* recipients the relay refused for good */
 	uint64_t octets; /* of the collected messages, as the provider sent them */
@@ -136,13 +140,16 @@ bool fetch_adopt(const struct conf *conf, size_t account,
 struct fetch_trouble {
 	struct span uidl;
 	unsigned attempts; /* RETRs of it that failed */
-	bool aside; /* it is left alone now (4012) */
+	bool aside; /* for days (4012): it is asked for once a day */
+	int64_t next_ms; /* wall: not before */
 };
 
 struct fetch_memory {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since then */
 	bool suspended; /* by so many refusals (4019) */
+	int64_t suspended_ms; /* wall: until then; 0: it is not */
+	int64_t kept_ms; /* wall: since then deletions are confirmed and not done; 0: they are */
 	bool held; /* by a storm of new unique-ids (4009) */
 	bool nobody; /* held because the first messages reached nobody (4018) */
 	bool domainless; /* held because no policy domain exists (4018) */
@@ -151,6 +158,8 @@ struct fetch_memory {
 	struct provider_habits provider; /* how the provider marks its mail */
 	const struct fetch_trouble *troubles; /* by unique-id */
 	size_t n;
+	size_t aside; /* of these, set aside */
+	int64_t again_ms; /* wall: the first one of all of them is asked for then; 0: none */
 };
 
 /* False when the arena is too small. */

@@ -101,11 +101,13 @@ memory_json(const struct fetch_memory *m)
 
 	for (size_t i = 0; i < m->n; i++)
 		(void)json_array_append_new(list,
-				json_pack("{s:o,s:i,s:b}", "uidl",
+				json_pack("{s:o,s:i,s:b,s:o}", "uidl",
 						cli_json_span(m->troubles[i].uidl),
 						"attempts",
 						(int)m->troubles[i].attempts,
-						"set_aside", m->troubles[i].aside));
+						"set_aside", m->troubles[i].aside,
+						"asked_again",
+						cli_json_time(m->troubles[i].next_ms)));
 	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o}", "failures", (int)m->failures,
 			"refused_logons", (int)m->refusals, "suspended", m->suspended,
 			"held", m->held || m->nobody || m->domainless,
@@ -210,7 +212,7 @@ static int
 print_json(const struct story *s, bool sessions)
 {
 	const struct conf_account *a = s->account;
-	json_t *j = cli_account_json(a, s->poll, s->today);
+	json_t *j = cli_account_json(a, s->poll, s->today, &s->memory);
 
 	(void)json_object_set_new(j, "user", cli_json_span(span_of(a->user)));
 	(void)json_object_set_new(j, "tls", json_string(tls_name(a)));
@@ -354,14 +356,11 @@ print_provider(const struct conf_account *a, const struct provider_habits *p)
 static void
 print_messages(const struct fetch_memory *m)
 {
-	size_t aside = 0;
+	AUTO(buf_done) struct buf text = BUF_MAX(512);
 
-	for (size_t i = 0; i < m->n; i++)
-		aside += m->troubles[i].aside;
-	if (m->n > 0)
-		(void)printf("%zu messages could not be collected, %zu of them are set "
-			     "aside (4012):\n",
-				m->n, aside);
+	if (cli_troubles_print(&text, m->aside, m->n - m->aside, m->again_ms) &&
+			text.n > 0)
+		(void)printf("%s:\n", buf_cstr(&text));
 	for (size_t i = 0; i < m->n && i < SHOWN; i++) {
 		(void)fputs("  ", stdout);
 		cli_print_span(stdout, m->troubles[i].uidl, 0);
@@ -375,8 +374,11 @@ print_messages(const struct fetch_memory *m)
 static void
 print_troubles(const struct story *s)
 {
+	AUTO(buf_done) struct buf text = BUF_MAX(512);
 	const struct fetch_memory *m = &s->memory;
 
+	if (m->kept_ms > 0)
+		line_time("keeps since", m->kept_ms, "-");
 	if (m->nobody)
 		(void)printf("Collection is held: the first messages reached nobody (4018). "
 			     "Correct the policies or recipients, then postern accounts resume "
@@ -389,10 +391,11 @@ print_troubles(const struct story *s)
 		(void)printf("Collection is held: the provider renumbered the mailbox "
 			     "(4009). postern accounts adopt %s takes the new list.\n",
 				s->account->name);
-	if (m->suspended)
-		(void)printf("Suspended: the logon was refused %u times (4019). Put the "
-			     "password right, then postern poll %s.\n",
-				m->refusals, s->account->name);
+	if (m->suspended && cli_from_print(&text, m->suspended_ms))
+		(void)printf("Suspended: the logon was refused %u times (4019). The next one is "
+			     "tried %s, or at once when password or settings change; postern "
+			     "accounts retry %s tries now.\n",
+				m->refusals, buf_cstr(&text), s->account->name);
 	else if (m->refusals > 0)
 		(void)printf("The logon was refused %u times.\n", m->refusals);
 	if (m->failures > 0)

@@ -1,10 +1,12 @@
 /* accounts: all of them, a line for each. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "accounts.h"
 #include "policies.h"
 #include "postern/clock.h"
+#include "postern/date.h"
 #include "postern/fetch.h"
 
 static int
@@ -85,13 +87,14 @@ number_or_null(const struct poll_result *p, uint64_t n)
 
 json_t *
 cli_account_json(const struct conf_account *a, const struct poll_result *p,
-		uint64_t today)
+		uint64_t today, const struct fetch_memory *m)
 {
 	AUTO(buf_done) struct buf server = BUF_MAX(1024);
 
 	cli_print_server(&server, a);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o}", "name",
-			a->name, "type", cli_account_type(a), "server",
+	return json_pack(
+			"{s:s,s:s,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:o}",
+			"name", a->name, "type", cli_account_type(a), "server",
 			cli_json_span(buf_span(&server)), "last_poll",
 			cli_json_time(p ? p->ended_ms : 0), "result",
 			p ? cli_json_span(p->text) : json_null(), "waiting",
@@ -100,7 +103,71 @@ cli_account_json(const struct conf_account *a, const struct poll_result *p,
 			cli_json_time(cli_next_poll_ms(a, p)), "last_success",
 			cli_json_time(p ? p->success_ms : 0), "waiting_octets",
 			number_or_null(p, p ? p->waiting_octets : 0), "server_says",
-			p && p->says.n > 0 ? cli_json_span(p->says) : json_null());
+			p && p->says.n > 0 ? cli_json_span(p->says) : json_null(),
+			"set_aside", (json_int_t)m->aside, "pausing",
+			(json_int_t)(m->n - m->aside), "asked_again",
+			cli_json_time(m->again_ms), "suspended_until",
+			cli_json_time(m->suspended ? m->suspended_ms : 0));
+}
+
+bool
+cli_memory_read(struct reader *r, const char *account, struct arena *a,
+		struct fetch_memory *out, struct err *err)
+{
+	struct span text;
+
+	*out = (struct fetch_memory){ 0 };
+	return !r ||
+			(poll_memo(r, span_of(account), a, &text, err) &&
+					(fetch_memory_read(text, a, out) ||
+							err_set(err, 0, "too much is remembered of account %s",
+									account)));
+}
+
+bool
+cli_from_print(struct buf *out, int64_t ms)
+{
+	char when[DATE_ISO_SIZE];
+
+	if (ms <= clock_wall_ms())
+		return buf_add(out, SPAN("at the next poll"));
+	date_iso(ms, when);
+	return buf_addf(out, "from %s", when);
+}
+
+static bool
+print_messages(struct buf *out, uint64_t n, const char *verb, const char *verbs)
+{
+	return buf_addf(out, "%" PRIu64 " message%s %s", n, n == 1 ? "" : "s",
+			n == 1 ? verb : verbs);
+}
+
+bool
+cli_troubles_print(struct buf *out, uint64_t aside, uint64_t waiting, int64_t again_ms)
+{
+	if (aside + waiting == 0)
+		return true;
+	return (aside == 0 ||
+			       print_messages(out, aside, "is set aside",
+					       "are set aside")) &&
+			(aside == 0 || waiting == 0 || buf_add(out, SPAN(", "))) &&
+			(waiting == 0 ||
+					print_messages(out, waiting, "could not be had",
+							"could not be had")) &&
+			buf_add(out,
+					aside + waiting == 1
+							? SPAN("; it is asked for again ")
+							: SPAN("; they are asked for again ")) &&
+			cli_from_print(out, again_ms);
+}
+
+bool
+cli_suspension_print(struct buf *out, const struct fetch_memory *m)
+{
+	return !m->suspended ||
+			(buf_addf(out, "suspended after %u refused logons; the next one is tried ",
+					 m->refusals) &&
+					cli_from_print(out, m->suspended_ms));
 }
 
 static void
@@ -118,8 +185,24 @@ account_row(struct cli_table *t, const struct conf_account *a,
 	cli_table_row(t, row);
 }
 
+/* Below the table: what nobody would see in a row. */
+static void
+print_troubles(const char *account, const struct fetch_memory *m)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(512);
+
+	if (cli_suspension_print(&text, m) && text.n > 0) {
+		(void)printf("%s: %s\n", account, buf_cstr(&text));
+		buf_clear(&text);
+	}
+	if (cli_troubles_print(&text, m->aside, m->n - m->aside, m->again_ms) &&
+			text.n > 0)
+		(void)printf("%s: %s\n", account, buf_cstr(&text));
+}
+
 struct state {
 	struct arena arena;
+	struct fetch_memory *memories; /* one per account */
 	struct poll_result *polls;
 	struct collected *today;
 	size_t n_polls, n_today;
@@ -141,8 +224,8 @@ print_all(struct cli *c, const struct state *s)
 		uint64_t today = today_of(s->today, s->n_today, a->name);
 
 		if (c->json)
-			(void)json_array_append_new(
-					list, cli_account_json(a, p, today));
+			(void)json_array_append_new(list,
+					cli_account_json(a, p, today, &s->memories[i]));
 		else
 			account_row(&t, a, p, today);
 	}
@@ -150,10 +233,28 @@ print_all(struct cli *c, const struct state *s)
 		arena_done(&t.arena);
 	else
 		cli_table_print(&t);
+	for (size_t i = 0; !c->json && i < c->conf->accounts.n; i++)
+		print_troubles(c->conf->accounts.p[i].name, &s->memories[i]);
 	if (c->json)
 		(void)cli_print_json(list);
 	else
 		json_decref(list);
+}
+
+static bool
+read_memories(const struct conf *conf, struct reader *r, struct state *s,
+		struct err *err)
+{
+	bool ok = true;
+
+	s->memories = arena_alloc(
+			&s->arena, (conf->accounts.n + 1) * sizeof(*s->memories));
+	if (!s->memories)
+		return err_set(err, 0, "there are too many accounts");
+	for (size_t i = 0; ok && i < conf->accounts.n; i++)
+		ok = cli_memory_read(r, conf->accounts.p[i].name, &s->arena,
+				&s->memories[i], err);
+	return ok;
 }
 
 int
@@ -175,6 +276,7 @@ cli_accounts(struct cli *c)
 		ok = poll_results(r, &s.arena, &s.polls, &s.n_polls, &err) &&
 				origin_collected_all(r, cli_midnight_ms(), &s.arena,
 						&s.today, &s.n_today, &err);
+	ok = ok && read_memories(c->conf, r, &s, &err);
 	reader_close(r);
 	if (ok)
 		print_all(c, &s);

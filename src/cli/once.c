@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "accounts.h"
 #include "policies.h"
 #include "postern/clock.h"
 #include "postern/fetch.h"
@@ -125,6 +126,32 @@ print_table(struct once *o, const struct relay_summary *sum)
 	cli_table_print(&t);
 }
 
+/* What stays at the providers, and until when. */
+static void
+print_troubles(const struct once *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		const char *name = o->c->conf->accounts.p[o->accounts[i]].name;
+		AUTO(buf_done) struct buf text = BUF_MAX(512);
+		struct fetch_result r;
+
+		if (!fetch_pool_result(o->pool, o->accounts[i], &r))
+			continue;
+		if (r.failed) {
+			(void)printf("%s: ", name);
+			cli_print_span(stdout, span_of(r.error.text), 0);
+			(void)putchar('\n');
+		} else if (r.refused_all > 0)
+			(void)printf("%s: %" PRIu64
+				     " messages were refused in a row (4016); they "
+				     "are asked for at the next poll\n",
+					name, r.refused_all);
+		if (cli_troubles_print(&text, r.aside, r.waiting, r.again_ms) &&
+				text.n > 0)
+			(void)printf("%s: %s\n", name, buf_cstr(&text));
+	}
+}
+
 static int
 print_json(struct once *o, const struct relay_summary *sum)
 {
@@ -135,7 +162,7 @@ print_json(struct once *o, const struct relay_summary *sum)
 		struct fetch_result r = { 0 };
 		bool polled = fetch_pool_result(o->pool, o->accounts[i], &r);
 		(void)json_array_append_new(list,
-				json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:o}",
+				json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:I,s:o,s:o}",
 						"name", name, "listed",
 						(json_int_t)r.listed, "collected",
 						(json_int_t)r.collected, "skipped",
@@ -144,7 +171,11 @@ print_json(struct once *o, const struct relay_summary *sum)
 						(json_int_t)r.octets, "seconds",
 						(double)r.ms / 1000, "known",
 						(json_int_t)r.known, "deleted",
-						(json_int_t)r.deleted, "error",
+						(json_int_t)r.deleted, "set_aside",
+						(json_int_t)r.aside, "waiting",
+						(json_int_t)(r.waiting + r.refused_all),
+						"asked_again",
+						cli_json_time(r.again_ms), "error",
 						polled && r.failed
 								? cli_json_span(span_of(
 										  r.error.text))
@@ -205,8 +236,10 @@ collect_and_deliver(struct once *o, bool queue_only)
 		status = CLI_DONE;
 	if (ran && o->c->json)
 		(void)print_json(o, &sum);
-	else if (ran)
+	else if (ran) {
 		print_table(o, &sum);
+		print_troubles(o);
+	}
 	if (ran && sum.badmail_failed > 0)
 		(void)cli_fail(0,
 				"Badmail could not be written %" PRIu64

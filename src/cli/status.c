@@ -38,6 +38,7 @@ struct status {
 	struct poll_result *polls;
 	size_t n_polls;
 	size_t ok, failing, held, never;
+	size_t aside; /* messages set aside, of all accounts */
 	struct queue_heap heaps[QUEUE_HEAPS];
 	struct weight weights[WEIGHTS];
 	uint64_t badmail_items, badmail_new;
@@ -184,6 +185,28 @@ look_at_account(struct status *s, const struct conf_account *a)
 	}
 }
 
+/* Only what is set aside: a pause is over before anybody could do something. */
+static bool
+look_at_troubles(struct status *s, struct reader *r, const char *account,
+		struct err *err)
+{
+	AUTO(arena_done) struct arena a = ARENA_MAX(16 * 1024 * 1024);
+	AUTO(buf_done) struct buf text = BUF_MAX(512);
+	struct fetch_memory m;
+
+	if (!cli_memory_read(r, account, &a, &m, err))
+		return false;
+	s->aside += m.aside;
+	if (m.suspended && cli_suspension_print(&text, &m))
+		look_at(s, "account %s is %s; see: postern accounts show %s", account,
+				buf_cstr(&text), account);
+	buf_clear(&text);
+	if (m.aside > 0 && cli_troubles_print(&text, m.aside, 0, m.again_ms))
+		look_at(s, "account %s: %s; see: postern accounts show %s", account,
+				buf_cstr(&text), account);
+	return true;
+}
+
 static uint64_t
 messages_in(const struct status *s, enum queue_state state)
 {
@@ -248,6 +271,8 @@ gather(struct status *s, struct err *err)
 	if (r)
 		ok = poll_results(r, &s->arena, &s->polls, &s->n_polls, err) &&
 				queue_heaps(r, s->now_ms, s->heaps, err);
+	for (size_t i = 0; r && ok && i < s->c->conf->accounts.n; i++)
+		ok = look_at_troubles(s, r, s->c->conf->accounts.p[i].name, err);
 	reader_close(r);
 	if (!ok)
 		return cli_fail(0, "%s", err->text) != 0;
@@ -319,6 +344,8 @@ print_screen(const struct status *s)
 		(void)puts("service    does not run");
 	(void)printf("accounts   %zu ok, %zu failing, %zu held, %zu never polled\n",
 			s->ok, s->failing, s->held, s->never);
+	if (s->aside > 0)
+		(void)printf("set aside  %zu messages at the providers\n", s->aside);
 	print_queue(s);
 	(void)printf("badmail    %" PRIu64 " messages, %" PRIu64 " of the last day\n",
 			s->badmail_items, s->badmail_new);
@@ -379,13 +406,13 @@ print_json(const struct status *s)
 	(void)json_object_set_new(
 			state, "total", json_integer((json_int_t)weight_of_all(s)));
 	return cli_print_json(json_pack(
-			"{s:b,s:o,s:{s:I,s:I,s:I,s:I},s:o,s:{s:I,s:I},s:I,s:o,s:{s:o,s:I},s:o}",
+			"{s:b,s:o,s:{s:I,s:I,s:I,s:I,s:I},s:o,s:{s:I,s:I},s:I,s:o,s:{s:o,s:I},s:o}",
 			"running", s->service != 0, "pid",
 			s->service ? json_integer(s->service) : json_null(), "accounts",
 			"ok", (json_int_t)s->ok, "failing", (json_int_t)s->failing,
 			"held", (json_int_t)s->held, "never", (json_int_t)s->never,
-			"queue", queue_json(s), "badmail", "messages",
-			(json_int_t)s->badmail_items, "last_day",
+			"set_aside", (json_int_t)s->aside, "queue", queue_json(s),
+			"badmail", "messages", (json_int_t)s->badmail_items, "last_day",
 			(json_int_t)s->badmail_new, "unrouted", (json_int_t)unrouted(s),
 			"state", state, "disk", "free",
 			s->room_known ? json_integer((json_int_t)s->free) : json_null(),

@@ -1,9 +1,12 @@
-/* Messages that will not come: attempts are counted, and one that failed too often
- * is set aside with what is known of it, so that the rest of the mailbox goes on. */
+/* Messages that will not come: each is asked for again after growing pauses, and one that
+ * failed for three days is set aside with what is known of it (memo.h). The rest of the
+ * mailbox goes on meanwhile. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "postern/clock.h"
+#include "postern/date.h"
 #include "postern/digest.h"
 #include "postern/file.h"
 #include "postern/log.h"
@@ -74,55 +77,75 @@ keep_evidence(struct pop_session *s, size_t i, struct span why, struct buf *path
 	buf_done(&text);
 }
 
-unsigned
+static void
+say_aside(struct pop_session *s, size_t i, struct memo_message *m, struct span why)
+{
+	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
+	AUTO(buf_done) struct buf path = BUF_MAX(1024);
+	char next[DATE_ISO_SIZE];
+
+	if (m->aside || !pop_trace(s, i, &trace))
+		return;
+	m->aside = true;
+	keep_evidence(s, i, why, &path);
+	date_iso(m->next_ms, next);
+	log_event(4012,
+			FIELDS(f_span("account", s->poll->name),
+					f_span("id", buf_span(&trace)),
+					f_span("uidl", pop_listing_uid(&s->listing, i)),
+					f_num("attempts", m->attempts),
+					f_span("path", buf_span(&path)),
+					f_str("next", next)));
+}
+
+void
 pop_attempt_failed(struct pop_session *s, size_t i, struct span why)
 {
-	struct span uid = pop_listing_uid(&s->listing, i);
-	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
-	struct buf trace = BUF_MAX(1024), path = BUF_MAX(1024);
+	struct memo_message *m =
+			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
+
+	if (m && fetch_memo_failed(m, clock_wall_ms()))
+		say_aside(s, i, m, why);
+}
+
+void
+pop_set_aside(struct pop_session *s, size_t i, struct span why)
+{
+	struct memo_message *m =
+			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
 
 	if (!m)
-		return 1;
-	m->attempts++;
-	if (m->attempts >= MEMO_ATTEMPTS && !m->aside && pop_trace(s, i, &trace)) {
-		m->aside = true;
-		keep_evidence(s, i, why, &path);
-		log_event(4012,
-				FIELDS(f_span("account", s->poll->name),
-						f_span("id", buf_span(&trace)),
-						f_span("uidl", uid),
-						f_num("attempts", m->attempts),
-						f_span("path", buf_span(&path))));
-	}
-	buf_done(&trace);
-	buf_done(&path);
-	return m->attempts;
+		return;
+	(void)fetch_memo_failed(m, clock_wall_ms());
+	say_aside(s, i, m, why);
+	fetch_memo_set_aside(m, clock_wall_ms());
 }
 
 void
 pop_not_retrieved(struct pop_session *s, size_t i, struct span why)
 {
-	struct buf trace = BUF_MAX(1024);
+	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
+	struct span uid = pop_listing_uid(&s->listing, i);
+	const struct memo_message *m = fetch_memo_find(s->poll->memo, uid);
+	unsigned attempt = m ? m->attempts + 1 : 1;
+	char next[DATE_ISO_SIZE];
 
 	s->poll->result.failures++;
 	/* 4011 first, then what follows from it. */
 	if (pop_trace(s, i, &trace)) {
-		struct memo_message *m = fetch_memo_find(
-				s->poll->memo, pop_listing_uid(&s->listing, i));
-
+		date_iso(clock_wall_ms() + fetch_memo_pause_ms(attempt), next);
 		log_event(4011,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", buf_span(&trace)),
-						f_span("uidl",
-								pop_listing_uid(&s->listing,
-										i)),
+						f_span("uidl", uid),
 						f_span("reply", why),
-						f_num("attempt",
-								m ? m->attempts + 1
-								  : 1),
-						f_num("attempts", MEMO_ATTEMPTS)));
+						f_num("attempt", attempt),
+						f_num("attempts",
+								attempt > MEMO_ATTEMPTS
+										? attempt
+										: MEMO_ATTEMPTS),
+						f_str("next", next)));
 	}
-	buf_done(&trace);
-	(void)pop_attempt_failed(s, i, why);
+	pop_attempt_failed(s, i, why);
 	fetch_poll_publish(s->poll);
 }

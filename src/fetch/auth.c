@@ -8,6 +8,8 @@
 #include "postern/clock.h"
 #include "postern/enc.h"
 #include "postern/secret_read.h"
+#include "reply.h"
+#include "suspend.h"
 
 enum {
 	COMMAND_MAX = 255, /* RFC 2449 section 4; not for what follows "+" */
@@ -46,16 +48,20 @@ note(char out[AUTH_WORDS_MAX + 1], struct span text)
 	out[n] = '\0';
 }
 
-/* RFC 2449 section 8.1, RFC 3206: what a refusal is about. */
 static void
 refused(struct logon *l, struct span text)
 {
-	l->event = 4003;
-	if (span_starts_nocase(text, SPAN("[IN-USE]")) ||
-			span_starts_nocase(text, SPAN("[LOGIN-DELAY]")))
-		l->event = 4004;
-	else if (span_starts_nocase(text, SPAN("[SYS/TEMP]")))
-		l->event = 4002;
+	static const int events[] = {
+		[REPLY_REFUSED] = 4003,
+		[REPLY_IN_USE] = 4004,
+		[REPLY_LATER] = 4002,
+		[REPLY_BARRED] = 4003,
+		[REPLY_ILL] = 4005,
+	};
+	enum reply_sense sense = reply_to_logon(text);
+
+	l->counts = sense == REPLY_REFUSED;
+	l->event = events[sense];
 	note(l->said, shown(l, text));
 }
 
@@ -139,8 +145,18 @@ auth_refusal(const struct logon *l, char out[AUTH_REFUSAL_SIZE])
 bool
 auth_settled(struct logon *l, enum answer a)
 {
+	struct fetch_memo *m = l->s->poll->memo;
 	char words[AUTH_REFUSAL_SIZE];
 
+	if (a == ANSWER_REFUSED && l->counts) {
+		l->s->poll->logon_refused = true;
+		m->refused = suspend_check(l->s->poll->account, l->secret);
+	}
+	if (a == ANSWER_IN) {
+		m->refusals = 0;
+		m->refused = 0;
+		m->logon_ms = 0;
+	}
 	if (a == ANSWER_REFUSED) {
 		auth_refusal(l, words);
 		(void)pop_fail(l->s, l->event, "%s", words);

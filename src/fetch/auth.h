@@ -19,6 +19,7 @@ struct logon {
 	struct buf line; /* the last thing said, built in a room of its own */
 	struct span challenge; /* behind "+"; until the next line is read */
 	bool told; /* the secret, or what is made of it, was said */
+	bool counts; /* it was refused for what it is */
 	int event; /* of a refusal, */
 	/* what the server said to it, and to a token as its reason */
 	char said[AUTH_WORDS_MAX + 1], reason[AUTH_WORDS_MAX + 1];

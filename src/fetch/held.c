@@ -105,6 +105,7 @@ suspect(struct pop_session *s)
 {
 	size_t i = s->ended_at;
 	bool is_short = s->ended_octets < s->listing.items[i].octets;
+	const struct span why = SPAN("the server sent bytes outside of its answer");
 	struct memo_message *m =
 			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
 
@@ -115,11 +116,11 @@ suspect(struct pop_session *s)
 	s->poll->result.failures++;
 	say_suspect(s, i);
 	if (m && m->suspect)
-		m->attempts = MEMO_ATTEMPTS - 1;
+		pop_set_aside(s, i, why);
+	else
+		pop_attempt_failed(s, i, why);
 	if (m)
 		m->suspect = true;
-	(void)pop_attempt_failed(
-			s, i, SPAN("the server sent bytes outside of its answer"));
 	return leave(s, m != NULL);
 }
 

@@ -49,6 +49,13 @@ odd(struct err *err, const char *what, struct span line)
 			SPAN_ARG(span_first(line, 100)));
 }
 
+/* Some servers begin with an empty row, or end with one. */
+static bool
+is_blank(struct span line)
+{
+	return span_trim(line).n == 0;
+}
+
 bool
 pop_listing_read_sizes(struct pop_listing *l, struct pop_wire *w, struct err *err)
 {
@@ -63,6 +70,8 @@ pop_listing_read_sizes(struct pop_listing *l, struct pop_wire *w, struct err *er
 		word = span_word(&rest);
 		if (w->cut || bytes > LISTING_BYTES || l->n == LISTING_MESSAGES)
 			return odd(err, "LIST is too long", line);
+		if (is_blank(line))
+			continue;
 		if (!num_u64(word, LISTING_MESSAGES, &number) || number != l->n + 1)
 			return odd(err, "LIST has a wrong message number", line);
 		word = span_word(&rest);
@@ -88,23 +97,29 @@ pop_listing_read_uids(struct pop_listing *l, struct pop_wire *w, struct err *err
 {
 	struct span line, word;
 	uint64_t number;
-	size_t i = 0;
+	size_t i = 0, blanks = 0;
 	bool lost;
 
-	for (; pop_item(w, &line, &lost); i++) {
+	while (pop_item(w, &line, &lost)) {
 		struct span rest = line;
 
+		blanks += is_blank(line);
+		if (blanks > LISTING_MESSAGES)
+			return odd(err, "UIDL is too long", line);
+		if (is_blank(line))
+			continue;
+		i++;
 		word = span_until(&rest, ' ');
-		if (!num_u64(word, LISTING_MESSAGES, &number) || number != i + 1 ||
-				i >= l->n)
+		if (!num_u64(word, LISTING_MESSAGES, &number) || number != i ||
+				i > l->n)
 			return odd(err, "UIDL names another message than LIST", line);
 		rest = span_trim(rest);
 		if (!uid_ok(rest)) { /* a line that was cut is too long for that, too */
 			l->unnamed++;
 			continue;
 		}
-		l->items[i].uid_at = (uint32_t)l->uids.n;
-		l->items[i].uid_n = (uint16_t)rest.n;
+		l->items[i - 1].uid_at = (uint32_t)l->uids.n;
+		l->items[i - 1].uid_n = (uint16_t)rest.n;
 		if (!buf_add(&l->uids, rest))
 			return odd(err, "UIDL is too long", line);
 	}

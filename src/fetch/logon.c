@@ -112,23 +112,6 @@ pop_password(struct pop_session *s, struct buf *out)
 			pop_fail(s, 4003, "the password cannot be read: %s", err.text);
 }
 
-/* What was refused time and again is not tried again by itself, so that the provider
- * does not lock the mailbox (4019); a new password is, and whatever somebody asks for. */
-static bool
-not_suspended(struct pop_session *s, unsigned check)
-{
-	const struct fetch_memo *m = s->poll->memo;
-
-	if (m->refusals < MEMO_REFUSALS || m->refused != check || s->poll->asked ||
-			s->poll->look_only)
-		return true;
-	return pop_fail(s, 4003,
-			"suspended after %u refusals of this password; nothing was sent. Mend "
-			"the password, or try it once more by the account's name (postern poll, "
-			"postern once)",
-			m->refusals);
-}
-
 static bool
 with_password(struct logon *l)
 {
@@ -140,10 +123,9 @@ with_password(struct logon *l)
 	if (ok) {
 		unsigned check = pop_check(l->s, l->secret);
 
-		ok = not_suspended(l->s, check) && auth_settled(l, auth_prove(l));
+		ok = auth_settled(l, auth_prove(l));
 		if (ok)
 			l->s->check = check;
-		l->s->poll->memo->refused = ok ? 0 : check;
 	}
 	secret_done(&password);
 	return ok;
@@ -201,7 +183,7 @@ once_more(struct logon *l, struct buf *fresh)
 	enum answer a = auth_prove(l);
 	if (a == ANSWER_IN)
 		tell(l, 8007, NULL);
-	if (a == ANSWER_REFUSED && l->event == 4003)
+	if (a == ANSWER_REFUSED && l->counts)
 		tell_refusal(l, "a fresh one is refused as well");
 	return a;
 }
@@ -221,7 +203,7 @@ with_token(struct logon *l)
 	if (ok) {
 		l->secret = buf_span(&token);
 		enum answer a = auth_prove(l);
-		if (a == ANSWER_REFUSED && l->event == 4003 && l->told)
+		if (a == ANSWER_REFUSED && l->counts && l->told)
 			a = once_more(l, &fresh);
 		ok = auth_settled(l, a);
 	}

@@ -5,7 +5,10 @@
 
 #include "postern/num.h"
 
-enum { HOUR_MS = 3600 * 1000 };
+enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS };
+
+/* Asked for so long, a message is set aside. */
+static const int64_t patience_ms = 3 * (int64_t)DAY_MS;
 
 static uint64_t
 digest(struct span text)
@@ -64,6 +67,96 @@ fetch_memo_forget(struct fetch_memo *m, struct span uid)
 		free(map_del(&m->messages, uid));
 }
 
+void
+fetch_memo_sweep(struct fetch_memo *m, bool (*listed)(void *host, struct span uid),
+		void *host)
+{
+	struct memo_message **gone =
+			calloc(m->messages.n + 1, sizeof(struct memo_message *));
+	size_t at = 0, n = 0;
+
+	if (!gone)
+		abort();
+	for (struct map_slot *slot; (slot = map_next(&m->messages, &at));) {
+		struct memo_message *msg = slot->value;
+
+		if (!listed(host, (struct span){ msg->uid, msg->uid_n }))
+			gone[n++] = msg;
+	}
+	for (size_t i = 0; i < n; i++)
+		fetch_memo_forget(m, (struct span){ gone[i]->uid, gone[i]->uid_n });
+	free(gone);
+}
+
+/* ---- when a message is asked for again ---- */
+
+int64_t
+fetch_memo_pause_ms(unsigned attempts)
+{
+	/* Most of what fails once is here a moment later. */
+	static const int64_t pauses[] = { 0, 5 * MINUTE_MS, 15 * MINUTE_MS,
+		30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 4 * HOUR_MS, 6 * HOUR_MS };
+	enum { LAST = sizeof(pauses) / sizeof(pauses[0]) - 1 };
+
+	if (attempts == 0)
+		return 0;
+	return pauses[attempts - 1 < LAST ? attempts - 1 : LAST];
+}
+
+/* A clock that was ahead may have set a moment that is years away. */
+static bool
+is_past(int64_t moment_ms, int64_t wall_ms)
+{
+	int64_t left = moment_ms - wall_ms;
+
+	return left <= 0 || left > DAY_MS;
+}
+
+bool
+fetch_memo_failed(struct memo_message *m, int64_t wall_ms)
+{
+	int64_t passed = m->last_ms > 0 ? wall_ms - m->last_ms : 0;
+
+	if (passed > 0)
+		m->waited_ms += passed < DAY_MS ? passed : DAY_MS;
+	m->attempts++;
+	m->last_ms = wall_ms;
+
+	bool aside = m->aside || m->waited_ms >= patience_ms;
+	m->next_ms = wall_ms + (aside ? DAY_MS : fetch_memo_pause_ms(m->attempts));
+	return aside;
+}
+
+void
+fetch_memo_set_aside(struct memo_message *m, int64_t wall_ms)
+{
+	m->aside = true;
+	m->last_ms = wall_ms;
+	m->next_ms = wall_ms + DAY_MS;
+}
+
+bool
+fetch_memo_due(const struct memo_message *m, int64_t wall_ms)
+{
+	return is_past(m->next_ms, wall_ms);
+}
+
+bool
+fetch_memo_not_deleted(struct memo_message *m, int64_t wall_ms)
+{
+	m->deletes++;
+	if (m->deletes < MEMO_DELETES)
+		return false;
+	m->delete_ms = wall_ms + DAY_MS;
+	return true;
+}
+
+bool
+fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms)
+{
+	return is_past(m->delete_ms, wall_ms);
+}
+
 /* ---- the server's habits ---- */
 
 void
@@ -117,9 +210,15 @@ put_newcomer(struct buf *out, const struct fetch_memo *m)
 static bool
 put_message(struct buf *out, const struct memo_message *m)
 {
-	return buf_addf(out, "message %.*s %u %u %d %d %d %llu %d\n", (int)m->uid_n,
-			m->uid, m->attempts, m->crashes, m->told, m->aside, m->verified,
-			(unsigned long long)m->octets, m->suspect);
+	return buf_addf(out, "message %.*s %u %u %d %d %d %llu %d", (int)m->uid_n,
+			       m->uid, m->attempts, m->crashes, m->told, m->aside,
+			       m->verified, (unsigned long long)m->octets,
+			       m->suspect) &&
+			buf_addf(out, " %llu %lld %lld %lld %u %lld\n",
+					(unsigned long long)m->listed,
+					(long long)m->last_ms, (long long)m->next_ms,
+					(long long)m->waited_ms, m->deletes,
+					(long long)m->delete_ms);
 }
 
 bool
@@ -137,6 +236,10 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "off-share", m->off_share) &&
 			put_number(out, "check", m->check) &&
 			put_number(out, "refused", m->refused) &&
+			put_number(out, "logon", (uint64_t)m->logon_ms) &&
+			put_number(out, "kept", (uint64_t)m->kept_ms) &&
+			put_number(out, "rounds", m->kept_rounds) &&
+			put_number(out, "tried", (uint64_t)m->kept_try_ms) &&
 			put_number(out, "proven", m->proven) &&
 			put_number(out, "heard", (uint64_t)m->heard_ms) &&
 			put_number(out, "delay", m->login_delay_s) &&
@@ -195,6 +298,12 @@ read_message(struct fetch_memo *m, struct span line)
 	msg->verified = get_number(&line, 1);
 	msg->octets = get_number(&line, INT64_MAX);
 	msg->suspect = get_number(&line, 1);
+	msg->listed = get_number(&line, INT64_MAX);
+	msg->last_ms = (int64_t)get_number(&line, INT64_MAX);
+	msg->next_ms = (int64_t)get_number(&line, INT64_MAX);
+	msg->waited_ms = (int64_t)get_number(&line, INT64_MAX / 2);
+	msg->deletes = (unsigned)get_number(&line, 1000);
+	msg->delete_ms = (int64_t)get_number(&line, INT64_MAX);
 }
 
 void
@@ -226,6 +335,14 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("refused")))
 			m->refused = (unsigned)get_number(&line, 0xffff);
+		else if (span_eq(key, SPAN("logon")))
+			m->logon_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("kept")))
+			m->kept_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("rounds")))
+			m->kept_rounds = (unsigned)get_number(&line, 1000000);
+		else if (span_eq(key, SPAN("tried")))
+			m->kept_try_ms = (int64_t)get_number(&line, INT64_MAX);
 		else if (span_eq(key, SPAN("proven")))
 			m->proven = get_number(&line, 1);
 		else if (span_eq(key, SPAN("heard")))
@@ -247,6 +364,23 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 		else if (span_eq(key, SPAN("message")))
 			read_message(m, line);
 	}
+}
+
+int64_t
+fetch_memo_suspension_ms(unsigned refusals)
+{
+	enum { MOST_MS = 6 * HOUR_MS };
+	int64_t wait = 15 * MINUTE_MS;
+
+	for (unsigned i = MEMO_REFUSALS; i < refusals && wait < MOST_MS; i++)
+		wait *= 2;
+	return wait < MOST_MS ? wait : MOST_MS;
+}
+
+bool
+fetch_memo_suspended(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return m->refusals >= MEMO_REFUSALS && !is_past(m->logon_ms, wall_ms);
 }
 
 int64_t

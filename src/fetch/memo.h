@@ -13,8 +13,11 @@
 #include "postern/provider.h"
 
 enum {
-	MEMO_ATTEMPTS = 5, /* RETRs of one message before it is set aside (4012) */
+	/* RETRs of one message before it is set aside (4012), if none of its pauses was
+	 * longer than it had to be. */
+	MEMO_ATTEMPTS = 19,
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
+	MEMO_DELETES = 2, /* odd answers to its DELE before it is left out */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
 	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */
 	MEMO_FIRST = 10, /* messages of a new account that may come to nobody */
@@ -25,7 +28,13 @@ struct memo_message {
 	unsigned attempts; /* that failed */
 	unsigned crashes; /* of these, when the process ended */
 	bool told; /* 4010 was logged */
-	bool aside; /* 4012 was logged */
+	bool aside; /* 4012 was logged: it is asked for once a day */
+	int64_t last_ms; /* wall: when it failed last; 0: never */
+	int64_t next_ms; /* wall: not before; see fetch_memo_due */
+	int64_t waited_ms; /* between its attempts, no pause counted for more than a day */
+	uint64_t listed; /* as LIST said when it streamed past max_size; 0: it did not */
+	unsigned deletes; /* of it that were answered oddly */
+	int64_t delete_ms; /* wall: not deleted before; see fetch_memo_may_delete */
 	bool suspect; /* the server sent bytes behind it that nobody asked for (4020) */
 	bool verified; /* its unique-id was another message's; this one is collected */
 	uint64_t octets; /* what it was seen to have, where LIST said less; 0: not seen */
@@ -62,7 +71,11 @@ struct fetch_memo {
 	/* Digest of server, user and password of the last good session: 16 bits, enough
 	 * to see that one changed, and nothing to guess a password by. */
 	unsigned check;
-	unsigned refused; /* the same of the last refused logon; 0: none */
+	unsigned refused; /* logon_check of the last refused logon; 0: none */
+	int64_t logon_ms; /* wall: suspended until then, unless that changes; 0: it is not */
+	int64_t kept_ms; /* wall: since then deletions are confirmed and not done; see kept.c */
+	unsigned kept_rounds; /* sessions in a row that found deleted messages listed again */
+	int64_t kept_try_ms; /* wall: one of them was deleted once more then */
 	bool proven; /* a session with these went well, and `caps` are its */
 	int64_t heard_ms; /* wall: when CAPA was heard last */
 	unsigned caps; /* enum memo_caps */
@@ -88,6 +101,24 @@ struct memo_message *fetch_memo_find(const struct fetch_memo *m, struct span uid
 /* The same, made when it is new; NULL when too much is remembered already. */
 struct memo_message *fetch_memo_get(struct fetch_memo *m, struct span uid);
 void fetch_memo_forget(struct fetch_memo *m, struct span uid);
+/* Forgets the messages that are not listed. */
+void fetch_memo_sweep(struct fetch_memo *m, bool (*listed)(void *host, struct span uid),
+		void *host);
+
+/* One more attempt failed. The pauses grow from none to six hours; true: they came to
+ * three days in all, so the message is to be set aside. From then on it is asked for once
+ * a day. */
+bool fetch_memo_failed(struct memo_message *m, int64_t wall_ms);
+/* It is to be set aside at once: no other attempt would show more. */
+void fetch_memo_set_aside(struct memo_message *m, int64_t wall_ms);
+/* Its pause is over. */
+bool fetch_memo_due(const struct memo_message *m, int64_t wall_ms);
+/* Its DELE was answered oddly, or not at all. True: from now on it is left out, so that the
+ * other deletions are committed, and tried again once a day. */
+bool fetch_memo_not_deleted(struct memo_message *m, int64_t wall_ms);
+bool fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms);
+/* How long to wait after so many failed attempts in a row. */
+int64_t fetch_memo_pause_ms(unsigned attempts);
 
 /* The account is at this server now: habits of another one are forgotten. */
 void fetch_memo_at(struct fetch_memo *m, unsigned server);
@@ -103,6 +134,12 @@ bool fetch_memo_print(struct fetch_memo *m, struct buf *out);
 void fetch_memo_kept(struct fetch_memo *m);
 /* Reads such a text back; lines it does not know are passed over. */
 void fetch_memo_read(struct fetch_memo *m, struct span text);
+
+/* How long a logon waits after so many refusals in a row, once they suspend the account:
+ * 15 minutes, growing to six hours. */
+int64_t fetch_memo_suspension_ms(unsigned refusals);
+/* Suspended still, unless the secret or the configuration changed. */
+bool fetch_memo_suspended(const struct fetch_memo *m, int64_t wall_ms);
 
 /* How long to wait after so many failures in a row: the interval, doubled with
  * each, up to an hour (or the interval, when that is longer). */

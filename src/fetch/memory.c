@@ -27,6 +27,8 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 		.failures = m.failures,
 		.refusals = m.refusals,
 		.suspended = m.refusals >= MEMO_REFUSALS,
+		.suspended_ms = m.logon_ms,
+		.kept_ms = m.kept_ms,
 		.held = m.held,
 		.nobody = m.held_at > 0,
 		.domainless = m.domainless,
@@ -41,14 +43,20 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 
 		ok = uidl.p != NULL;
 		out->oversize += msg->told;
-		if (ok && msg->attempts > 0)
+		if (ok && (msg->attempts > 0 || msg->aside))
 			list[out->n++] = (struct fetch_trouble){ .uidl = uidl,
 				.attempts = msg->attempts,
-				.aside = msg->aside || msg->attempts >= MEMO_ATTEMPTS };
+				.aside = msg->aside,
+				.next_ms = msg->next_ms };
 	}
 	if (ok && out->n > 0)
 		qsort(list, out->n, sizeof(*list), by_uidl);
 	out->troubles = list;
+	for (size_t i = 0; ok && i < out->n; i++) {
+		out->aside += list[i].aside;
+		if (out->again_ms == 0 || list[i].next_ms < out->again_ms)
+			out->again_ms = list[i].next_ms;
+	}
 	fetch_memo_done(&m);
 	return ok;
 }

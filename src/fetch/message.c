@@ -16,6 +16,7 @@
 enum {
 	HEAD_KEPT = 64 * 1024, /* a larger header's memory is given back */
 	PROGRESS_OCTETS = 1024 * 1024,
+	DAY_MS = 24 * 3600 * 1000,
 };
 
 /* ---- events ---- */
@@ -139,7 +140,7 @@ pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v)
 						f_str("reply", v->text),
 						f_str("disposition",
 								"left at the provider")));
-		(void)pop_attempt_failed(s, f->index, span_of(v->text));
+		pop_attempt_failed(s, f->index, span_of(v->text));
 		break;
 	}
 	fetch_poll_publish(s->poll);
@@ -361,11 +362,16 @@ too_large(struct reading *r)
 		return false;
 	m = fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, r->i));
 	if (m) {
+		bool first = m->octets == 0;
+
 		m->octets = r->octets;
+		m->listed = s->listing.items[r->i].octets;
+		m->next_ms = clock_wall_ms() + DAY_MS;
 		s->again = true;
 		s->messages[r->i].octets = r->octets;
 		pop_say_oversize(s, r->i, "stopped");
-		m->told = false; /* what becomes of it is told by the next session */
+		if (first) /* what becomes of it is told by the next session */
+			m->told = false;
 	} else {
 		(void)pop_fail(s, 4005,
 				"message %zu is larger than LIST says and than "
@@ -417,7 +423,7 @@ cut(struct reading *r)
 	buf_done(&trace);
 	s->poll->result.failures++;
 	(void)pop_lost(s);
-	(void)pop_attempt_failed(s, r->i, span_of(s->err.text));
+	pop_attempt_failed(s, r->i, span_of(s->err.text));
 	return reading_give_up(r, "the message ended too early");
 }
 

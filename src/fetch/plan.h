@@ -19,7 +19,7 @@ enum pop_fate {
 	POP_DELETE, /* durable here: delete without RETR (P07) */
 	POP_OVERSIZE, /* larger than max_size: left, event 4010 */
 	POP_NOTICE, /* the same, and its recipients are to be told */
-	POP_ASIDE, /* failed too often, or not long enough ago */
+	POP_ASIDE, /* failed, and is not to be asked for yet */
 	POP_LATER, /* would be retrieved, but max_per_session is reached */
 };
 
@@ -33,7 +33,8 @@ struct pop_message {
 	uint8_t known; /* enum pop_standing */
 	uint8_t fate; /* out: enum pop_fate */
 	bool named : 1; /* has a unique-id; else it is known by its content only */
-	bool aside : 1;
+	bool aside : 1; /* not to be asked for yet */
+	bool blamed : 1; /* failed before, by itself: it comes behind those that did not */
 	bool told : 1; /* its recipients have had their notice of its size */
 	/* Committed under this unique-id, but of another size then: maybe another one. */
 	bool changed : 1;

@@ -15,6 +15,7 @@
 #include "postern/log.h"
 #include "postern/origin.h"
 #include "session.h"
+#include "suspend.h"
 #include "tell.h"
 
 enum { SERVERS_MAX = 16 };
@@ -113,14 +114,32 @@ fetch_poll_publish(struct fetch_poll *p)
 
 /* ---- how it ended ---- */
 
+/* The next logon comes when the pause is over; but whether it would be another one now is
+ * looked at as often as ever. */
+static void
+schedule_suspended(struct fetch_poll *p)
+{
+	int64_t left = p->memo->logon_ms - clock_wall_ms();
+	int64_t every = p->account->every_s * 1000;
+
+	p->due_ms = clock_mono_ms() + (left < every ? left : every);
+	p->next_ms = hours_open_ms(&p->account->window, p->memo->logon_ms);
+}
+
 static void
 schedule(struct fetch_poll *p)
 {
 	if (p->result.failed && p->word == SCHEDULE_NO_WORD)
 		p->word = schedule_word(span_of(p->result.error.text));
+	if (p->result.error.event == 4016 && p->word == SCHEDULE_NO_WORD)
+		p->word = SCHEDULE_SYS_TEMP;
 	p->next_ms = p->due_ms = 0;
-	if (!p->scheduled || p->memo->refusals >= MEMO_REFUSALS)
+	if (!p->scheduled)
 		return;
+	if (fetch_memo_suspended(p->memo, clock_wall_ms())) {
+		schedule_suspended(p);
+		return;
+	}
 
 	const struct schedule_poll poll = {
 		.every_ms = p->account->every_s * 1000,
@@ -143,7 +162,6 @@ remember(struct fetch_poll *p)
 
 	if (!p->result.failed) {
 		m->failures = 0;
-		m->refusals = 0;
 		return;
 	}
 	/* Where the relay, the disk or the directory is to blame, the provider need not be
@@ -151,8 +169,11 @@ remember(struct fetch_poll *p)
 	if (p->result.error.event != 4024 && p->result.error.event != 4046 &&
 			p->result.error.event < 9000)
 		m->failures++;
-	if (p->result.error.event == 4003)
-		m->refusals++;
+	if (!p->logon_refused)
+		return;
+	m->refusals++;
+	if (m->refusals >= MEMO_REFUSALS)
+		m->logon_ms = clock_wall_ms() + fetch_memo_suspension_ms(m->refusals);
 }
 
 static void
@@ -185,18 +206,50 @@ log_failure(const struct fetch_poll *p, const struct field *fields)
 		log_event_at(e->id, e->severity, passing ? e->level : 0, fields);
 }
 
+/* When, or "-" where nobody knows. */
+static void
+next_poll(const struct fetch_poll *p, char out[DATE_ISO_SIZE])
+{
+	if (p->next_ms > 0)
+		date_iso(p->next_ms, out);
+	else
+		(void)snprintf(out, DATE_ISO_SIZE, "%s", "-");
+}
+
+/* 4016 of a poll that went well otherwise. */
+static void
+say_refused(const struct fetch_poll *p)
+{
+	char next[DATE_ISO_SIZE];
+
+	next_poll(p, next);
+	log_event(4016,
+			FIELDS(f_span("account", p->name), f_span("id", p->name),
+					f_num("messages", (int64_t)p->refused),
+					f_str("reply", p->refusal.text),
+					f_str("next", next)));
+}
+
+static void
+say_suspended(const struct fetch_poll *p)
+{
+	char next[DATE_ISO_SIZE];
+
+	date_iso(p->memo->logon_ms, next);
+	log_event(4019,
+			FIELDS(f_span("account", p->name), f_span("id", p->name),
+					f_num("attempts", p->memo->refusals),
+					f_str("next", next)));
+}
+
 /* Says why under its event, and puts the whole sentence into the result. */
 static void
 say_failure(struct fetch_poll *p)
 {
 	struct err *e = &p->result.error;
-	const char *next = NULL;
-	char date[DATE_ISO_SIZE];
+	char next[DATE_ISO_SIZE];
 
-	if (p->next_ms > 0) {
-		date_iso(p->next_ms, date);
-		next = date;
-	}
+	next_poll(p, next);
 	const struct field fields[] = {
 		f_span("account", p->name),
 		f_span("id", p->name),
@@ -206,7 +259,8 @@ say_failure(struct fetch_poll *p)
 		f_str("state", p->stage ? p->stage : "-"),
 		f_num("attempt", (int64_t)p->memo->failures),
 		f_num("attempts", (int64_t)p->memo->refusals),
-		f_str("next", next ? next : "-"),
+		f_str("next", next),
+		f_num("messages", (int64_t)p->refused),
 		{ 0 },
 	};
 	bool tls = e->event / 1000 == 8;
@@ -223,11 +277,31 @@ say_failure(struct fetch_poll *p)
 		log_failure(p, fields);
 	if (!p->look_only && tls)
 		log_event(4002, fields);
-	if (!p->look_only && e->event == 4003 && p->memo->refusals == MEMO_REFUSALS)
-		log_event(4019, fields);
+	if (!p->look_only && p->logon_refused && p->memo->refusals == MEMO_REFUSALS)
+		say_suspended(p);
 	if (!told && log_words(&words, e->event, fields) && (text = buf_cstr(&words)))
 		(void)err_set(e, e->event, "%s", text);
 	buf_done(&words);
+}
+
+/* What is left at the provider for its troubles, and until when. */
+static void
+count_troubles(struct fetch_poll *p)
+{
+	struct fetch_result *r = &p->result;
+	size_t at = 0;
+
+	r->refused_all = p->refused;
+	for (struct map_slot *slot; (slot = map_next(&p->memo->messages, &at));) {
+		const struct memo_message *m = slot->value;
+
+		if (m->attempts == 0 && !m->aside)
+			continue;
+		r->aside += m->aside;
+		r->waiting += !m->aside;
+		if (r->again_ms == 0 || m->next_ms < r->again_ms)
+			r->again_ms = m->next_ms;
+	}
 }
 
 /* ---- carrying it out ---- */
@@ -277,6 +351,7 @@ prepare(struct fetch_poll *p)
 static void
 take_blame(struct fetch_poll *p)
 {
+	char next[DATE_ISO_SIZE];
 	struct span uid;
 	unsigned times;
 
@@ -287,9 +362,14 @@ take_blame(struct fetch_poll *p)
 		if (!m)
 			continue;
 		m->crashes += times < MEMO_CRASHES ? times : MEMO_CRASHES;
-		if (m->crashes < MEMO_CRASHES || m->aside)
+		if (m->crashes < MEMO_CRASHES)
 			continue;
-		m->aside = true;
+
+		bool told = m->aside;
+		fetch_memo_set_aside(m, clock_wall_ms());
+		if (told)
+			continue;
+		date_iso(m->next_ms, next);
 		log_event(4012,
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name),
@@ -297,7 +377,8 @@ take_blame(struct fetch_poll *p)
 						f_num("attempts", m->crashes),
 						f_str("path",
 								"none; the collector ended "
-								"each time")));
+								"each time"),
+						f_str("next", next)));
 	}
 }
 
@@ -328,17 +409,17 @@ fetch_poll_run(struct fetch_poll *p)
 {
 	AUTO(fd_done) int lock = -1;
 	int64_t began = clock_mono_ms();
-	bool more = false, ok;
+	bool more = false, passes = true, ok;
 
 	p->name = span_of(p->account->name);
 	p->says = BUF_MAX(512);
 	ring_init(&p->ring, began);
 	p->started_ms = clock_wall_ms();
-	if (!p->look_only)
+	ok = lock_mailbox(p, &lock) && prepare(p) && (passes = suspend_passes(p));
+	if (passes && !p->look_only)
 		log_event(4000,
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name)));
-	ok = lock_mailbox(p, &lock) && prepare(p);
 	if (ok && !p->look_only)
 		take_blame(p);
 	if (ok) {
@@ -357,13 +438,17 @@ fetch_poll_run(struct fetch_poll *p)
 	p->result.failed = !ok;
 	p->result.more = more;
 	p->result.ms = (uint64_t)(clock_mono_ms() - began);
-	remember(p);
+	if (passes)
+		remember(p);
+	count_troubles(p);
 	schedule(p);
-	if (!ok)
+	if (passes && !ok)
 		say_failure(p);
-	else if (!p->look_only)
+	else if (passes && !p->look_only)
 		say_success(p);
-	if (!p->look_only)
+	if (p->refused > 0 && p->result.error.event != 4016)
+		say_refused(p);
+	if (passes && !p->look_only)
 		tell_polled(p, clock_wall_ms());
 	hand_close(p->hand);
 	p->hand = NULL;

@@ -58,6 +58,11 @@ struct fetch_poll {
 	uint64_t login_delay_s; /* between logons, as the server says; 0: it does not */
 	enum schedule_word
 			word; /* why it failed, as far as the next poll depends on it */
+	bool logon_refused; /* user name or password were */
+	/* RETRs refused to the end of a session: the account's trouble (4016), and in which
+	 * words. */
+	size_t refused;
+	struct err refusal;
 	uint64_t waiting; /* messages at the provider when the last session ended */
 	uint64_t waiting_octets; /* ... and their size as LIST tells */
 	struct buf says; /* what the server tells of expiry, delays, quota */

@@ -5,6 +5,7 @@
 #include "hand.h"
 #include "postern/clock.h"
 #include "postern/crash.h"
+#include "postern/date.h"
 #include "postern/log.h"
 #include "session.h"
 
@@ -99,15 +100,20 @@ read_one(struct window *w)
 
 	s->low.quota = UINT64_MAX;
 	enum pop_answer answer = pop_status(&s->wire, &text);
+	/* Where no message ended before it, it is this one that the server stumbles over. */
+	if (answer == POP_ODD && !s->ended)
+		pop_not_retrieved(s, i, text);
 	if (!pop_in_step(s, answer, text, false))
 		return false;
 	if (answer == POP_OK) {
+		s->came = true;
+		pop_refusals_theirs(s);
 		hand_take(s->poll->hand, pop_listing_uid(&s->listing, i));
 		if (!pop_message_read(s, i))
 			return false;
 		hand_drop(s->poll->hand);
 	} else {
-		pop_not_retrieved(s, i, text);
+		pop_refusal(s, i, text);
 	}
 	w->octets -= octets_of(w, w->done);
 	w->done++;
@@ -166,19 +172,25 @@ retrieve_window(struct window *w)
 	return pop_held_prove(w->s);
 }
 
-/* What is to be retrieved. What the server sent more of than it should comes last, so
- * that nothing waits for it. */
+/* What failed before comes last, and what the server sent more of than it should last of
+ * all, so that nothing waits for it. */
+static int
+rank(const struct pop_message *m)
+{
+	return m->suspect ? 2 : m->blamed ? 1 : 0;
+}
+
 static void
 fill(struct window *w, uint32_t *order)
 {
 	struct pop_session *s = w->s;
 
-	for (int suspect = 0; suspect < 2; suspect++) {
+	for (int now = 0; now <= 2; now++) {
 		for (size_t i = 0; i < s->listing.n; i++) {
 			const struct pop_message *m = &s->messages[i];
 
 			if ((m->fate == POP_RETRIEVE || m->fate == POP_VERIFY) &&
-					m->suspect == suspect)
+					rank(m) == now)
 				order[w->n++] = (uint32_t)i;
 		}
 	}
@@ -223,7 +235,9 @@ pop_retrieve(struct pop_session *s)
 	s->low.waiting = while_waiting;
 	s->low.host = s;
 
-	bool ok = retrieve_window(&w) && retrieve_again(&w, order) && pop_notices(s);
+	bool ok = retrieve_window(&w) && retrieve_again(&w, order);
+	pop_refusals_end(s);
+	ok = ok && pop_notices(s);
 	pop_held_drop(s);
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {
@@ -253,6 +267,34 @@ still_known(struct pop_session *s, size_t i)
 	return false;
 }
 
+/* Answered oddly, or not at all: twice so, this one is left out and the others are committed. */
+static void
+not_deleted(struct pop_session *s, size_t i)
+{
+	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
+	struct span uid = pop_listing_uid(&s->listing, i);
+	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+	char until[DATE_ISO_SIZE];
+
+	if (!m || !fetch_memo_not_deleted(m, clock_wall_ms()) ||
+			!pop_trace(s, i, &trace))
+		return;
+	date_iso(m->delete_ms, until);
+	log_event_at(2005, 'W', 0,
+			FIELDS(f_span("account", s->poll->name),
+					f_span("id", buf_span(&trace)),
+					f_span("uidl", uid), f_str("until", until)));
+}
+
+static bool
+may_delete(const struct pop_session *s, size_t i)
+{
+	const struct memo_message *m =
+			fetch_memo_find(s->poll->memo, pop_listing_uid(&s->listing, i));
+
+	return !m || fetch_memo_may_delete(m, clock_wall_ms());
+}
+
 /* Only what is durable here. The answer to DELE is a promise; QUIT keeps it. */
 bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
@@ -269,7 +311,7 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 	if (!order || !*deleted)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
-		if (s->messages[i].durable && still_known(s, i))
+		if (s->messages[i].durable && may_delete(s, i) && still_known(s, i))
 			order[w.n++] = (uint32_t)i;
 	w.until = w.n;
 	s->stage = POP_AT_DELE;
@@ -289,9 +331,11 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 		case POP_ERR: /* stays listed, and is asked for again next time */
 			break;
 		case POP_ODD:
+			not_deleted(s, order[w.done]);
 			ok = pop_out_of_step(s, text);
 			break;
 		case POP_LOST:
+			not_deleted(s, order[w.done]);
 			ok = pop_lost(s);
 			break;
 		}

@@ -78,6 +78,7 @@ shown(struct span line)
 		{ { SPAN_INIT("UTF8") }, { NULL, 0 } },
 		{ { SPAN_INIT("USER") }, { NULL, 0 } },
 		{ { SPAN_INIT("LIST") }, { NULL, 0 } },
+		{ { SPAN_INIT("STAT") }, { NULL, 0 } },
 		{ { SPAN_INIT("UIDL") }, { NULL, 0 } },
 		{ { SPAN_INIT("TOP") }, { NULL, 0 } },
 		{ { SPAN_INIT("RETR") }, { NULL, 0 } },
@@ -154,7 +155,11 @@ read_list(struct pop_session *s)
 	case POP_OK:
 		break;
 	case POP_ERR:
-		return pop_refused(s, 4005, text);
+		s->listing_refused = true;
+		text = span_first(text, sizeof(s->list_said) - 1);
+		memcpy(s->list_said, text.p, text.n);
+		s->list_said[text.n] = '\0';
+		return true;
 	case POP_ODD:
 		return pop_odd(s, text);
 	case POP_LOST:
@@ -176,7 +181,7 @@ read_uidl(struct pop_session *s)
 	case POP_ERR:
 		/* Where it has unique-ids but will not tell them now, going by content
 		 * would bring everything that was kept a second time. */
-		if (s->caps.uidl)
+		if (s->caps.uidl && s->listing.n > 0)
 			return pop_refused(s, 4005, text);
 		pop_listing_no_uids(&s->listing);
 		return true;
@@ -187,6 +192,8 @@ read_uidl(struct pop_session *s)
 	}
 	if (pop_listing_read_uids(&s->listing, &s->wire, &err))
 		return true;
+	if (s->listing_refused) /* there are some: that is what went wrong */
+		return pop_refused(s, 4005, span_of(s->list_said));
 	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
 }
 
@@ -213,12 +220,37 @@ ask_listing(struct pop_session *s)
 			(pop_command(s, "UIDL\r\n") && pop_flush(s) && read_uidl(s));
 }
 
+/* LIST was refused: some servers do so where there is nothing to list. STAT tells. */
+static bool
+is_empty(struct pop_session *s)
+{
+	struct span text;
+	uint64_t n;
+
+	s->stage = POP_AT_LIST;
+	if (!pop_command(s, "STAT\r\n") || !pop_flush(s))
+		return false;
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+		if (num_u64(span_word(&text), LISTING_MESSAGES, &n) && n == 0)
+			return true;
+		break;
+	case POP_ERR:
+		break;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		return pop_lost(s);
+	}
+	return pop_refused(s, 4005, span_of(s->list_said));
+}
+
 static bool
 read_listing(struct pop_session *s)
 {
 	s->stage = POP_AT_LIST;
 	s->low.quota = 3 * (uint64_t)LISTING_BYTES;
-	if (!ask_listing(s))
+	if (!ask_listing(s) || (s->listing_refused && !is_empty(s)))
 		return false;
 	if (pop_early(&s->wire))
 		return pop_fail(s, 4005, "the server speaks before it is asked");
@@ -290,12 +322,24 @@ recall(struct pop_session *s, size_t i)
 
 	if (!seen)
 		return;
-	m->aside = seen->attempts >= MEMO_ATTEMPTS || seen->crashes >= MEMO_CRASHES;
-	if (seen->octets > m->octets)
-		m->octets = seen->octets;
+	bool due = fetch_memo_due(seen, clock_wall_ms());
+
+	if (seen->octets <= m->octets)
+		m->aside = !due;
+	else if (seen->listed == m->octets && !due)
+		m->octets = seen->octets; /* it streamed past max_size */
+	m->blamed = seen->attempts > 0;
 	m->suspect = seen->suspect;
 	if (seen->verified && m->known == POP_COMMITTED)
 		m->changed = false;
+}
+
+static bool
+is_listed(void *host, struct span uid)
+{
+	const struct pop_session *s = host;
+
+	return pop_listing_find(&s->listing, uid) < s->listing.n;
 }
 
 static bool
@@ -324,6 +368,8 @@ make_plan(struct pop_session *s)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		recall(s, i);
+	if (s->listing.unnamed == 0)
+		fetch_memo_sweep(s->poll->memo, is_listed, s);
 	pop_plan_make(&rules, s->messages, n, &s->plan);
 	if (!pop_owed_prove(s))
 		return false;
@@ -477,6 +523,9 @@ collect(struct pop_session *s)
 	else if (n > 0)
 		unconfirmed(s, n);
 	free(deleted);
+	/* It gave nothing at all: an account that fails. */
+	if (ok && s->refused && !s->came && s->poll->result.collected == 0)
+		return pop_fail(s, 4016, "%s", s->poll->refusal.text);
 	return ok;
 }
 
@@ -527,6 +576,7 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	s->out = BUF_MAX(SUBMIT_BATCH);
 	s->told_from = BUF_MAX(WIRE_LINE);
 	s->told_to = BUF_MAX(WIRE_LINE);
+	s->words = ARENA_MAX(POP_REFUSAL_WORDS);
 
 	bool ok = run(s, more) && s->err.event == 0;
 	if (ok) {
@@ -552,6 +602,8 @@ pop_session_run(struct fetch_poll *p, bool *more)
 	buf_done(&s->out);
 	buf_done(&s->told_from);
 	buf_done(&s->told_to);
+	arena_done(&s->words);
+	free(s->refusals);
 	free(s);
 	return ok;
 }

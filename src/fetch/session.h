@@ -15,7 +15,10 @@
 #include "poll.h"
 #include "submit.h"
 
+enum { POP_REFUSAL_WORDS = 64 * 1024 };
+
 struct reading;
+struct refusal;
 
 enum pop_stage {
 	POP_AT_CONNECT,
@@ -57,6 +60,13 @@ struct pop_session {
 	struct pop_plan plan;
 	struct fetch_submit *submit; /* NULL until the first message */
 	bool relay_down; /* it puts mail off: collect no more */
+	bool came; /* the server gave a message */
+	bool refused; /* and refused all behind it */
+	struct refusal *refusals; /* RETRs refused in a row, up to the last one (refusals.c) */
+	size_t n_refusals, cap_refusals;
+	struct arena words; /* what was said to them */
+	bool listing_refused; /* LIST was answered -ERR: */
+	char list_said[201];
 	bool listing_asked; /* LIST and UIDL are under way, behind the logon */
 	int64_t trip_ms; /* from that flight to its first answer */
 	bool quit_sent; /* QUIT is under way, behind what was asked last */
@@ -184,8 +194,17 @@ void pop_newcomer_count(struct pop_session *s, const struct fetch_flight *f);
 bool pop_newcomer_judge(struct pop_session *s);
 /* aside.c: logs 4011 and counts the attempt. */
 void pop_not_retrieved(struct pop_session *s, size_t i, struct span why);
-/* Counts a failed attempt, and sets the message aside after the last one (4012). */
-unsigned pop_attempt_failed(struct pop_session *s, size_t i, struct span why);
+/* Counts a failed attempt, and sets the message aside when its pauses are used up (4012). */
+void pop_attempt_failed(struct pop_session *s, size_t i, struct span why);
+/* The same, at once: no other attempt would show more. */
+void pop_set_aside(struct pop_session *s, size_t i, struct span why);
+/* refusals.c: RETR was answered -ERR. Whose trouble that is shows later. */
+void pop_refusal(struct pop_session *s, size_t i, struct span text);
+/* A message came behind those that were refused: it is theirs. */
+void pop_refusals_theirs(struct pop_session *s);
+/* Nothing more is retrieved: what was refused up to the end is the account's trouble, as
+ * far as it may be. */
+void pop_refusals_end(struct pop_session *s);
 /* Logs 4010, once for each message. */
 void pop_say_oversize(struct pop_session *s, size_t i, const char *action);
 /* notice.c: tells the recipients of messages that are too large. */

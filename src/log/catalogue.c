@@ -135,14 +135,18 @@ static const struct event rows[] = {
 			"The message is larger than the account's max_size.",
 			"Raise max_size, or let the owner fetch it by other means." },
 	{ 4011, 'W', 0, "retrieve-failed",
-			"Message %uidl could not be retrieved: %reply (attempt %attempt of %attempts).",
+			"Message %uidl could not be retrieved: %reply (attempt %attempt of %attempts). "
+			"It is asked for again from %next.",
 			"The server would not hand out this message; the others were collected.",
-			"If it repeats, look at the message in the provider's web mail." },
+			"Nothing: it is asked for again, with growing pauses. postern accounts retry "
+			"NAME asks at once." },
 	{ 4012, 'E', 0, "set-aside",
 			"Message %uidl is set aside after %attempts attempts; the mailbox continues. "
-			"Evidence: %path.",
-			"A message failed again and again and is left alone now.",
-			"Look at the evidence; the message is still at the provider." },
+			"Evidence: %path. It is asked for again from %next.",
+			"A message failed for days while others came. It is still at the provider, and "
+			"asked for once a day.",
+			"Look at the evidence and, in the provider's web mail, at the message. postern "
+			"accounts retry NAME asks for it at once." },
 	{ 4013, 'W', 0, "message-cut",
 			"Message %uidl ended before the final dot; %bytes octets discarded, it stays on the "
 			"server.",
@@ -153,6 +157,12 @@ static const struct event rows[] = {
 			"deletions unconfirmed, duplicates will be suppressed.",
 			"The provider may or may not have deleted what was collected.",
 			"Nothing: the next poll deletes without collecting again." },
+	{ 4016, 'W', 0, "account-refuses",
+			"Account %account: the server refused %messages messages in a row: %reply. They "
+			"stay at the provider and are asked for again from %next.",
+			"The provider hands out nothing for the moment: a quota is used up, or its mail "
+			"store is away. It counts against no message.",
+			"Nothing, unless it goes on: then ask the provider, or set every to more." },
 	{ 4017, 'W', 0, "poll-overran", "Poll of %account overran its interval.",
 			"A poll took longer than the account's every.",
 			"Raise every, or look why it is slow." },
@@ -164,9 +174,12 @@ static const struct event rows[] = {
 			"Correct the policies, the recipients or the account's domains. Then postern "
 			"accounts resume NAME; replay what is in Badmail." },
 	{ 4019, 'E', 0, "account-suspended",
-			"Account %account suspended after %attempts refused logons.",
-			"The account is not polled any more, so that the provider does not lock it.",
-			"Mend the password, then postern poll." },
+			"Account %account suspended after %attempts refused logons. The next one is tried "
+			"from %next.",
+			"The password was refused time and again. It is tried less and less often, so that "
+			"the provider does not lock the mailbox.",
+			"Mend the password: a new one is tried at once, and so are other settings. postern "
+			"accounts retry NAME tries now." },
 	{ 4020, 'W', 0, "bytes-outside-answer",
 			"Message %uidl: the server sent bytes outside its answer; the message was not "
 			"taken and is fetched again by itself.",

@@ -13,21 +13,6 @@ YEAR = 365 * DAY
 
 
 @pytest.fixture
-def clock(pt, monkeypatch):
-    """Moves the clock that the programs see by so many seconds."""
-    file = pt.dir / "clock"
-
-    def move(seconds):
-        new = file.with_suffix(".new")
-        new.write_text(str(int(seconds * 1000)))
-        new.rename(file)
-
-    move(0)
-    monkeypatch.setenv("POSTERN_CLOCK", str(file))
-    return move
-
-
-@pytest.fixture
 def held_mail(pt, pop3, sink):
     """One message in Badmail, one that is put off, one that was delivered."""
     hop, server = sink(), pop3()

@@ -66,6 +66,21 @@ def pt(new_postern):
     return new_postern()
 
 
+@pytest.fixture
+def clock(pt, monkeypatch):
+    """Moves the clock that the programs see by so many seconds."""
+    file = pt.dir / "clock"
+
+    def move(seconds):
+        new = file.with_suffix(".new")
+        new.write_text(str(int(seconds * 1000)))
+        new.rename(file)
+
+    move(0)
+    monkeypatch.setenv("POSTERN_CLOCK", str(file))
+    return move
+
+
 @pytest.fixture(scope="session")
 def certs():
     d = net.short_dir("ca-")
