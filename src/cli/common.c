@@ -251,8 +251,8 @@ cli_state_readable(struct cli *c)
 	return false;
 }
 
-/* What another user left in the state (Pickup and Drop may be his on purpose), by a command run as root before a service's user
- * owned it, would stop the service later, and say less. */
+/* What another user left in the state (Pickup and Drop may be his on purpose), by a command run
+ * as root before a service's user owned it, would stop the service later, and say less. */
 static bool
 state_is_ours(struct cli *c)
 {
@@ -271,8 +271,8 @@ state_is_ours(struct cli *c)
 		if (faccessat(AT_FDCWD, path, how, AT_EACCESS) == 0 || errno != EACCES)
 			continue;
 		(void)cli_fail(0,
-				"cannot use %s: it belongs to %s; chown it to %s, or run postern as "
-				"%s",
+				"cannot use %s: it belongs to %s; chown it to %s, or run this "
+				"command as %s",
 				path, name_of(st.st_uid, owner), name_of(geteuid(), us),
 				owner);
 		c->refused = true;

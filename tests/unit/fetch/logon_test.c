@@ -426,7 +426,7 @@ test_token_is_read_again_only_when_it_was_refused(void **state)
 	argv[2] = line;
 	use_token(w, CONF_AUTH_XOAUTH2);
 	w->account.token = (struct secret){ .kind = SECRET_COMMAND, .argv = argv };
-	assert_int_equal(try(w, CONF_AUTH_XOAUTH2, NULL, unknown), 4003);
+	assert_int_equal(try(w, CONF_AUTH_XOAUTH2, NULL, unknown), 4005);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 2);
 	assert_int_equal(try(w, CONF_AUTH_XOAUTH2, NULL, everything), 0);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 4);

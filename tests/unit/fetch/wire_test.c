@@ -162,7 +162,8 @@ test_sizes(void **state)
 		{ "1\r\n.\r\n", 4005, 0 },
 		{ "1 \r\n.\r\n", 4005, 0 },
 		{ "one hundred\r\n.\r\n", 4005, 0 },
-		{ "\r\n.\r\n", 4005, 0 },
+		{ "\r\n.\r\n", 0, 0 }, /* an empty row is passed over */
+		{ "\r\n1 100\r\n\r\n2 200\r\n.\r\n", 0, 2 },
 		{ "1 100\r\n", 1, 1 },
 		{ "1 100\r\n.\r", 1, 1 },
 		{ "", 1, 0 },

@@ -340,8 +340,12 @@ test_secrets(void **state)
 	secret_is(file, "hunter2", NULL);
 	put("secret", "hunter2", 0400);
 	secret_is(file, "hunter2", NULL);
+	put("secret", "hunter2", 0660);
+	secret_is(file, NULL, "may be read by group or others (mode 0660)");
+	/* What is root's may be read by the group that the service runs with. */
 	put("secret", "hunter2", 0640);
-	secret_is(file, NULL, "may be read by group or others (mode 0640)");
+	secret_is(file, geteuid() == 0 ? "hunter2" : NULL,
+			"may be read by group or others (mode 0640)");
 	put("secret", "hunter2", 0604);
 	secret_is(file, NULL, "may be read by group or others");
 	put("secret", "\nhunter2", 0600);
