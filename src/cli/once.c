@@ -173,7 +173,8 @@ print_json(struct once *o, const struct relay_summary *sum)
 						(json_int_t)r.known, "deleted",
 						(json_int_t)r.deleted, "set_aside",
 						(json_int_t)r.aside, "waiting",
-						(json_int_t)(r.waiting + r.refused_all),
+						(json_int_t)r.waiting +
+								(json_int_t)r.refused_all,
 						"asked_again",
 						cli_json_time(r.again_ms), "error",
 						polled && r.failed

@@ -64,12 +64,21 @@ resumed(struct pop_session *s)
 	return true;
 }
 
+/* More is known here than was counted: sessions that were killed brought it, to whom is not
+ * remembered. That is no account of which the first messages came to nobody. */
+static bool
+has_a_past(const struct pop_session *s)
+{
+	return s->listing.n - s->known.unknown > s->poll->memo->nobody;
+}
+
 bool
 pop_newcomer_pass(struct pop_session *s)
 {
 	struct fetch_memo *m = s->poll->memo;
 	bool told = m->domainless;
 
+	m->newcomer = m->newcomer && !has_a_past(s);
 	if (m->held_at > 0 && !resumed(s))
 		return hold(s, m->nobody, why_nobody(m), true);
 	m->domainless = s->poll->account->type == CONF_GLOBAL && s->known.unknown > 0 &&

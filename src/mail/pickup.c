@@ -369,6 +369,15 @@ is_author(const struct header_field *f, struct span so_far)
 			(so_far.n == 0 && header_is(f, SPAN("From")));
 }
 
+/* A Resent- field that makes a set of its own; Resent-Bcc alone makes none. */
+static bool
+resends(const struct header_field *f)
+{
+	return f->kind == HEADER_FIELD &&
+			span_starts_nocase(f->name, SPAN("Resent-")) &&
+			!header_is(f, SPAN("Resent-Bcc"));
+}
+
 /* What the X- lines did not say. */
 static enum pickup_step
 read_header(struct reading *r, struct span message)
@@ -395,10 +404,7 @@ read_header(struct reading *r, struct span message)
 			sender = first_of(r, f.body);
 		if (in && from.n == 0 && counts(r, &f, SPAN("From")))
 			from = first_of(r, f.body);
-		if (f.kind == HEADER_FIELD &&
-				span_starts_nocase(f.name, SPAN("Resent-")) &&
-				!header_is(&f, SPAN("Resent-Bcc")))
-			bcc_only = false;
+		bcc_only = bcc_only && !resends(&f);
 		if (r->resent && is_author(&f, author))
 			author = first_of(r, f.body);
 	}

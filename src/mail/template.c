@@ -152,10 +152,8 @@ replaced(const struct local *out, struct span one)
 static bool
 takes_e(const struct local *out, struct span one)
 {
-	char before = out->n > 0 ? out->p[out->n - 1] : '\0';
-
-	return out->german && span_eq(one, SPAN("\xcc\x88")) && before != '\0' &&
-			strchr("aouAOU", before);
+	return out->german && span_eq(one, SPAN("\xcc\x88")) && out->n > 0 &&
+			memchr("aouAOU", out->p[out->n - 1], 6);
 }
 
 /* One character as it is spelled; true when something of it was taken. */

@@ -238,5 +238,5 @@ def test_listing_of_a_million(pt, pop3):
     pt.account("contoso", server.port, max_per_session=2)
     status, megabytes = run_measured(pt, "once")
     assert status in (DONE, FAILED) and megabytes < 4 * bound()
-    assert pt.events(4011) and server.last.verbs().count("RETR") == 2
+    assert pt.events(4016) and server.last.verbs().count("RETR") == 2
     assert len(server.left()) == COUNT and pt.drop() == []

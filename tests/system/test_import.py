@@ -3,6 +3,7 @@ and what they had fetched is not collected again."""
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -191,8 +192,9 @@ skip old.isp.test user "#a" password y is z
 """
 
 
-def test_all_of_it_is_valid_and_told(pt):
+def test_all_of_it_is_valid_and_told(pt, certs):
     path = rc_file(pt, "fetchmail", EVERYTHING)
+    shutil.copy(certs.ca.pem, path.parent / "isp.pem")
     pt.policy("fabrikam", "fabrikam.test")
     section = take_section(pt, "fetchmailrc", path, "--domain", "contoso.test", "--secrets", pt.dir / "secrets")
     checked = pt.run("check", write=False)

@@ -22,7 +22,7 @@ def test_all_is_well(pt, pop3):
     server.put(message(to="ann@contoso.test", body=b"0123456789abcde\r\n" * 1000))
     pt.once()
     without = status(pt, DONE)
-    assert without["accounts"] == {"ok": 1, "failing": 0, "held": 0, "never": 0}
+    assert without["accounts"] == {"ok": 1, "failing": 0, "held": 0, "never": 0, "set_aside": 0}
     assert without["look_at"] == [] and without["unrouted"] == 0
     sizes = without["state"]
     assert sizes["drop"] >= 16000 and sizes["database"] > 0
@@ -51,7 +51,7 @@ def test_what_needs_a_person(pt, pop3, sink):
     server.put(message(to="undisclosed-recipients:;"))
     pt.once(status=FAILED)
     told = status(pt, FAILED)
-    assert told["accounts"] == {"ok": 1, "failing": 1, "held": 0, "never": 0}
+    assert told["accounts"] == {"ok": 1, "failing": 1, "held": 0, "never": 0, "set_aside": 0}
     assert {q["status"]: q["messages"] for q in told["queue"]} == {"deferred": 1, "held": 1}
     assert all(q["last_hour"] == q["last_day"] == 1 and q["oldest"] for q in told["queue"])
     assert told["unrouted"] == 1 and told["badmail"] == {"messages": 1, "last_day": 1}

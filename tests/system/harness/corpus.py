@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 
 from . import dovecot as dovecot_module
-from .message import check_same, essence
+from .message import check_same, essence, message
 
 USER = "global"
 # Domains that the corpus writes to. All are dropped here; none is ever contacted.
@@ -31,6 +31,8 @@ class Mailbox:
 
     def fill(self):
         self.server.empty(USER)
+        # Ten for nobody at the beginning would hold the account (4018).
+        self.server.put(USER, message("ann@contoso.test", subject="this one is for somebody"))
         for f in self.files:
             self.server.put(USER, f.read_bytes())
 
