@@ -60,6 +60,7 @@ refused(struct logon *l, struct span text)
 	};
 	enum reply_sense sense = reply_to_logon(text);
 
+	l->s->poll->word = schedule_word(text);
 	l->counts = sense == REPLY_REFUSED;
 	l->event = events[sense];
 	note(l->said, shown(l, text));

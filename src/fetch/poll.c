@@ -129,8 +129,8 @@ schedule_suspended(struct fetch_poll *p)
 static void
 schedule(struct fetch_poll *p)
 {
-	if (p->result.failed && p->word == SCHEDULE_NO_WORD)
-		p->word = schedule_word(span_of(p->result.error.text));
+	if (!p->result.failed && p->word != SCHEDULE_HERE)
+		p->word = SCHEDULE_NO_WORD; /* of a refusal that did not matter */
 	if (p->result.error.event == 4016 && p->word == SCHEDULE_NO_WORD)
 		p->word = SCHEDULE_SYS_TEMP;
 	p->next_ms = p->due_ms = 0;

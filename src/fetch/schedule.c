@@ -118,7 +118,7 @@ schedule_first(const struct schedule *s, size_t *account, int64_t *due_ms)
 }
 
 enum schedule_word
-schedule_word(struct span reply)
+schedule_word(struct span text)
 {
 	static const struct {
 		struct span code;
@@ -128,13 +128,10 @@ schedule_word(struct span reply)
 		{ { SPAN_INIT("[LOGIN-DELAY]") }, SCHEDULE_LOGIN_DELAY },
 		{ { SPAN_INIT("[SYS/TEMP]") }, SCHEDULE_SYS_TEMP },
 	};
-	static const struct span begins = { SPAN_INIT("-ERR ") };
 
-	if (!span_starts(reply, begins))
-		return SCHEDULE_NO_WORD;
-	reply = span_trim(span_skip(reply, begins.n));
+	text = span_trim(text);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (span_starts_nocase(reply, words[i].code))
+		if (span_starts_nocase(text, words[i].code))
 			return words[i].word;
 	return SCHEDULE_NO_WORD;
 }

@@ -41,8 +41,8 @@ enum schedule_word {
 	SCHEDULE_SYS_TEMP, /* the provider is unwell and says that it will pass */
 };
 
-/* The response code in "-ERR [CODE] text". */
-enum schedule_word schedule_word(struct span reply);
+/* The response code in the text behind -ERR. */
+enum schedule_word schedule_word(struct span text);
 
 struct schedule_poll {
 	int64_t every_ms;

@@ -63,6 +63,7 @@ pop_odd(struct pop_session *s, struct span line)
 bool
 pop_refused(struct pop_session *s, int event, struct span text)
 {
+	s->poll->word = schedule_word(text);
 	return pop_fail(s, event, "-ERR " SPAN_FMT, SPAN_ARG(span_first(text, 200)));
 }
 

@@ -64,15 +64,13 @@ words_are_read(void **state)
 		const char *reply;
 		enum schedule_word word;
 	} cases[] = {
-		{ "-ERR [IN-USE] locked", SCHEDULE_IN_USE },
-		{ "-ERR [in-use] locked", SCHEDULE_IN_USE },
-		{ "-ERR  [LOGIN-DELAY] wait", SCHEDULE_LOGIN_DELAY },
-		{ "-ERR [SYS/TEMP] disk", SCHEDULE_SYS_TEMP },
-		{ "-ERR [SYS/PERM] gone", SCHEDULE_NO_WORD },
-		{ "-ERR [AUTH] no", SCHEDULE_NO_WORD },
-		{ "-ERR mailbox [IN-USE]", SCHEDULE_NO_WORD },
-		{ "[IN-USE] locked", SCHEDULE_NO_WORD },
-		{ "-ERR", SCHEDULE_NO_WORD },
+		{ "[IN-USE] locked", SCHEDULE_IN_USE },
+		{ "[in-use] locked", SCHEDULE_IN_USE },
+		{ " [LOGIN-DELAY] wait", SCHEDULE_LOGIN_DELAY },
+		{ "[SYS/TEMP] disk", SCHEDULE_SYS_TEMP },
+		{ "[SYS/PERM] gone", SCHEDULE_NO_WORD },
+		{ "[AUTH] no", SCHEDULE_NO_WORD },
+		{ "mailbox [IN-USE]", SCHEDULE_NO_WORD },
 		{ "", SCHEDULE_NO_WORD },
 	};
 
