@@ -204,7 +204,7 @@ retrieve_again(struct window *w, uint32_t *order)
 
 	w->alone = true;
 	do {
-		w->n = w->sent = w->done = 0;
+		w->n = w->sent = w->done = w->until = 0;
 		for (size_t i = 0; i < w->s->listing.n; i++) {
 			if (w->s->messages[i].again)
 				order[w->n++] = (uint32_t)i;

@@ -24,7 +24,7 @@ slack(const struct fetch_memo *m, uint64_t listed)
 static void
 learn(struct fetch_memo *m, uint64_t off, uint64_t listed)
 {
-	uint64_t share = off * 1000 / listed + 1;
+	uint64_t share = off / (listed / 1000 + 1) + 1;
 
 	if (off <= SAME_FOR_ALL)
 		m->off_octets = off > m->off_octets ? (unsigned)off : m->off_octets;
