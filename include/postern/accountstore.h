@@ -10,4 +10,12 @@ bool accountstore_resumed(
 /* For a store that was not started. */
 bool accountstore_resume(struct store *s, struct span account, struct err *e);
 
+/* Hands over what was asked for (`accounts retry`) since *asked, a unique-id or (empty) all of
+ * the account, and sets *asked to the number of the last one. */
+bool accountstore_retries(struct reader *r, struct span account, uint64_t *asked,
+		void (*each)(void *host, struct span uidl), void *host, struct err *e);
+/* uidl empty: all of the account. For a store that was not started. */
+bool accountstore_retry(
+		struct store *s, struct span account, struct span uidl, struct err *e);
+
 #endif

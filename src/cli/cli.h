@@ -160,6 +160,7 @@ int cli_accounts(struct cli *c);
 int cli_accounts_show(struct cli *c);
 int cli_accounts_adopt(struct cli *c);
 int cli_accounts_resume(struct cli *c);
+int cli_accounts_retry(struct cli *c);
 int cli_explain(struct cli *c);
 int cli_trace(struct cli *c);
 int cli_queue_list(struct cli *c);

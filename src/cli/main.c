@@ -29,6 +29,10 @@ static const struct cli_word words[] = {
 			"collects again from an account that is held because its first messages "
 			"reached nobody",
 			cli_accounts_resume },
+	{ "accounts retry", "NAME [UIDL]",
+			"tries a suspended logon now, and asks at once for messages that are set "
+			"aside, or for one",
+			cli_accounts_retry },
 	{ "explain", "FILE|- --account NAME | --since 7d [--policy FILE]... [--account NAME]",
 			"who would get a message, and why; or what of the last days would go "
 			"elsewhere under changed rules",

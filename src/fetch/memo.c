@@ -221,6 +221,27 @@ put_message(struct buf *out, const struct memo_message *m)
 					(long long)m->delete_ms);
 }
 
+static void
+end_pauses(struct memo_message *m)
+{
+	m->next_ms = m->delete_ms = 0;
+}
+
+void
+fetch_memo_retry(struct fetch_memo *m, struct span uid)
+{
+	struct memo_message *one = uid.n > 0 ? fetch_memo_find(m, uid) : NULL;
+	size_t at = 0;
+
+	if (one)
+		end_pauses(one);
+	if (uid.n > 0)
+		return;
+	m->logon_ms = 0;
+	for (struct map_slot *slot; (slot = map_next(&m->messages, &at));)
+		end_pauses(slot->value);
+}
+
 bool
 fetch_memo_print(struct fetch_memo *m, struct buf *out)
 {
@@ -246,6 +267,7 @@ fetch_memo_print(struct fetch_memo *m, struct buf *out)
 			put_number(out, "caps", m->caps) &&
 			put_number(out, "held", m->held) && put_newcomer(out, m) &&
 			put_number(out, "held_at", m->held_at) &&
+			put_number(out, "retried", m->retried) &&
 			put_number(out, "domainless", m->domainless) &&
 			provider_print(&m->provider, out);
 	for (struct map_slot *slot; ok && (slot = map_next(&m->messages, &at));) {
@@ -339,6 +361,8 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->logon_ms = (int64_t)get_number(&line, INT64_MAX);
 		else if (span_eq(key, SPAN("kept")))
 			m->kept_ms = (int64_t)get_number(&line, INT64_MAX);
+		else if (span_eq(key, SPAN("retried")))
+			m->retried = get_number(&line, INT64_MAX);
 		else if (span_eq(key, SPAN("rounds")))
 			m->kept_rounds = (unsigned)get_number(&line, 1000000);
 		else if (span_eq(key, SPAN("tried")))

@@ -87,6 +87,7 @@ struct fetch_memo {
 	unsigned nobody_why; /* enum memo_nobody */
 	uint64_t held_at; /* times it was resumed before it was held so, + 1; 0: it is not */
 	bool domainless; /* 4018 was logged, because there is no policy domain */
+	uint64_t retried; /* number of the last `accounts retry` that was heeded */
 	bool loaded; /* what the store has was read */
 	uint64_t kept; /* digest of what the store has */
 	uint64_t printed; /* ... of what fetch_memo_print gave last */
@@ -100,6 +101,8 @@ void fetch_memo_done(struct fetch_memo *m);
 struct memo_message *fetch_memo_find(const struct fetch_memo *m, struct span uid);
 /* The same, made when it is new; NULL when too much is remembered already. */
 struct memo_message *fetch_memo_get(struct fetch_memo *m, struct span uid);
+/* Its pauses are over at once; an empty uid: those of all messages, and of the logon. */
+void fetch_memo_retry(struct fetch_memo *m, struct span uid);
 void fetch_memo_forget(struct fetch_memo *m, struct span uid);
 /* Forgets the messages that are not listed. */
 void fetch_memo_sweep(struct fetch_memo *m, bool (*listed)(void *host, struct span uid),

@@ -8,6 +8,7 @@
 #include "hours.h"
 #include "look.h"
 #include "mailbox.h"
+#include "postern/accountstore.h"
 #include "postern/clock.h"
 #include "postern/date.h"
 #include "postern/event.h"
@@ -323,6 +324,20 @@ remember_again(struct fetch_poll *p, struct err *err)
 	return true;
 }
 
+static void
+retry(void *memo, struct span uid)
+{
+	fetch_memo_retry(memo, uid);
+}
+
+/* What `accounts retry` asked for since the last poll. */
+static bool
+heed_retries(struct fetch_poll *p, struct err *err)
+{
+	return accountstore_retries(
+			p->reader, p->name, &p->memo->retried, retry, p->memo, err);
+}
+
 static bool
 prepare(struct fetch_poll *p)
 {
@@ -335,7 +350,7 @@ prepare(struct fetch_poll *p)
 	p->reader = reader_open(p->setup->state, &err);
 	if (p->reader)
 		p->directory = book_take(p->setup->book, p->reader, &err);
-	if (p->directory && remember_again(p, &err) &&
+	if (p->directory && remember_again(p, &err) && heed_retries(p, &err) &&
 			routing_init(&p->routing, p->setup->conf, p->account,
 					p->directory, p->reader, &err)) {
 		p->routing.account.learned = &p->memo->provider;

@@ -23,3 +23,31 @@ accountstore_resume(struct store *s, struct span account, struct err *e)
 	return group_end(s, query_run(&q, "cannot write that the account goes on", e),
 			e);
 }
+
+bool
+accountstore_retries(struct reader *r, struct span account, uint64_t *asked,
+		void (*each)(void *host, struct span uidl), void *host, struct err *e)
+{
+	struct query q = query_of(&r->db, SQL_RETRIES);
+
+	query_text(&q, account);
+	query_int(&q, (int64_t)*asked);
+	while (query_row(&q)) {
+		*asked = (uint64_t)query_get(&q, 0);
+		each(host, query_peek(&q, 1));
+	}
+	return query_end(&q, "cannot read what was asked for again", e);
+}
+
+bool
+accountstore_retry(
+		struct store *s, struct span account, struct span uidl, struct err *e)
+{
+	if (!group_begin(s, e))
+		return false;
+	struct query q = query_of(&s->self.db, SQL_RETRY);
+	query_text(&q, account);
+	query_text(&q, uidl);
+	return group_end(
+			s, query_run(&q, "cannot write what is asked for again", e), e);
+}

@@ -119,13 +119,17 @@ static const char schema_5[] =
 		"CREATE TABLE mark (at_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL);";
 
 /* Where a policy comes from (enum policystore_source, and the file), which of its domains were
- * added by hand; how a policy's templates spell (`spelling`); and how often an account was told to go on (`accounts resume`). */
+ * added by hand; how a policy's templates spell (`spelling`); how often an account was told to go on
+ * (`accounts resume`); and what of it was asked for at once (`accounts retry`), a message or
+ * (uidl empty) all: `asked` rises with each. */
 static const char schema_6[] =
 		"ALTER TABLE policy ADD COLUMN source INTEGER NOT NULL DEFAULT 0;"
 		"ALTER TABLE policy ADD COLUMN file TEXT;"
 		"ALTER TABLE policy ADD COLUMN german INTEGER NOT NULL DEFAULT 0;"
 		"ALTER TABLE policy_domain ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;"
-		"CREATE TABLE resumed (account TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;";
+		"CREATE TABLE resumed (account TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;"
+		"CREATE TABLE retry (account TEXT NOT NULL, uidl TEXT NOT NULL, asked INTEGER NOT NULL,"
+		" PRIMARY KEY (account, uidl)) WITHOUT ROWID;";
 
 const char *const schema_steps[SCHEMA_VERSION] = { schema_1, schema_2, schema_3,
 	schema_4, schema_5, schema_6 };
@@ -459,6 +463,11 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RESUMED] = "SELECT times FROM resumed WHERE account = ?",
 	[SQL_RESUME] = "INSERT INTO resumed VALUES (?, 1)"
 		       " ON CONFLICT DO UPDATE SET times = times + 1",
+	[SQL_RETRIES] = "SELECT asked, uidl FROM retry WHERE account = ? AND asked > ?"
+			" ORDER BY asked",
+	[SQL_RETRY] = "INSERT INTO retry VALUES (?1, ifnull(?2, ''),"
+		      " (SELECT ifnull(max(asked), 0) + 1 FROM retry WHERE account = ?1))"
+		      " ON CONFLICT DO UPDATE SET asked = excluded.asked",
 	[SQL_SECRET_MAKE] = "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING",
 	[SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?",
 };

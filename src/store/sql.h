@@ -145,6 +145,8 @@ enum sql {
 	/* accounts */
 	SQL_RESUMED,
 	SQL_RESUME,
+	SQL_RETRIES,
+	SQL_RETRY,
 	/* secrets */
 	SQL_SECRET_MAKE,
 	SQL_SECRET_GET,

@@ -7,7 +7,7 @@ from harness.postern import DONE, FAILED
 
 TO_5 = """
 ALTER TABLE policy DROP COLUMN source; ALTER TABLE policy DROP COLUMN file; ALTER TABLE policy DROP COLUMN german;
-ALTER TABLE policy_domain DROP COLUMN by_hand; DROP TABLE resumed;
+ALTER TABLE policy_domain DROP COLUMN by_hand; DROP TABLE resumed; DROP TABLE retry;
 """
 TO_4 = TO_5 + """
 DROP TABLE mark; DELETE FROM meta WHERE key LIKE 'steady%';

@@ -3,7 +3,7 @@ What it leaves behind mends itself; nothing is stranded, and nobody is needed af
 import pytest
 from harness.message import message
 from harness.pop3_server import CUT
-from harness.postern import DONE, FAILED
+from harness.postern import DONE, FAILED, USAGE
 from test_collect import account_row
 from test_pop3_faults import fill
 
@@ -204,3 +204,51 @@ def test_empty_rows_and_a_refused_list_of_nothing_are_passed_over(pt, pop3, caps
     # Where STAT says that there are some, it is a failure.
     server.answers["STAT"] = b"+OK 3 900\r\n"
     assert "-ERR no messages" in poll(pt, status=(FAILED,))["error"]
+
+
+# ---- accounts retry ----
+
+def test_retry_asks_at_once_for_one_message_or_for_all(pt, pop3):
+    server = pop3()
+    fill(server, 4)
+    refuses = Refuses(server)
+    refuses.uids.update(["uid-00001", "uid-00003"])
+    pt.account("contoso", server.port)
+    for _ in range(3):
+        poll(pt)
+    seen = len(refuses.asked)
+    poll(pt)
+    assert len(refuses.asked) == seen, "a pause"
+    pt.run("accounts", "retry", "contoso", "uid-00003").expect(DONE)
+    poll(pt)
+    assert refuses.asked[seen:] == ["uid-00003"]
+    poll(pt)
+    assert len(refuses.asked) == seen + 1, "asked for once"
+    refuses.uids.clear()
+    assert "with all that waits there" in pt.run("accounts", "retry", "contoso").expect(DONE).out
+    assert poll(pt)["collected"] == 2 and server.left() == []
+
+
+def test_retry_of_what_is_not_known_says_so(pt, pop3):
+    server = pop3()
+    pt.account("contoso", server.port)
+    said = pt.run("accounts", "retry", "contoso", "nothing").expect(FAILED)
+    assert "no message nothing of account contoso waits or is set aside" in said.err
+    assert "there is no account fabrikam" in pt.run("accounts", "retry", "fabrikam").expect(USAGE).err
+    pt.run("accounts", "retry").expect(USAGE)
+
+
+def test_retry_tries_a_suspended_logon_at_the_next_poll(pt, pop3):
+    server = pop3()
+    fill(server, 1)
+    server.answers["PASS"] = b"-ERR [AUTH] wrong password\r\n"
+    pt.account("contoso", server.port)
+    for _ in range(6):
+        poll(pt, status=(FAILED,))
+    sessions = len(server.sessions)
+    assert len(pt.events(4019)) == 1
+    poll(pt, status=(FAILED,))
+    assert len(server.sessions) == sessions
+    del server.answers["PASS"]
+    pt.run("accounts", "retry", "contoso").expect(DONE)
+    assert poll(pt)["collected"] == 1 and server.left() == []
