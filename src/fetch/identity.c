@@ -62,6 +62,7 @@ known_after_all(struct pop_session *s, size_t i)
 	struct memo_message *memo;
 
 	pop_set_key(s, i, NULL);
+	s->kept_again += m->known == POP_SETTLED;
 	if (!m->changed) {
 		m->durable = keep_s >= 0;
 		return;

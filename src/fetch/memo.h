@@ -17,6 +17,7 @@ enum {
 	 * longer than it had to be. */
 	MEMO_ATTEMPTS = 19,
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
+	MEMO_ROUNDS = 2, /* sessions that find again what was deleted before it is left (4014) */
 	MEMO_DELETES = 2, /* odd answers to its DELE before it is left out */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
 	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */

@@ -11,7 +11,7 @@ pop_plan_expired(const struct pop_rules *rules, int64_t committed_ms)
 static enum pop_fate
 one(const struct pop_rules *rules, const struct pop_message *m, size_t taken)
 {
-	if (m->known == POP_ADOPTED)
+	if (m->known == POP_ADOPTED || m->kept)
 		return POP_LEAVE;
 	if (m->known == POP_COMMITTED && !m->changed)
 		return pop_plan_expired(rules, (int64_t)m->committed_s * 1000)

@@ -41,6 +41,7 @@ struct pop_message {
 	bool suspect : 1; /* the server sent more than it should behind it: it comes last */
 	bool again : 1; /* shorter than LIST says, it is to be asked for again (size.c) */
 	uint8_t asked : 2; /* so often it was */
+	bool kept : 1; /* deleted there, listed again, and to be left for today (kept.c) */
 	bool durable : 1; /* here for good, and may be deleted there */
 };
 

@@ -371,6 +371,7 @@ make_plan(struct pop_session *s)
 		recall(s, i);
 	if (s->listing.unnamed == 0)
 		fetch_memo_sweep(s->poll->memo, is_listed, s);
+	pop_kept_mark(s);
 	pop_plan_make(&rules, s->messages, n, &s->plan);
 	if (!pop_owed_prove(s))
 		return false;
@@ -523,6 +524,8 @@ collect(struct pop_session *s)
 		ok = quit(s, deleted, n);
 	else if (n > 0)
 		unconfirmed(s, n);
+	if (ok)
+		pop_kept_judge(s);
 	free(deleted);
 	/* It gave nothing at all: an account that fails. */
 	if (ok && s->refused && !s->came && s->poll->result.collected == 0)

@@ -59,6 +59,8 @@ struct pop_session {
 	char **keys; /* listing.n, NULL: none; content keys of what has no name */
 	struct pop_plan plan;
 	struct fetch_submit *submit; /* NULL until the first message */
+	size_t kept_again; /* deleted before, listed again, and the same */
+	size_t kept_left; /* ... and left by the listing alone */
 	bool relay_down; /* it puts mail off: collect no more */
 	bool came; /* the server gave a message */
 	bool refused; /* and refused all behind it */
@@ -173,6 +175,10 @@ bool pop_held_prove(struct pop_session *s);
 void pop_held_drop(struct pop_session *s);
 /* owed.c: whether what is to be deleted without RETR is still what was collected. */
 bool pop_owed_prove(struct pop_session *s);
+/* kept.c: before the plan: which messages were deleted in vain, and are left for today. */
+void pop_kept_mark(struct pop_session *s);
+/* A session went well: does the provider delete what it confirms? Logs 4014. */
+void pop_kept_judge(struct pop_session *s);
 /* sdps.c: is the server asked for envelopes? Then each message goes by itself. */
 bool pop_sdps_wanted(const struct pop_session *s);
 /* Asks for that of a message, where it is to be asked: s->told. False: the session is

@@ -152,6 +152,13 @@ static const struct event rows[] = {
 			"server.",
 			"The connection ended inside a message; it is collected at the next poll.",
 			"Nothing, unless it repeats." },
+	{ 4014, 'E', 0, "deletions-undone",
+			"Account %account: the provider confirms deletions and keeps the messages "
+			"(%messages of them, since %since); they are not collected again.",
+			"It said +OK to DELE and QUIT, and lists the same messages again. They are left "
+			"there, and deleting is tried once a day.",
+			"Ask the provider, or delete them in its web mail; new mail is collected as "
+			"always." },
 	{ 4015, 'W', 0, "quit-unconfirmed",
 			"Account %account: the session ended before QUIT was acknowledged; %deletions "
 			"deletions unconfirmed, duplicates will be suppressed.",

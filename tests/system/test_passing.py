@@ -252,3 +252,76 @@ def test_retry_tries_a_suspended_logon_at_the_next_poll(pt, pop3):
     del server.answers["PASS"]
     pt.run("accounts", "retry", "contoso").expect(DONE)
     assert poll(pt)["collected"] == 1 and server.left() == []
+
+
+# ---- 19: deletions that are confirmed and not done ----
+
+def verbs(server, verb, sessions=0):
+    return sum(s.verbs().count(verb) for s in server.sessions[sessions:])
+
+
+@pytest.mark.parametrize("top", [True, False], ids=["TOP", "no TOP"])
+def test_a_provider_that_confirms_deletions_and_keeps_the_mail_is_told_once(pt, pop3, clock, top):
+    server = pop3()
+    fill(server, 4)
+    if not top:
+        server.answers["CAPA"], server.answers["TOP"] = b"+OK\r\nUIDL\r\nPIPELINING\r\n.\r\n", b"-ERR what?\r\n"
+    server.answers["DELE"] = b"+OK\r\n"
+    pt.account("contoso", server.port)
+    for _ in range(8):
+        poll(pt)
+    [event] = pt.events(4014)
+    assert event["messages"] == 4
+    assert verbs(server, "RETR") == (4 if top else 12)
+    assert "keeps since" in pt.run("accounts", "show", "contoso").expect(DONE).out
+    # Mail that comes is collected as ever, and the rest is left alone.
+    server.put(message(subject="new"))
+    sessions = len(server.sessions)
+    assert poll(pt)["collected"] == 1
+    assert verbs(server, "DELE", sessions) == 1 and verbs(server, "TOP", sessions) == 0
+    # Once a day it is tried again; and when it works, that is over.
+    clock(25 * HOUR)
+    sessions = len(server.sessions)
+    assert poll(pt)["collected"] == 0 and verbs(server, "DELE", sessions) == 5
+    assert len(server.left()) == 5 and len(pt.events(4014)) == 1
+    del server.answers["DELE"]
+    clock(50 * HOUR)
+    poll(pt)
+    assert server.left() == []
+    poll(pt)
+    assert "keeps since" not in pt.run("accounts", "show", "contoso").expect(DONE).out
+    assert len(pt.drop()) == 5
+
+
+def test_a_deletion_that_came_undone_once_is_made_up_for_without_a_word(pt, pop3):
+    server = pop3()
+    fill(server, 2)
+    server.answers["DELE"] = b"+OK\r\n"
+    pt.account("contoso", server.port)
+    poll(pt)
+    del server.answers["DELE"]
+    poll(pt)
+    poll(pt)
+    assert server.left() == [] and verbs(server, "RETR") == 2 and not pt.events(4014)
+
+
+@pytest.mark.parametrize("same_size", [False, True], ids=["another size", "the same size"])
+def test_a_unique_id_given_to_another_message_is_collected_where_mail_is_kept(pt, pop3, clock, same_size):
+    """By its size at once, by its header within a day; never deleted unseen."""
+    server = pop3()
+    fill(server, 2)
+    server.answers["DELE"] = b"+OK\r\n"
+    pt.account("contoso", server.port)
+    for _ in range(4):
+        poll(pt)
+    old = server.boxes["global"][0]
+    size = len(old.data)
+    old.data = old.data.replace(b"Message-ID: <", b"Message-ID: <X", 1)
+    if same_size:
+        old.data = old.data.replace(b"Subject: ", b"Subject:", 1)
+    assert (len(old.data) == size) == same_size
+    got = poll(pt)["collected"]
+    assert got == (0 if same_size else 1)
+    clock(25 * HOUR)
+    assert got + poll(pt)["collected"] == 1
+    assert len(pt.drop()) == 3
