@@ -328,6 +328,35 @@ read_message(struct fetch_memo *m, struct span line)
 	msg->delete_ms = (int64_t)get_number(&line, INT64_MAX);
 }
 
+/* What the server is like. False: the key is none of these. */
+static bool
+read_habit(struct fetch_memo *m, struct span key, struct span line)
+{
+	if (span_eq(key, SPAN("alone")))
+		m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
+	else if (span_eq(key, SPAN("server")))
+		m->server = (unsigned)get_number(&line, 0xffff);
+	else if (span_eq(key, SPAN("grounded")))
+		m->grounded_until_ms = (int64_t)get_number(&line, INT64_MAX);
+	else if (span_eq(key, SPAN("flights")))
+		m->flights_lost = (unsigned)get_number(&line, 1000);
+	else if (span_eq(key, SPAN("off-octets")))
+		m->off_octets = (unsigned)get_number(&line, UINT16_MAX);
+	else if (span_eq(key, SPAN("off-share")))
+		m->off_share = (unsigned)get_number(&line, 1000);
+	else if (span_eq(key, SPAN("proven")))
+		m->proven = get_number(&line, 1);
+	else if (span_eq(key, SPAN("heard")))
+		m->heard_ms = (int64_t)get_number(&line, INT64_MAX);
+	else if (span_eq(key, SPAN("delay")))
+		m->login_delay_s = get_number(&line, UINT32_MAX);
+	else if (span_eq(key, SPAN("caps")))
+		m->caps = (unsigned)get_number(&line, 0xff);
+	else
+		return false;
+	return true;
+}
+
 void
 fetch_memo_read(struct fetch_memo *m, struct span text)
 {
@@ -337,22 +366,12 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 	while (text.n > 0) {
 		struct span line = span_until(&text, '\n'), key = span_word(&line);
 
+		if (read_habit(m, key, line))
+			continue;
 		if (span_eq(key, SPAN("failures")))
 			m->failures = (unsigned)get_number(&line, 1000000);
 		else if (span_eq(key, SPAN("refusals")))
 			m->refusals = (unsigned)get_number(&line, 1000000);
-		else if (span_eq(key, SPAN("alone")))
-			m->alone_until_ms = (int64_t)get_number(&line, INT64_MAX);
-		else if (span_eq(key, SPAN("server")))
-			m->server = (unsigned)get_number(&line, 0xffff);
-		else if (span_eq(key, SPAN("grounded")))
-			m->grounded_until_ms = (int64_t)get_number(&line, INT64_MAX);
-		else if (span_eq(key, SPAN("flights")))
-			m->flights_lost = (unsigned)get_number(&line, 1000);
-		else if (span_eq(key, SPAN("off-octets")))
-			m->off_octets = (unsigned)get_number(&line, UINT16_MAX);
-		else if (span_eq(key, SPAN("off-share")))
-			m->off_share = (unsigned)get_number(&line, 1000);
 		else if (span_eq(key, SPAN("check")))
 			m->check = (unsigned)get_number(&line, 0xffff);
 		else if (span_eq(key, SPAN("refused")))
@@ -367,14 +386,6 @@ fetch_memo_read(struct fetch_memo *m, struct span text)
 			m->kept_rounds = (unsigned)get_number(&line, 1000000);
 		else if (span_eq(key, SPAN("tried")))
 			m->kept_try_ms = (int64_t)get_number(&line, INT64_MAX);
-		else if (span_eq(key, SPAN("proven")))
-			m->proven = get_number(&line, 1);
-		else if (span_eq(key, SPAN("heard")))
-			m->heard_ms = (int64_t)get_number(&line, INT64_MAX);
-		else if (span_eq(key, SPAN("delay")))
-			m->login_delay_s = get_number(&line, UINT32_MAX);
-		else if (span_eq(key, SPAN("caps")))
-			m->caps = (unsigned)get_number(&line, 0xff);
 		else if (span_eq(key, SPAN("held")))
 			m->held = get_number(&line, 1);
 		else if (span_eq(key, SPAN("newcomer")))
