@@ -175,6 +175,8 @@ bool pop_held_prove(struct pop_session *s);
 void pop_held_drop(struct pop_session *s);
 /* owed.c: whether what is to be deleted without RETR is still what was collected. */
 bool pop_owed_prove(struct pop_session *s);
+/* survey.c: reads the listing; false: the session is over. */
+bool pop_survey(struct pop_session *s);
 /* kept.c: before the plan: which messages were deleted in vain, and are left for today. */
 void pop_kept_mark(struct pop_session *s);
 /* A session went well: does the provider delete what it confirms? Logs 4014. */
