@@ -325,3 +325,58 @@ def test_a_unique_id_given_to_another_message_is_collected_where_mail_is_kept(pt
     clock(25 * HOUR)
     assert got + poll(pt)["collected"] == 1
     assert len(pt.drop()) == 3
+
+
+# ---- 13, 46: a logon that is refused ----
+
+def test_a_right_password_that_is_refused_for_some_minutes_needs_nobody(pt, pop3, clock):
+    """One logon after 15 minutes, then after 30, then after an hour."""
+    server = pop3()
+    fill(server, 1)
+    server.answers["PASS"] = b"-ERR [AUTH] wrong user name or password\r\n"
+    pt.account("contoso", server.port)
+    for _ in range(5):
+        pt.once(status=(FAILED,))
+    [event] = pt.events(4019)
+    assert event["next"].endswith("Z") and verbs(server, "PASS") == 5
+    tried = []
+    for minute in range(0, 105, 3):
+        clock(minute * 60)
+        before = verbs(server, "PASS")
+        pt.once(status=(FAILED,))
+        if verbs(server, "PASS") > before:
+            tried.append(minute)
+    assert len(tried) == 2 and 15 <= tried[0] <= 18 and 30 <= tried[1] - tried[0] <= 33, tried
+    [row] = pt.ask("accounts")
+    assert row["suspended_until"].endswith("Z")
+    del server.answers["PASS"]
+    clock(180 * 60)
+    assert poll(pt)["collected"] == 1
+    assert pt.ask("accounts")[0]["suspended_until"] is None and len(pt.events(4019)) == 1
+
+
+@pytest.mark.parametrize("words", [
+    "message is damaged", "[IN-USE] somebody is here", "[LOGIN-DELAY] too soon", "[SYS/TEMP] not now", "[SYS/PERM] closed",
+    "[SYS/TEMP/DISK] no room", "[UNAVAILABLE] later", "[XYZ] what nobody knows", "mailbox is corrupt", "internal error",
+    "temporarily unable to check your password", "too many logins, try again later", "maildrop already locked"])
+def test_a_refusal_that_is_not_about_the_password_suspends_nothing(pt, pop3, words):
+    server = pop3()
+    fill(server, 1)
+    server.answers["PASS"] = f"-ERR {words}\r\n".encode()
+    pt.account("contoso", server.port)
+    for _ in range(7):
+        pt.once(status=(FAILED,))
+    assert verbs(server, "PASS") == 7 and not pt.events(4019)
+    assert words in pt.ask("accounts")[0]["result"]
+    del server.answers["PASS"]
+    assert poll(pt)["collected"] == 1
+
+
+@pytest.mark.parametrize("words", ["[AUTH] no", "invalid password", "authentication failed", "-", "unknown user"])
+def test_a_refusal_of_the_password_suspends(pt, pop3, words):
+    server = pop3()
+    server.answers["PASS"] = f"-ERR {words}\r\n".encode()
+    pt.account("contoso", server.port)
+    for _ in range(7):
+        pt.once(status=(FAILED,))
+    assert verbs(server, "PASS") == 5 and len(pt.events(4019)) == 1
