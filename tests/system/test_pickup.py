@@ -491,6 +491,7 @@ def test_drop_to_pickup_to_drop_over_the_corpus(pt, corpus):
     assert got == Counter(re.sub(rb"(?<=\n)\.\r?\n?\Z", b"", b) for b in originals)
 
 
+@pytest.mark.limit(180)
 def test_the_service_stops_amid_large_files(pt):
     """What is not read yet comes at the next start, once."""
     for i in range(6):
