@@ -78,6 +78,11 @@ pop_newcomer_pass(struct pop_session *s)
 	struct fetch_memo *m = s->poll->memo;
 	bool told = m->domainless;
 
+	if (!s->poll->reader ||
+			!s->poll->directory) { /* no state yet: nothing to go by */
+		m->newcomer = false;
+		return true;
+	}
 	m->newcomer = m->newcomer && !has_a_past(s);
 	if (m->held_at > 0 && !resumed(s))
 		return hold(s, m->nobody, why_nobody(m), true);
