@@ -39,6 +39,19 @@ cli_account_find(const struct cli *c, const char *name)
 	return a;
 }
 
+int
+cli_account_named(struct cli *c, int most, const struct conf_account **out)
+{
+	if (!cli_options(c, NULL, 1, most))
+		return CLI_USAGE;
+	if (!cli_conf(c))
+		return CLI_CONFIG;
+	*out = cli_account_find(c, c->argv[0]);
+	if (!*out)
+		return CLI_USAGE;
+	return cli_state(c) ? CLI_DONE : CLI_CONFIG;
+}
+
 /* ---- gathering ---- */
 
 static bool

@@ -29,5 +29,8 @@ bool cli_memory_read(struct reader *r, const char *account, struct arena *a,
 		struct fetch_memory *out, struct err *err);
 /* The account of that name; NULL after saying that there is none. */
 const struct conf_account *cli_account_find(const struct cli *c, const char *name);
+/* For a command that changes the state of the account its first argument names, of at most so
+ * many: CLI_DONE, or the status to end with, after saying why. */
+int cli_account_named(struct cli *c, int most, const struct conf_account **out);
 
 #endif

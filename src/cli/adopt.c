@@ -114,15 +114,10 @@ cli_accounts_adopt(struct cli *c)
 	struct fetch_result r = { 0 };
 	struct fetch_look look;
 
-	if (!cli_options(c, NULL, 1, 1))
-		return CLI_USAGE;
-	if (!cli_conf(c))
-		return CLI_CONFIG;
-	const struct conf_account *account = cli_account_find(c, c->argv[0]);
-	if (!account)
-		return CLI_USAGE;
-	if (!cli_state(c))
-		return CLI_CONFIG;
+	const struct conf_account *account;
+	int status = cli_account_named(c, 1, &account);
+	if (status != CLI_DONE)
+		return status;
 	a.account = span_of(account->name);
 	a.store = cli_store_open(c);
 	if (!a.store)

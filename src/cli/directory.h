@@ -15,10 +15,10 @@ struct directory *directory_would(
 /* The same with the store as it is; never NULL (what cannot be read is told). */
 struct directory *directory_known(struct reader *r, const struct policy_files *f);
 
-/* policy_dry.c: prints what applying these files would change. */
 /* Puts the files' policies in place of those of their names. */
 void directory_overlay(const struct policy_files *f, struct arena *a,
 		struct directory_rows *rows);
+/* policy_dry.c: prints what applying these files would change. */
 int policy_dry_run(struct cli *c, const struct policy_files *f);
 
 /* The answer to RCPT TO:<address>, from the same function as the relay's. */

@@ -28,15 +28,10 @@ cli_accounts_resume(struct cli *c)
 {
 	struct err err = { 0 };
 
-	if (!cli_options(c, NULL, 1, 1))
-		return CLI_USAGE;
-	if (!cli_conf(c))
-		return CLI_CONFIG;
-	const struct conf_account *account = cli_account_find(c, c->argv[0]);
-	if (!account)
-		return CLI_USAGE;
-	if (!cli_state(c))
-		return CLI_CONFIG;
+	const struct conf_account *account;
+	int status = cli_account_named(c, 1, &account);
+	if (status != CLI_DONE)
+		return status;
 	struct store *s = cli_store_open(c);
 	if (!s)
 		return CLI_FAILED;
@@ -83,17 +78,12 @@ cli_accounts_retry(struct cli *c)
 {
 	struct err err = { 0 };
 
-	if (!cli_options(c, NULL, 1, 2))
-		return CLI_USAGE;
-	if (!cli_conf(c))
-		return CLI_CONFIG;
-	const struct conf_account *account = cli_account_find(c, c->argv[0]);
+	const struct conf_account *account;
+	int status = cli_account_named(c, 2, &account);
+	if (status != CLI_DONE)
+		return status;
 	struct span uidl = c->argc > 1 ? span_of(c->argv[1]) : SPAN("");
-	if (!account)
-		return CLI_USAGE;
-	if (!cli_state(c))
-		return CLI_CONFIG;
-	int status = c->argc > 1 ? find_trouble(c, account->name, uidl) : CLI_DONE;
+	status = c->argc > 1 ? find_trouble(c, account->name, uidl) : CLI_DONE;
 	if (status != CLI_DONE)
 		return status;
 	struct store *s = cli_store_open(c);

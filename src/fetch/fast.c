@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "postern/clock.h"
-#include "postern/digest.h"
 #include "postern/secret_read.h"
 #include "session.h"
 
@@ -24,17 +23,6 @@ enum {
 	LIST_MOST_MS = 10000,
 };
 
-static unsigned
-check_of(const struct span *parts, size_t n)
-{
-	uint8_t sum[DIGEST_SIZE];
-
-	digest_of(parts, n, sum);
-	unsigned check = (unsigned)sum[0] << 8 | sum[1];
-	secret_wipe(sum, sizeof(sum));
-	return check ? check : 1;
-}
-
 unsigned
 pop_check(const struct pop_session *s, struct span password)
 {
@@ -42,7 +30,7 @@ pop_check(const struct pop_session *s, struct span password)
 	const struct span parts[] = { span_of(a->server.name), SPAN("\n"),
 		span_of(a->user), SPAN("\n"), password };
 
-	return check_of(parts, sizeof(parts) / sizeof(parts[0]));
+	return fetch_memo_check(parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 unsigned
@@ -53,7 +41,7 @@ pop_server_check(const struct pop_session *s)
 
 	(void)snprintf(port, sizeof(port), ":%u", (unsigned)a->server.port);
 	const struct span parts[] = { span_of(a->server.name), span_of(port) };
-	return check_of(parts, 2);
+	return fetch_memo_check(parts, 2);
 }
 
 bool
@@ -99,7 +87,7 @@ fly(struct pop_session *s, struct span password)
 	int64_t began_ms = clock_mono_ms();
 
 	s->listing_asked = true;
-	ok = ok && (!s->caps.utf8 || pop_utf8_read(s)) &&
+	ok = ok && (!s->caps.utf8 || pop_pass_over(s)) &&
 			pop_user_pass_read(s, password);
 	s->trip_ms = clock_mono_ms() - began_ms;
 	return ok && pop_user_pass_read(s, password);
@@ -181,22 +169,8 @@ pop_fast_wait(struct pop_session *s)
 bool
 pop_fast_landed(struct pop_session *s, enum pop_flight how)
 {
-	struct span text;
-
 	s->poll->memo->flights_lost = 0;
-	if (how != FLIGHT_LATE)
-		return true;
-	/* The probe's turn. */
-	switch (pop_status(&s->wire, &text)) {
-	case POP_OK:
-	case POP_ERR:
-		return true;
-	case POP_ODD:
-		return pop_odd(s, text);
-	case POP_LOST:
-		break;
-	}
-	return pop_lost(s);
+	return how != FLIGHT_LATE || pop_pass_over(s); /* the probe's turn */
 }
 
 void

@@ -8,21 +8,10 @@
 #include "print.h"
 #include "session.h"
 
-enum { DAY_MS = 24 * 3600 * 1000 };
-
-static bool
-is_left_today(const struct fetch_memo *m)
-{
-	int64_t passed = clock_wall_ms() - m->kept_try_ms;
-
-	/* A clock that was ahead may have set a moment that is years away. */
-	return m->kept_rounds >= MEMO_ROUNDS && passed >= 0 && passed < DAY_MS;
-}
-
 void
 pop_kept_mark(struct pop_session *s)
 {
-	if (!is_left_today(s->poll->memo))
+	if (!fetch_memo_leaves_kept(s->poll->memo, clock_wall_ms()))
 		return;
 	for (size_t i = 0; i < s->listing.n; i++) {
 		struct pop_message *m = &s->messages[i];

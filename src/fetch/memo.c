@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/digest.h"
 #include "postern/num.h"
+#include "postern/secret_read.h"
 
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, DAY_MS = 24 * HOUR_MS };
 
@@ -18,6 +20,17 @@ digest(struct span text)
 	for (size_t i = 0; i < text.n; i++)
 		h = (h ^ (unsigned char)text.p[i]) * UINT64_C(0x100000001b3);
 	return h;
+}
+
+unsigned
+fetch_memo_check(const struct span *parts, size_t n)
+{
+	uint8_t sum[DIGEST_SIZE];
+
+	digest_of(parts, n, sum);
+	unsigned check = (unsigned)sum[0] << 8 | sum[1];
+	secret_wipe(sum, sizeof(sum));
+	return check ? check : 1;
 }
 
 void
@@ -155,6 +168,33 @@ bool
 fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms)
 {
 	return is_past(m->delete_ms, wall_ms);
+}
+
+bool
+fetch_memo_leaves_kept(const struct fetch_memo *m, int64_t wall_ms)
+{
+	return m->kept_rounds >= MEMO_ROUNDS &&
+			!is_past(m->kept_try_ms + DAY_MS, wall_ms);
+}
+
+/* ---- what waits ---- */
+
+void
+fetch_memo_troubles(const struct fetch_memo *m, struct memo_troubles *out)
+{
+	size_t at = 0;
+
+	*out = (struct memo_troubles){ 0 };
+	for (struct map_slot *slot; (slot = map_next(&m->messages, &at));) {
+		const struct memo_message *msg = slot->value;
+
+		if (msg->attempts == 0 && !msg->aside)
+			continue;
+		out->aside += msg->aside;
+		out->waiting += !msg->aside;
+		if (out->again_ms == 0 || msg->next_ms < out->again_ms)
+			out->again_ms = msg->next_ms;
+	}
 }
 
 /* ---- the server's habits ---- */
@@ -361,8 +401,8 @@ void
 fetch_memo_read(struct fetch_memo *m, struct span text)
 {
 	m->kept = digest(text);
-	m->newcomer = text.n ==
-			0; /* what older programs remember is of known accounts */
+	/* What older programs remember is of accounts that are known. */
+	m->newcomer = text.n == 0;
 	while (text.n > 0) {
 		struct span line = span_until(&text, '\n'), key = span_word(&line);
 

@@ -121,9 +121,22 @@ bool fetch_memo_due(const struct memo_message *m, int64_t wall_ms);
  * other deletions are committed, and tried again once a day. */
 bool fetch_memo_not_deleted(struct memo_message *m, int64_t wall_ms);
 bool fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms);
+/* What was deleted in vain is left alone: it was tried once more today. */
+bool fetch_memo_leaves_kept(const struct fetch_memo *m, int64_t wall_ms);
 /* How long to wait after so many failed attempts in a row. */
 int64_t fetch_memo_pause_ms(unsigned attempts);
 
+/* How many messages are set aside, how many others failed and wait for their pause to end, and
+ * when the first of them all is asked for again (wall). */
+struct memo_troubles {
+	size_t aside, waiting;
+	int64_t again_ms;
+};
+void fetch_memo_troubles(const struct fetch_memo *m, struct memo_troubles *out);
+
+/* Digest of texts, secrets among them: 16 bits, enough to see that one changed, and nothing
+ * to guess one by. Never 0. */
+unsigned fetch_memo_check(const struct span *parts, size_t n);
 /* The account is at this server now: habits of another one are forgotten. */
 void fetch_memo_at(struct fetch_memo *m, unsigned server);
 /* No pipelining: its answers were out of step some weeks ago or less. */

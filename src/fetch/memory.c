@@ -52,11 +52,10 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 	if (ok && out->n > 0)
 		qsort(list, out->n, sizeof(*list), by_uidl);
 	out->troubles = list;
-	for (size_t i = 0; ok && i < out->n; i++) {
-		out->aside += list[i].aside;
-		if (out->again_ms == 0 || list[i].next_ms < out->again_ms)
-			out->again_ms = list[i].next_ms;
-	}
+	struct memo_troubles t;
+	fetch_memo_troubles(&m, &t);
+	out->aside = t.aside;
+	out->again_ms = t.again_ms;
 	fetch_memo_done(&m);
 	return ok;
 }

@@ -78,8 +78,8 @@ pop_newcomer_pass(struct pop_session *s)
 	struct fetch_memo *m = s->poll->memo;
 	bool told = m->domainless;
 
-	if (!s->poll->reader ||
-			!s->poll->directory) { /* no state yet: nothing to go by */
+	/* No state yet: nothing to go by. */
+	if (!s->poll->reader || !s->poll->directory) {
 		m->newcomer = false;
 		return true;
 	}

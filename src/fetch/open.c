@@ -262,23 +262,6 @@ start_tls(struct pop_session *s, bool fast)
 	return fast || ask_capabilities(s);
 }
 
-bool
-pop_utf8_read(struct pop_session *s)
-{
-	struct span text;
-
-	switch (pop_status(&s->wire, &text)) {
-	case POP_OK:
-	case POP_ERR:
-		return true;
-	case POP_ODD:
-		return pop_odd(s, text);
-	case POP_LOST:
-		break;
-	}
-	return pop_lost(s);
-}
-
 /* Without it a server may put a notice of its own in the place of a message whose header
  * holds raw UTF-8. It is only welcome before the logon (RFC 6856 section 2.1). */
 static bool
@@ -286,7 +269,7 @@ want_utf8(struct pop_session *s)
 {
 	return !s->caps.utf8 ||
 			(pop_command(s, "UTF8\r\n") && pop_flush(s) &&
-					pop_utf8_read(s));
+					pop_pass_over(s));
 }
 
 /* With everything asked that a server can tell. */

@@ -289,20 +289,13 @@ say_failure(struct fetch_poll *p)
 static void
 count_troubles(struct fetch_poll *p)
 {
-	struct fetch_result *r = &p->result;
-	size_t at = 0;
+	struct memo_troubles t;
 
-	r->refused_all = p->refused;
-	for (struct map_slot *slot; (slot = map_next(&p->memo->messages, &at));) {
-		const struct memo_message *m = slot->value;
-
-		if (m->attempts == 0 && !m->aside)
-			continue;
-		r->aside += m->aside;
-		r->waiting += !m->aside;
-		if (r->again_ms == 0 || m->next_ms < r->again_ms)
-			r->again_ms = m->next_ms;
-	}
+	fetch_memo_troubles(p->memo, &t);
+	p->result.refused_all = p->refused;
+	p->result.aside = t.aside;
+	p->result.waiting = t.waiting;
+	p->result.again_ms = t.again_ms;
 }
 
 /* ---- carrying it out ---- */

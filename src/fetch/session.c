@@ -67,6 +67,23 @@ pop_refused(struct pop_session *s, int event, struct span text)
 	return pop_fail(s, event, "-ERR " SPAN_FMT, SPAN_ARG(span_first(text, 200)));
 }
 
+bool
+pop_pass_over(struct pop_session *s)
+{
+	struct span text;
+
+	switch (pop_status(&s->wire, &text)) {
+	case POP_OK:
+	case POP_ERR:
+		return true;
+	case POP_ODD:
+		return pop_odd(s, text);
+	case POP_LOST:
+		break;
+	}
+	return pop_lost(s);
+}
+
 /* A command as it may be shown: what is not known to be harmless is not shown. */
 static struct span
 shown(struct span line)

@@ -99,6 +99,8 @@ bool pop_fail(struct pop_session *s, int event, const char *fmt, ...)
 bool pop_lost(struct pop_session *s);
 /* The answer made no sense: out of step with the server. */
 bool pop_odd(struct pop_session *s, struct span line);
+/* Reads an answer that may be +OK or -ERR: we go on. */
+bool pop_pass_over(struct pop_session *s);
 /* The server answered -ERR where that ends the session. */
 bool pop_refused(struct pop_session *s, int event, struct span text);
 const char *pop_stage_name(enum pop_stage stage);
@@ -138,8 +140,6 @@ unsigned pop_check(const struct pop_session *s, struct span password);
 unsigned pop_server_check(const struct pop_session *s);
 /* open.c: connects, greets, starts TLS, logs on. */
 bool pop_open(struct pop_session *s);
-/* Reads the answer to UTF8: where it is refused we go on without. */
-bool pop_utf8_read(struct pop_session *s);
 /* logon.c: from AUTHORIZATION to TRANSACTION, by the mechanism that is configured
  * or, with auth: auto, by the first of its order that the server offers. */
 bool pop_logon(struct pop_session *s);

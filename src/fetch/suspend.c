@@ -4,7 +4,6 @@
 
 #include "postern/clock.h"
 #include "postern/date.h"
-#include "postern/digest.h"
 #include "postern/log.h"
 #include "postern/secret_read.h"
 
@@ -21,17 +20,13 @@ unsigned
 suspend_check(const struct conf_account *a, struct span secret)
 {
 	char settings[80];
-	uint8_t sum[DIGEST_SIZE];
 
 	(void)snprintf(settings, sizeof(settings), "\n%u\n%d\n%d\n", a->server.port,
 			(int)a->tls, (int)a->auth);
 
 	const struct span parts[] = { span_of(a->server.name), span_of(settings),
 		span_of(a->user), SPAN("\n"), tells(a) ? secret : SPAN("") };
-	digest_of(parts, sizeof(parts) / sizeof(parts[0]), sum);
-	unsigned check = (unsigned)sum[0] << 8 | sum[1];
-	secret_wipe(sum, sizeof(sum));
-	return check ? check : 1;
+	return fetch_memo_check(parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 /* Not the same as what was refused. What cannot be read is nothing to try. */

@@ -1,6 +1,8 @@
 /* spelling: how letters of the Latin script are usually written in ASCII. */
 #include "spelling.h"
 
+#include "postern/enc.h"
+
 /* Blocks of Unicode; a word for each character from `first` on, "-" where there is none. */
 /* clang-format off */
 static const struct block {
@@ -43,23 +45,10 @@ static const struct {
 
 enum { MARK_FIRST = 0x0300, MARK_LAST = 0x036f };
 
-static uint32_t
-code_of(struct span one)
-{
-	const unsigned char *p = (const unsigned char *)one.p;
-
-	if (one.n == 2)
-		return (uint32_t)(p[0] & 0x1f) << 6 | (p[1] & 0x3f);
-	if (one.n == 3)
-		return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 |
-				(p[2] & 0x3f);
-	return 0;
-}
-
 bool
 spelling_is_mark(struct span one)
 {
-	uint32_t c = code_of(one);
+	uint32_t c = utf8_code(one);
 
 	return c >= MARK_FIRST && c <= MARK_LAST;
 }
@@ -67,7 +56,7 @@ spelling_is_mark(struct span one)
 struct span
 spelling_of(struct span one, bool in_german)
 {
-	uint32_t c = code_of(one);
+	uint32_t c = utf8_code(one);
 
 	for (size_t i = 0; in_german && i < sizeof(german) / sizeof(german[0]); i++)
 		if (german[i].c == c)

@@ -15,8 +15,9 @@ struct checker {
 	struct conf_faults *faults;
 };
 
-/* Under this configuration mail would be collected for nobody. */
-static void __attribute__((format(printf, 4, 5))) fault(const struct checker *c,
+/* One of `check`; hint NULL: a warning, with the hint of all of them. An error: under this
+ * configuration mail would be collected for nobody. */
+static void __attribute__((format(printf, 4, 5))) add(const struct checker *c,
 		struct conf_mark mark, const char *hint, const char *fmt, ...)
 {
 	char text[600];
@@ -27,29 +28,11 @@ static void __attribute__((format(printf, 4, 5))) fault(const struct checker *c,
 	va_end(ap);
 	conf_faults_add(c->faults,
 			&(struct conf_fault){
+					.warning = !hint,
 					.file = c->conf->path,
 					.mark = mark,
 					.text = text,
-					.hint = hint,
-			});
-}
-
-static void __attribute__((format(printf, 3, 4)))
-warn(const struct checker *c, struct conf_mark mark, const char *fmt, ...)
-{
-	char text[600];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	conf_faults_add(c->faults,
-			&(struct conf_fault){
-					.warning = true,
-					.file = c->conf->path,
-					.mark = mark,
-					.text = text,
-					.hint = HINT,
+					.hint = hint ? hint : HINT,
 			});
 }
 
@@ -134,12 +117,11 @@ account_reach(const struct checker *c, const struct conf_account *a)
 	if (a->type != CONF_GLOBAL)
 		return;
 	if (policy_size(c->set) == 0)
-		fault(c, a->mark,
-				"a file named by policies:, or postern policy add DOMAIN",
+		add(c, a->mark, "a file named by policies:, or postern policy add DOMAIN",
 				"account %s is global, but no policy domain exists: nobody can be found, every message would go to Badmail",
 				a->name);
 	if (a->unrouted.kind == CONF_UNROUTED_POSTMASTER && !c->conf->server.postmaster)
-		fault(c, a->mark, "set server.postmaster, or unrouted: hold",
+		add(c, a->mark, "set server.postmaster, or unrouted: hold",
 				"account %s gives mail for nobody to the postmaster, but server.postmaster is not set",
 				a->name);
 }
@@ -162,13 +144,13 @@ policy_check_conf(const struct directory *directory, const struct conf *conf,
 		account_reach(&c, a);
 	}
 	if (domain.n > 0 && !policy_find(set, domain))
-		warn(&c, (struct conf_mark){ 0 },
+		add(&c, (struct conf_mark){ 0 }, NULL,
 				"the domain of server.postmaster, %.*s, is in no recipient policy",
 				(int)domain.n, domain.p);
 	for (size_t i = 0; i < conf->delivery.routes.n; i++) {
 		const struct conf_route *route = &conf->delivery.routes.p[i];
 		if (!find(set, span_of(route->domain), route->subdomains))
-			warn(&c, route->mark,
+			add(&c, route->mark, NULL,
 					"there is a route for %s%s, which is in no recipient policy: only clients that may relay reach it",
 					route->subdomains ? "*." : "", route->domain);
 	}

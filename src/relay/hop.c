@@ -174,9 +174,21 @@ hop_window(const struct hop *h)
 
 /* ---- where a recipient goes now ---- */
 
+bool
+hop_is_ours(const struct relay *r, struct span domain)
+{
+	return domain.n == 0 || policy_find(r->policies, domain);
+}
+
+const struct nexthop *
+hop_route(const struct relay *r, struct span domain)
+{
+	return nexthop_find(r->hops, domain, hop_is_ours(r, domain));
+}
+
 /* The configuration or the policies may have changed since it was queued. */
 static const struct nexthop *
-route_of(struct relay *r, struct span address)
+route_of(const struct relay *r, struct span address)
 {
 	char canon[ADDRESS_DOMAIN_MAX + 1];
 	struct smtp_path path;
@@ -187,9 +199,7 @@ route_of(struct relay *r, struct span address)
 	if (path.domain.n > 0 && !domain_canon(path.domain, canon))
 		return NULL;
 
-	struct span domain = span_of(canon);
-	bool ours = domain.n == 0 || policy_find(r->policies, domain);
-	return nexthop_find(r->hops, domain, ours);
+	return hop_route(r, span_of(canon));
 }
 
 /* Q12. It is said when it begins; until it expires, or a policy has the domain again. */

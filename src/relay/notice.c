@@ -130,14 +130,11 @@ targets_of(struct relay *r, struct letter *l, const struct address *to)
 	for (size_t i = 0; l->to && i < n; i++) {
 		bool as_is = d.outcome == DIRECTORY_AS_IS;
 		struct span domain = as_is ? to->domain : d.to.v[i].domain;
-		bool ours = policy_find(r->policies, domain) != NULL;
 
 		l->to[i] = (struct submission_recipient){
 			.address = as_is ? l->address
 					 : arena_dup(&l->arena, d.to.v[i].address),
-			.hop = arena_dup(&l->arena,
-					span_of(nexthop_find(r->hops, domain, ours)
-									->key)),
+			.hop = arena_dup(&l->arena, span_of(hop_route(r, domain)->key)),
 			.state = QUEUE_QUEUED,
 		};
 		if (!l->to[i].hop.p || !l->to[i].address.p)
@@ -248,7 +245,6 @@ picks_make(struct relay *r, const struct lease *l, struct notices *all)
 
 /* ---- what ---- */
 
-/* As much of the message as may be its header. */
 /* What cannot be read now leaves a notice without the subject, and the event of it. Of what is
  * damaged the settlement tells. */
 static void
@@ -262,6 +258,7 @@ header_unread(const struct lease *l, const struct err *err)
 	log_err(err, l->m->account, span_of(id));
 }
 
+/* As much of the message as may be its header. */
 static void
 header_read(struct relay *r, const struct lease *l, struct buf *out)
 {

@@ -184,10 +184,9 @@ rcpt_read(const struct relay *r, struct mail *m, const struct smtp_path *path,
 /* In the mail's memory: the routes may be others before it is whole. Most recipients go
  * where the one before goes. */
 static struct span
-hop_to(const struct relay *r, struct mail *m, struct span domain)
+hop_kept(struct mail *m, const struct nexthop *to)
 {
-	bool ours = domain.n == 0 || policy_find(r->policies, domain);
-	struct span key = span_of(nexthop_find(r->hops, domain, ours)->key);
+	struct span key = span_of(to->key);
 	struct span last = m->job.n > 0 ? m->recipients[m->job.n - 1].hop : key;
 
 	return m->job.n > 0 && span_eq(last, key) ? last : mail_keep(m, key);
@@ -267,7 +266,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 		/* The directory may be another one before the message is whole. */
 		const struct submission_recipient what = {
 			.address = mail_keep(m, t->address),
-			.hop = hop_to(r, m, t->domain),
+			.hop = hop_kept(m, hop_route(r, t->domain)),
 			.asked = other ? asked : (struct span){ "", 0 },
 			.asked_list = other && list,
 		};
@@ -310,13 +309,12 @@ decided(struct relay *r, struct mail *m, const struct rcpt *rc, struct arena *a,
 	case DIRECTORY_AS_IS:
 		break;
 	}
-	bool ours = rc->to.domain.n == 0 || policy_find(r->policies, rc->to.domain);
-	if (nexthop_find(r->hops, rc->to.domain, ours)->kind ==
-			NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
+	const struct nexthop *to = hop_route(r, rc->to.domain);
+	if (to->kind == NEXTHOP_NONE) /* 250 would be a promise that nobody can keep */
 		return refused(m, rc, SMTP_REFUSE_NO_ROUTE, text);
 	const struct submission_recipient what = {
 		.address = mail_keep(m, rc->mailbox),
-		.hop = hop_to(r, m, rc->to.domain),
+		.hop = hop_kept(m, to),
 	};
 	return remember(m, what, rc->key) ? SMTP_YES
 					  : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
@@ -365,7 +363,7 @@ mail_vrfy(const struct relay *r, const struct smtp_path *path, bool may_relay,
 
 	if (may_relay || path->domain.n == 0 ||
 			(domain_canon(path->domain, canon) &&
-					policy_find(r->policies, span_of(canon))))
+					hop_is_ours(r, span_of(canon))))
 		return SMTP_YES;
 	return smtp_refuse_for(SMTP_REFUSE_RELAY, path->mailbox, text);
 }

@@ -270,6 +270,11 @@ struct lease {
 	size_t sends; /* transactions under way */
 };
 
+/* ---- hop.c: by a canonical domain; empty: the bare postmaster's ---- */
+bool hop_is_ours(const struct relay *r, struct span domain);
+/* Where mail for it goes now; never NULL. */
+const struct nexthop *hop_route(const struct relay *r, struct span domain);
+
 struct dispatch *dispatch_new(struct relay *r);
 void dispatch_free(struct dispatch *d);
 void dispatch_start(struct dispatch *d); /* looks what the queue holds */
@@ -277,8 +282,8 @@ void dispatch_stop(struct dispatch *d); /* no new attempts */
 void dispatch_shut(struct dispatch *d); /* and those under way are dropped */
 /* Mail for this next hop was queued. */
 void dispatch_nudge(struct dispatch *d, struct span key);
-void dispatch_reconsider(struct
-		dispatch *d); /* policies are others: what nobody has begun is read again */
+/* Policies are others: what nobody has begun is read again. */
+void dispatch_reconsider(struct dispatch *d);
 void dispatch_renew(struct dispatch *d); /* the schedule of another configuration */
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
