@@ -59,6 +59,8 @@ struct badmail;
 /* Makes the folder (0700) unless it is there. keep_s and max_bytes: 0 is no limit. */
 struct badmail *badmail_open(
 		const char *path, uint64_t keep_s, uint64_t max_bytes, struct err *err);
+/* Other limits, from the next badmail_prune on. */
+void badmail_limits(struct badmail *b, uint64_t keep_s, uint64_t max_bytes);
 void badmail_close(struct badmail *b);
 /* Into the batch; false: not in it. */
 bool badmail_write(struct badmail *b, const struct badmail_letter *letter,

@@ -34,6 +34,7 @@ enum { DNS_ADDRS_MAX = 32 };
 
 /* Strings of the setup are copied. NULL and *err on a server that is none. */
 struct dns *dns_new(struct loop *l, const struct dns_setup *setup, struct err *err);
+bool dns_idle(const struct dns *d); /* no query waits for its answer */
 void dns_free(struct dns *d); /* pending queries end without being answered */
 /* Calls `answered` once, from the loop, never from inside this call. The
  * addresses (in order of preference, at most DNS_ADDRS_MAX) are valid during the

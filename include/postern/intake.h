@@ -48,6 +48,7 @@ struct claim {
 /* Makes both directories (0700) unless they are there; NULL and *err where the work
  * area cannot be had. The paths are copied. */
 struct intake *intake_open(const struct intake_options *o, struct err *err);
+void intake_limit(struct intake *in, uint64_t max_size); /* another one from now on */
 void intake_close(struct intake *in); /* NULL is welcome */
 
 struct intake_look {

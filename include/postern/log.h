@@ -57,9 +57,9 @@ struct log_options {
 	const char *journal; /* path of events.jsonl, or NULL for none */
 };
 
-/* Replaces what was opened before. On failure the old sinks stay. */
+/* Replaces what was opened before, also while other threads log. On failure the old sinks stay. */
 bool log_open(const struct log_options *o, struct err *err);
-void log_close(void);
+void log_close(void); /* when nobody else logs any more */
 /* True when an event of this level would be recorded: for callers whose fields
  * cost something to make. */
 bool log_wants(unsigned level);

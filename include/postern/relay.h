@@ -38,7 +38,12 @@ struct relay_options {
 	 * Asked for by CTL_RELOAD. */
 	struct conf *(*reload)(void *host);
 	void (*drop)(struct conf *conf);
+	/* Has this process log as that configuration says. */
+	bool (*log)(const struct conf *conf, struct err *err);
 	void *host;
+	/* Where the sockets of another smtp.listen come, before CTL_RELOAD asks for it:
+	 * fd_pass_last. -1: nowhere, then another smtp.listen takes another relay. */
+	int sockets_fd;
 };
 
 /* Counted over recipients since relay_new. */

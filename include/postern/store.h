@@ -351,6 +351,8 @@ void store_port_take(struct store_port *p, struct list *done);
  * the count is not zero the store may wait for them, up to 30 % of the time that a
  * sync takes here; a lone message never waits. */
 void store_about_to_end(struct store *s, int change);
+/* Any thread: another min_free from now on. */
+void store_min_free(struct store *s, uint64_t octets);
 /* Any thread: less room than min_free, free pages of the database counted. New mail should
  * be put off (452 4.3.1), deliveries go on: what settling them needs was allocated before
  * (src/store/space.c). As of the last group or store_space_look. */

@@ -22,6 +22,9 @@ struct super_role_args {
 	const int *listeners; /* sockets of smtp.listen, in that order */
 	size_t listeners_n;
 	int ready_fd; /* one byte, then close, when the role can be spoken to */
+	/* Where the sockets of another configuration come, before `renew` asks for it:
+	 * fd_pass_last. -1: for a role without `renew`. */
+	int sockets_fd;
 	/* Another number each time super itself, or a configuration, begins: two processes
 	 * of a role that have it in common, and the first one ended by itself. */
 	uint64_t life;

@@ -208,6 +208,7 @@ collect_and_deliver(struct once *o, bool queue_only)
 		.state = o->c->conf->server.state,
 		.once = true,
 		.ready_fd = -1,
+		.sockets_fd = -1,
 		.hold = queue_only };
 	const struct fetch_options fetch = { .conf = o->c->conf,
 		.alone = true,

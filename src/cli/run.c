@@ -27,7 +27,9 @@ run_relay(const struct super_role_args *a)
 		.ready_fd = a->ready_fd,
 		.reload = a->reload,
 		.drop = a->drop,
-		.host = a->host };
+		.log = cli_log,
+		.host = a->host,
+		.sockets_fd = a->sockets_fd };
 
 	return relay_role(&o);
 }

@@ -84,9 +84,15 @@ badmail_open(const char *path, uint64_t keep_s, uint64_t max_bytes, struct err *
 	if (!b)
 		abort();
 	b->batch = batch;
+	badmail_limits(b, keep_s, max_bytes);
+	return b;
+}
+
+void
+badmail_limits(struct badmail *b, uint64_t keep_s, uint64_t max_bytes)
+{
 	b->keep_s = keep_s;
 	b->max_bytes = max_bytes;
-	return b;
 }
 
 void

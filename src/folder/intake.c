@@ -162,6 +162,12 @@ listing_close(struct listing *l)
 }
 
 void
+intake_limit(struct intake *in, uint64_t max_size)
+{
+	in->o.max_size = max_size;
+}
+
+void
 intake_close(struct intake *in)
 {
 	if (!in)

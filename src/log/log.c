@@ -25,12 +25,12 @@ enum {
 enum sink { SINK_NONE, SINK_STDERR, SINK_FILE, SINK_SYSLOG, SINK_JOURNALD };
 
 /* The one thing that belongs to the process and not to a thread: everybody
- * speaks into it. `mutex` guards the sinks; level is set before threads start. */
+ * speaks into it. `mutex` guards the sinks, which may be others from one record to the next. */
 static struct {
 	struct mutex *mutex;
 	enum sink sink;
-	bool json, open;
-	unsigned level;
+	_Atomic bool json, open;
+	_Atomic unsigned level;
 	struct file_log *file, *journal;
 	unsigned written;
 	_Atomic uint64_t lost;
@@ -49,6 +49,17 @@ sink_of(const char *to)
 	return strcmp(to, "journald") == 0 ? SINK_JOURNALD : SINK_FILE;
 }
 
+static void
+sinks_close(void)
+{
+	if (the.sink == SINK_SYSLOG)
+		closelog();
+	file_log_close(the.file);
+	file_log_close(the.journal);
+	the.file = the.journal = NULL;
+	the.sink = SINK_NONE;
+}
+
 bool
 log_open(const struct log_options *o, struct err *err)
 {
@@ -61,8 +72,10 @@ log_open(const struct log_options *o, struct err *err)
 		file_log_close(file);
 		return false;
 	}
-	log_close();
-	the.mutex = mutex_new();
+	if (!the.open)
+		the.mutex = mutex_new();
+	mutex_lock(the.mutex);
+	sinks_close();
 	the.sink = sink;
 	the.json = o->json;
 	the.level = o->level;
@@ -71,6 +84,7 @@ log_open(const struct log_options *o, struct err *err)
 	the.open = true;
 	if (sink == SINK_SYSLOG)
 		openlog("postern", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	mutex_unlock(the.mutex);
 	return true;
 }
 
@@ -80,12 +94,8 @@ log_close(void)
 	if (!the.open)
 		return;
 	the.open = false;
-	if (the.sink == SINK_SYSLOG)
-		closelog();
-	file_log_close(the.file);
-	file_log_close(the.journal);
+	sinks_close();
 	mutex_free(the.mutex);
-	the.file = the.journal = NULL;
 	the.mutex = NULL;
 }
 
@@ -209,7 +219,8 @@ emit(const struct record *r)
 	AUTO(buf_done) struct buf json = BUF_MAX(RECORD_MAX * 8);
 	AUTO(buf_done) struct buf text = BUF_MAX(RECORD_MAX * 2);
 	struct err err = { 0 };
-	bool ok = record_json(&json, r) && (the.json || record_text(&text, r));
+	bool as_json = the.json;
+	bool ok = record_json(&json, r) && (as_json || record_text(&text, r));
 
 	MUST(ok);
 	mutex_lock(the.mutex);
@@ -221,7 +232,7 @@ emit(const struct record *r)
 		if (++the.written % ROTATE_EVERY == 0)
 			(void)file_log_rotate(the.journal, JOURNAL_MAX, 1, NULL);
 	}
-	if (to_sink(the.json ? &json : &text, r, &err))
+	if (to_sink(as_json ? &json : &text, r, &err))
 		the.sink_loses = false;
 	else
 		count_lost(false, &err);

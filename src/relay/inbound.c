@@ -122,6 +122,13 @@ accepted_internal(void *host, int fd, const struct loop_peer *peer)
 
 /* ---- birth and end ---- */
 
+static void
+listener_add(struct inbound *in, int fd)
+{
+	in->listeners[in->listeners_n++] =
+			loop_listen_new(in->r->loop, fd, accepted, refused, in);
+}
+
 static bool
 listen_tcp(struct inbound *in, const struct relay_options *o, struct err *err)
 {
@@ -149,10 +156,20 @@ listen_tcp(struct inbound *in, const struct relay_options *o, struct err *err)
 			err->event = 115;
 			return false;
 		}
-		in->listeners[in->listeners_n++] =
-				loop_listen_new(in->r->loop, fd, accepted, refused, in);
+		listener_add(in, fd);
 	}
 	return true;
+}
+
+/* Who waits in the queue of a socket that stays is greeted by its new copy. */
+void
+inbound_sockets(struct inbound *in, const int *fds, size_t n)
+{
+	for (size_t i = 0; i < in->listeners_n; i++)
+		loop_listen_free(in->listeners[i]);
+	in->listeners_n = 0;
+	for (size_t i = 0; i < n; i++)
+		listener_add(in, fds[i]);
 }
 
 struct inbound *

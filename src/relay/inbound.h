@@ -2,11 +2,12 @@
 #ifndef RELAY_INBOUND_H
 #define RELAY_INBOUND_H
 
+#include "postern/fd_pass.h"
 #include "postern/net.h"
 #include "postern/stream.h"
 #include "room.h"
 
-enum { INBOUND_LISTENERS = 64 };
+enum { INBOUND_LISTENERS = FD_PASS_MAX };
 
 struct inbound {
 	struct relay *r;

@@ -40,6 +40,7 @@ struct parcel {
 	bool written; /* in the batch; its sync decides */
 	bool deferred;
 	bool more; /* is to be pruned */
+	uint64_t keep_s, max; /* of badmail, as the configuration is now */
 	bool damaged; /* its stored body is, as `harm` says */
 	struct err harm;
 	struct err err; /* why it is deferred */
@@ -387,13 +388,13 @@ static void
 prune(struct local *w, struct parcel *p)
 {
 	int64_t now = store_steady_ms(w->r->store);
-	int64_t keep_s = w->r->conf->badmail.keep_s;
-	const struct evidence_limits limits = { .steady_ms = now,
-		.keep_s = keep_s > 0 ? (uint64_t)keep_s : 0,
-		.most = EVIDENCE_MOST };
+	const struct evidence_limits limits = {
+		.steady_ms = now, .keep_s = p->keep_s, .most = EVIDENCE_MOST
+	};
 	bool more = false;
 
 	p->more = false;
+	badmail_limits(w->badmail, p->keep_s, p->max);
 	if (!badmail_prune(w->badmail, now, &p->more, &p->err))
 		log_event(5108,
 				FIELDS(f_str("path", w->badmail_path),
@@ -446,12 +447,15 @@ folder_thread(void *arg)
 static void
 task_post(struct local *w, enum task task, struct lease *l)
 {
+	const struct conf_badmail *c = &w->r->conf->badmail;
 	struct parcel *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		abort();
 	p->task = task;
 	p->l = l;
+	p->keep_s = c->keep_s > 0 ? (uint64_t)c->keep_s : 0;
+	p->max = c->max;
 	p->arena = ARENA_MAX(PARCEL_MEMORY);
 	list_init(&p->link);
 	(void)mailbox_post(w->in, &p->link);
@@ -540,7 +544,6 @@ path_of(const char *state, const char *name)
 struct local *
 local_new(struct relay *r, struct err *err)
 {
-	const struct conf_badmail *c = &r->conf->badmail;
 	struct local *w = calloc(1, sizeof(*w));
 
 	if (!w)
@@ -554,8 +557,7 @@ local_new(struct relay *r, struct err *err)
 	w->bell = loop_wake_new(r->loop, woken, w);
 	w->drops = drops_new(r->share.drops);
 	w->maildir = maildir_new(r->share.maildirs);
-	w->badmail = badmail_open(w->badmail_path,
-			c->keep_s > 0 ? (uint64_t)c->keep_s : 0, c->max, err);
+	w->badmail = badmail_open(w->badmail_path, 0, 0, err);
 	if (w->badmail)
 		w->thread = thread_start("folders", 1024 * 1024, folder_thread, w, err);
 	if (!w->thread) {

@@ -49,6 +49,7 @@ picked_free(struct picked *p)
 	heading_done(&p->heading);
 	sum_free(p->sum);
 	arena_done(&p->arena);
+	free(p->hostname);
 	free(p);
 }
 
@@ -94,10 +95,8 @@ wants_more(struct picked *p, size_t want, struct err *err)
 
 /* Reads twice as much each time, so that all of it stays linear. False: *err. */
 static bool
-head_read(struct pickups *w, struct picked *p, enum pickup_step *step, struct err *err)
+head_read(struct picked *p, struct span host, enum pickup_step *step, struct err *err)
 {
-	const struct span host = span_of(w->r->conf->server.hostname);
-
 	for (size_t want = FIRST;; want *= 2) {
 		if (!wants_more(p, want, err))
 			return false;
@@ -288,7 +287,7 @@ pick_bad(struct slice *s, struct picked *p)
 {
 	struct err err = { 0 };
 
-	if (!s->w->r->conf->badmail.enabled) {
+	if (!s->look->badmail_enabled) {
 		char why[sizeof(p->file.why) + 80];
 
 		(void)snprintf(why, sizeof(why), "%s, and badmail.enabled is false",
@@ -311,7 +310,7 @@ pick(struct slice *s, struct picked *p)
 	struct err err = { 0 };
 	enum pickup_step step;
 
-	if (!head_read(s->w, p, &step, &err)) {
+	if (!head_read(p, span_of(s->look->hostname), &step, &err)) {
 		not_now(s, p, &err);
 		return;
 	}
@@ -367,6 +366,7 @@ look(struct pickups *w, struct picked *l)
 	if (!claims)
 		abort();
 	list_init(&s.bad);
+	intake_limit(w->intake, l->max_size);
 	if (l->again)
 		intake_again(w->intake);
 	size_t n = intake_take(w->intake, claims, w->r->share.pickups, &l->look);

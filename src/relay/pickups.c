@@ -71,6 +71,11 @@ look_due(void *host)
 
 	struct picked *p = picked_new(PICKED_LOOK);
 	int64_t now = loop_now_ms(r->loop);
+	p->badmail_enabled = r->conf->badmail.enabled;
+	p->max_size = r->conf->smtp.limits.message;
+	p->hostname = strdup(r->conf->server.hostname);
+	if (!p->hostname)
+		abort();
 	p->again = w->again && now >= w->again_at_ms;
 	if (p->again)
 		w->again = false;
@@ -472,12 +477,10 @@ pickups_new(struct relay *r, struct err *err)
 	w->bell = loop_wake_new(r->loop, woken, w);
 	w->timer = loop_timer_new(r->loop, look_due, w);
 	w->badmail = badmail_open(w->badmail_path, 0, 0, err);
-	w->intake = intake_open(
-			&(struct intake_options){ .path = w->path,
-					.work = w->work,
-					.max_size = r->conf->smtp.limits.message,
-					.new_id = next_claim,
-					.host = w },
+	w->intake = intake_open(&(struct intake_options){ .path = w->path,
+						.work = w->work,
+						.new_id = next_claim,
+						.host = w },
 			err);
 	if (w->badmail && w->intake)
 		w->thread = thread_start("pickup", 1024 * 1024, picked_thread, w, err);

@@ -43,8 +43,11 @@ struct picked {
 	uint64_t spool_size;
 	bool removed; /* PICKED_REMOVED: for good */
 
-	/* a look */
+	/* a look, by the configuration as it is now */
 	bool again; /* the work area, too */
+	bool badmail_enabled;
+	uint64_t max_size;
+	char *hostname;
 	struct intake_look look;
 	bool failed; /* something is to be tried again later */
 	unsigned badmail, badmail_failed; /* files that went there, or could not */

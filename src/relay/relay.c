@@ -151,6 +151,7 @@ tick_due(void *host)
 			!list_empty(&r->unsettled) || r->space_low;
 	clockwatch_tick(r);
 	health_look(r);
+	renew_tick(r);
 	inbound_tick(r->inbound);
 	if (!r->stopping) {
 		dispatch_tick(r->dispatch);
@@ -225,10 +226,9 @@ state_open(struct relay *r, struct err *err)
 	return r->reader && policyload(r, err) && store_start(r->store, err);
 }
 
-static struct dns *
-dns_open(struct relay *r, struct err *err)
+struct dns *
+relay_dns(struct relay *r, const struct conf_dns *c, struct err *err)
 {
-	const struct conf_dns *c = &r->conf->dns;
 	char text[DNS_SERVERS][80];
 	const char *servers[DNS_SERVERS + 1] = { NULL };
 	size_t n = 0;
@@ -253,7 +253,7 @@ rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 	r->jobs = jobs_new(r, err);
 	if (!r->jobs)
 		return false;
-	r->dns = dns_open(r, err);
+	r->dns = relay_dns(r, &r->conf->dns, err);
 	if (!r->dns)
 		return false;
 	r->hops = nexthop_table_new(&r->conf->delivery.routes);
@@ -396,7 +396,6 @@ relay_free(struct relay *r)
 	control_free(r->control);
 	nexthop_table_free(r->hops);
 	directory_free(r->directory);
-	dns_free(r->dns);
 	for (size_t i = 0; i < 2; i++)
 		if (r->signals[i])
 			loop_signal_free(r->signals[i]);

@@ -1,12 +1,14 @@
 /* renew: another configuration while clients are connected. Open sessions go on, and what
  * is asked of the configuration from now on is answered by the new one.
  *
- * r->conf never points elsewhere: other threads read from it what they were born with (server,
- * badmail). Those parts stay, and where the new configuration says something else there, or
- * for what was opened at birth, it takes another start. The rest is read by the loop thread
- * alone, at each use, and is exchanged here. Whatever lives longer than a callback has copies. */
+ * The loop thread alone reads r->conf, at each use, so its parts are exchanged here; the
+ * other threads get what they need with each task. Whatever lives longer than a callback
+ * has copies. What was opened at birth (sockets, DNS, log) is opened anew. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "postern/fd_pass.h"
 #include "room.h"
 
 static bool
@@ -37,52 +39,111 @@ same_listens(const struct conf_listens *a, const struct conf_listens *b)
 	return a->n == b->n;
 }
 
-/* What of it was used at birth, and is another now; NULL: nothing. */
-static const char *
-born_with(const struct conf *a, const struct conf *b)
-{
-	if (!same(a->server.hostname, b->server.hostname) ||
-			!same(a->server.state, b->server.state) ||
-			!same(a->server.postmaster, b->server.postmaster) ||
-			!same(a->server.user, b->server.user))
-		return "server";
-	if (!same_listens(&a->smtp.listen, &b->smtp.listen))
-		return "smtp.listen";
-	if (!same(a->smtp.tls.certificate, b->smtp.tls.certificate) ||
-			!same(a->smtp.tls.key, b->smtp.tls.key))
-		return "smtp.tls";
-	if (!same(a->smtp.auth_users, b->smtp.auth_users))
-		return "smtp.auth_users";
-	if (a->smtp.limits.message != b->smtp.limits.message)
-		return "smtp.limits.message";
-	if (a->badmail.enabled != b->badmail.enabled ||
-			a->badmail.keep_s != b->badmail.keep_s ||
-			a->badmail.max != b->badmail.max)
-		return "badmail";
-	if (!same_hosts(&a->dns.servers, &b->dns.servers) ||
-			a->dns.timeout_s != b->dns.timeout_s)
-		return "dns";
-	if (a->log.to.kind != b->log.to.kind || !same(a->log.to.path, b->log.to.path) ||
-			a->log.format != b->log.format || a->log.level != b->log.level)
-		return "log";
-	return NULL;
-}
-
 void
 renew_init(struct relay *r, const struct relay_options *o)
 {
-	r->renewal.reload = o->reload;
-	r->renewal.drop = o->drop;
-	r->renewal.host = o->host;
-	r->renewal.mixed = *o->conf;
-	r->conf = &r->renewal.mixed;
+	struct renewal *n = &r->renewal;
+
+	n->reload = o->reload;
+	n->drop = o->drop;
+	n->log = o->log;
+	n->host = o->host;
+	n->sockets_fd = o->sockets_fd;
+	n->mixed = *o->conf;
+	list_init(&n->dns);
+	r->conf = &n->mixed;
+}
+
+/* ---- DNS: queries under way are answered by the servers that were asked ---- */
+
+struct dns_before {
+	struct list link;
+	struct dns *dns;
+};
+
+static void
+dns_before_free(struct dns_before *b)
+{
+	list_del(&b->link);
+	dns_free(b->dns);
+	free(b);
+}
+
+static void
+dns_exchange(struct relay *r, struct dns *dns)
+{
+	struct dns_before *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		abort();
+	list_init(&b->link);
+	b->dns = r->dns;
+	list_add(&r->renewal.dns, &b->link);
+	r->dns = dns;
+	relay_hurry(r);
+}
+
+void
+renew_tick(struct relay *r)
+{
+	LIST_EACH (link, &r->renewal.dns) {
+		struct dns_before *b = LIST_ITEM(link, struct dns_before, link);
+
+		if (dns_idle(b->dns))
+			dns_before_free(b);
+	}
 }
 
 void
 renew_end(struct relay *r)
 {
+	LIST_EACH (link, &r->renewal.dns)
+		dns_before_free(LIST_ITEM(link, struct dns_before, link));
+	dns_free(r->dns);
 	if (r->renewal.taken)
 		r->renewal.drop(r->renewal.taken);
+}
+
+/* ---- the exchange ---- */
+
+/* What of the new one is opened before anything is exchanged. */
+struct opened {
+	struct dns *dns; /* NULL: the servers are the same */
+	bool listens; /* the addresses are others, and here are */
+	int sockets[FD_PASS_MAX], n; /* theirs; -1: none came */
+};
+
+static void
+sockets_close(const struct opened *o)
+{
+	for (int i = 0; i < o->n; i++)
+		(void)close(o->sockets[i]);
+}
+
+/* False, *err, and nothing is open: it takes another relay. */
+static bool
+open_new(struct relay *r, const struct conf *next, struct opened *o, struct err *err)
+{
+	const struct conf *old = r->conf;
+
+	*o = (struct opened){ .n = -1 };
+	if (!same(old->server.state, next->server.state))
+		return err_set(err, 0, "server.state is another now");
+	o->n = fd_pass_last(r->renewal.sockets_fd, o->sockets);
+	o->listens = !same_listens(&old->smtp.listen, &next->smtp.listen);
+	if (o->listens && o->n < 0)
+		return err_set(err, 0, "smtp.listen is another now");
+	if ((!same_hosts(&old->dns.servers, &next->dns.servers) ||
+			    old->dns.timeout_s != next->dns.timeout_s) &&
+			!(o->dns = relay_dns(r, &next->dns, err))) {
+		sockets_close(o);
+		return false;
+	}
+	if (r->renewal.log(next, err))
+		return true;
+	sockets_close(o);
+	dns_free(o->dns);
+	return false;
 }
 
 bool
@@ -90,21 +151,28 @@ renew(struct relay *r, struct err *err)
 {
 	struct renewal *n = &r->renewal;
 	struct conf *next = n->reload ? n->reload(n->host) : NULL;
+	struct opened o;
 
 	if (!next)
 		return err_set(err, 0, "the configuration cannot be read");
-	const char *other = born_with(r->conf, next);
-	if (other) {
+	if (!open_new(r, next, &o, err)) {
 		n->drop(next);
-		return err_set(err, 0, "%s is another now", other);
+		return false;
 	}
-	n->mixed.smtp = next->smtp;
-	n->mixed.delivery = next->delivery;
+	n->mixed = *next;
+	if (o.dns)
+		dns_exchange(r, o.dns);
+	if (o.listens)
+		inbound_sockets(r->inbound, o.sockets, (size_t)o.n);
+	else
+		sockets_close(&o);
+	store_min_free(r->store, relay_least_free(r->conf, r->state));
 	struct nexthop_table *routes = nexthop_table_new(&r->conf->delivery.routes);
 	nexthop_table_free(r->hops);
 	r->hops = routes;
 	dispatch_renew(r->dispatch);
-	renew_end(r);
+	if (n->taken)
+		n->drop(n->taken);
 	n->taken = next;
 	relay_divide(r);
 	return true;

@@ -68,6 +68,9 @@ struct relay {
 		struct conf *(*reload)(void *host);
 		void (*drop)(struct conf *conf);
 		void *host;
+		bool (*log)(const struct conf *conf, struct err *err);
+		int sockets_fd;
+		struct list dns; /* those before, while they have queries */
 		struct conf mixed; /* what conf points to: renew.c */
 		struct conf *taken; /* what some of it belongs to, NULL: the first one */
 	} renewal;
@@ -122,9 +125,11 @@ void relay_look_done(struct relay *r);
 void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
 /* What a process may have open, divided for this configuration; says 1008. */
 void relay_divide(struct relay *r);
+struct dns *relay_dns(struct relay *r, const struct conf_dns *c, struct err *err);
 
 /* ---- renew.c: another configuration ---- */
 void renew_init(struct relay *r, const struct relay_options *o);
+void renew_tick(struct relay *r);
 void renew_end(struct relay *r);
 /* False and *err: it takes another start, and everything is as it was. */
 bool renew(struct relay *r, struct err *err);
@@ -230,6 +235,8 @@ void recipient_nobody(const struct mail *m, struct submission_recipient *out);
 /* ---- inbound.c: listeners and sessions ---- */
 struct inbound *inbound_new(
 		struct relay *r, const struct relay_options *o, struct err *err);
+/* Listens on these from now on, which it takes over; at most FD_PASS_MAX. */
+void inbound_sockets(struct inbound *in, const int *fds, size_t n);
 void inbound_free(struct inbound *in);
 void inbound_stop(struct inbound *in); /* no new mail; what is in hand is answered */
 bool inbound_quiet(const struct inbound *in); /* nothing in hand */

@@ -280,6 +280,12 @@ space_start(struct store *s, struct err *e)
 
 /* ---- how it stands ---- */
 
+void
+store_min_free(struct store *s, uint64_t octets)
+{
+	atomic_store(&s->min_free, octets);
+}
+
 bool
 store_space_look(struct store *s)
 {
@@ -288,9 +294,9 @@ store_space_look(struct store *s)
 	bool asked = fstatvfs(s->self.spool, &v) == 0, was = atomic_load(&s->low);
 	uint64_t left = asked ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX / 2;
 	/* A little more is asked for to be well again, so that it is not said each second. */
-	uint64_t more = was ? s->min_free / 8 : 0;
-	uint64_t floor = s->min_free < UINT64_MAX - more ? s->min_free + more
-							 : s->min_free;
+	uint64_t least = atomic_load(&s->min_free);
+	uint64_t more = was ? least / 8 : 0;
+	uint64_t floor = least < UINT64_MAX - more ? least + more : least;
 	/* Free pages take the next mail, but files are written beside it too. */
 	bool low = atomic_load(&s->spent) || left < floor / 4 ||
 			left + atomic_load(&s->spare) < floor;

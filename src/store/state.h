@@ -53,7 +53,7 @@ struct store {
 	bool opened; /* for good */
 	int64_t migrated_from; /* the older schema version that was found, or 0 */
 	int busy_ms;
-	uint64_t min_free;
+	_Atomic uint64_t min_free;
 	struct names accounts, hops;
 	int64_t hops_kept; /* rows that were left when the table was pruned last */
 	struct mutex *lock; /* of the next two */

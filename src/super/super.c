@@ -15,6 +15,7 @@
 
 #include "postern/clock.h"
 #include "postern/conf.h"
+#include "postern/fd_pass.h"
 #include "postern/file.h"
 #include "postern/log.h"
 #include "postern/loop.h"
@@ -22,7 +23,7 @@
 
 enum {
 	ROLES_MAX = 4,
-	LISTENERS_MAX = 64, /* the table has one row more, for the one that fails */
+	LISTENERS_MAX = FD_PASS_MAX, /* the table has one row more, for the one that fails */
 	PAUSE_FIRST_MS = 500, /* before a role that ended is started again */
 	PAUSE_MOST_MS = 30000,
 	QUIET_MS = 60000, /* a role that ran so long starts with the first pause again */
@@ -35,6 +36,7 @@ struct child {
 	const struct super_role *role;
 	pid_t pid; /* 0: not running */
 	int ready_fd; /* -1 once it said so */
+	int sockets_fd; /* our end of where it gets others; -1: none */
 	bool ready;
 	int64_t started_ms, start_at_ms, pause_ms;
 	unsigned damaged; /* how often it ended so, without a good run between */
@@ -115,23 +117,33 @@ open_listeners(struct super *s, struct err *err)
 	return ok;
 }
 
+static size_t
+sockets(const struct super *s, int out[LISTENERS_MAX])
+{
+	for (size_t i = 0; i < s->listeners_n; i++)
+		out[i] = s->listeners[i].fd;
+	return s->listeners_n;
+}
+
 /* In the child: its own signals, nothing of ours. */
 static _Noreturn void
-become_role(struct super *s, struct child *c, int ready_fd)
+become_role(struct super *s, struct child *c, int ready_fd, int sockets_fd)
 {
 	(void)pthread_sigmask(SIG_SETMASK, &s->old_mask, NULL);
 	(void)close(s->signal_fd);
+	for (size_t i = 0; i < s->o->n; i++)
+		fd_done(&s->children[i].sockets_fd);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	(void)prctl(PR_SET_NAME, c->role->name);
 	int listeners[LISTENERS_MAX];
-	for (size_t i = 0; i < s->listeners_n; i++)
-		listeners[i] = s->listeners[i].fd;
+	size_t n = sockets(s, listeners);
 	const struct super_role_args args = {
 		.conf = s->conf,
 		.state = s->conf->server.state,
 		.listeners = listeners,
-		.listeners_n = s->listeners_n,
+		.listeners_n = n,
 		.ready_fd = ready_fd,
+		.sockets_fd = sockets_fd,
 		.life = s->life,
 		.reload = s->o->reload,
 		.drop = s->o->drop,
@@ -168,26 +180,38 @@ start_later(struct child *c, int no)
 static void
 start(struct super *s, struct child *c)
 {
+	AUTO(fd_done) int ready = -1, heard = -1, ours = -1, its = -1;
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) != 0) {
 		start_later(c, errno);
 		return;
 	}
-	pid_t pid = fork();
-	int no = errno;
-	if (pid == 0) {
-		(void)close(ends[0]);
-		become_role(s, c, ends[1]);
+	heard = ends[0];
+	ready = ends[1];
+	if (c->role->renew) {
+		struct err err;
+
+		if (!fd_pass_pair(ends, &err)) {
+			start_later(c, EMFILE);
+			return;
+		}
+		ours = ends[0];
+		its = ends[1];
 	}
-	(void)close(ends[1]);
+	pid_t pid = fork();
+	if (pid == 0) {
+		fd_done(&heard);
+		fd_done(&ours);
+		become_role(s, c, ready, its);
+	}
 	if (pid < 0) {
-		(void)close(ends[0]);
-		start_later(c, no);
+		start_later(c, errno);
 		return;
 	}
 	c->pid = pid;
-	c->ready_fd = ends[0];
+	c->ready_fd = fd_take(&heard);
+	c->sockets_fd = fd_take(&ours);
 	c->ready = false;
 	c->started_ms = clock_mono_ms();
 }
@@ -246,6 +270,7 @@ ended(struct super *s, struct child *c, int status)
 	if (c->ready_fd >= 0)
 		(void)close(c->ready_fd);
 	c->ready_fd = -1;
+	fd_done(&c->sockets_fd);
 	describe(c, status, words);
 	if (s->stopping) {
 		if (!well && !s->unsettled.worker) {
@@ -337,8 +362,9 @@ static void
 fresh(struct super *s, size_t from)
 {
 	for (size_t i = from; i < s->o->n; i++) {
-		s->children[i] = (struct child){ .role = &s->o->roles[i],
-			.ready_fd = -1 };
+		s->children[i] = (struct child){
+			.role = &s->o->roles[i], .ready_fd = -1, .sockets_fd = -1
+		};
 	}
 }
 
@@ -373,21 +399,33 @@ reject(struct super *s, const char *why)
 	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", why)));
 }
 
+/* Why it cannot follow on the one in use; NULL: it can. */
+static const char *
+takes_restart(const struct conf_server *now, const struct conf_server *next)
+{
+	/* This service holds the lock of the one, and the other's may be held. */
+	if (strcmp(now->state, next->state) != 0)
+		return "server.state is another directory now; that takes a restart";
+	/* Whoever becomes another user can no longer end processes of the one before. */
+	if (strcmp(now->user ? now->user : "", next->user ? next->user : "") != 0)
+		return "server.user is another user now; that takes a restart";
+	return NULL;
+}
+
 /* The configuration of the file, when it may follow on the one in use; NULL: said why not. */
 static struct conf *
 read_next(struct super *s)
 {
 	struct conf *next = s->o->reload(s->o->host);
+	const char *why = next ? takes_restart(&s->conf->server, &next->server)
+			       : "the file has faults, see postern check";
 
-	if (!next) {
-		reject(s, "the file has faults, see postern check");
-	} else if (strcmp(next->server.state, s->conf->server.state) != 0) {
-		/* This service holds the lock of the one, and the other's may be held. */
-		reject(s, "server.state is another directory now; that takes a restart");
+	if (!why)
+		return next;
+	reject(s, why);
+	if (next)
 		s->o->drop(next);
-		next = NULL;
-	}
-	return next;
+	return NULL;
 }
 
 /* How many roles, from the first one, may go on and take it as they are. */
@@ -405,8 +443,15 @@ renewable(const struct super *s)
 static void
 renew(struct super *s, size_t n)
 {
+	int listeners[LISTENERS_MAX];
+	size_t listeners_n = sockets(s, listeners);
+
 	for (size_t i = 0; i < n; i++) {
-		if (s->o->roles[i].renew(s->conf))
+		struct err err = { 0 };
+
+		if (fd_pass_send(s->children[i].sockets_fd, listeners, listeners_n,
+				    &err) &&
+				s->o->roles[i].renew(s->conf))
 			continue;
 		(void)stop_roles(s, i);
 		s->stopping = false;

@@ -156,6 +156,12 @@ dns_query_drop(struct dns_query *q)
 	free(q);
 }
 
+bool
+dns_idle(const struct dns *d)
+{
+	return list_empty(&d->queries);
+}
+
 void
 dns_free(struct dns *d)
 {

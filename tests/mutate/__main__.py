@@ -130,7 +130,7 @@ class Work:
         env = {**os.environ, "POSTERN": str(self.binary), "MUTATE_FOLDER": str(self.learnt), "MUTATE_SIZE": str(size),
                "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "0"}
         if tests:
-            run(["/usr/bin/python3", "-m", "pytest", "-q", "--tb=no", "-n", "2", "-p", "reach",
+            run(["/usr/bin/python3", "-m", "pytest", "-q", "--tb=no", "-n", "3", "-p", "reach",
                  "--deselect", "system/test_corpus.py", *tests], cwd=self.tree / "tests", env=env)
 
     def learnt_system(self):
