@@ -28,6 +28,8 @@ struct question {
 	size_t jobs;
 	bool failed;
 	char why[240];
+	struct control *c;
+	struct policy_wait policies;
 };
 
 /* A job and whose it is. */
@@ -57,6 +59,7 @@ question_new(struct control *c, struct ctl_peer *peer, size_t memory)
 
 	if (!q)
 		abort();
+	q->c = c;
 	q->peer = peer;
 	q->arena = ARENA_MAX(memory);
 	list_add(&c->questions, &q->link);
@@ -69,6 +72,13 @@ question_free(struct question *q)
 	list_del(&q->link);
 	arena_done(&q->arena);
 	free(q);
+}
+
+static void
+question_failed(struct question *q, const struct err *err)
+{
+	q->failed = true;
+	(void)snprintf(q->why, sizeof(q->why), "%s", err->text);
 }
 
 static void
@@ -281,16 +291,26 @@ status(struct control *c, struct ctl_peer *peer)
 }
 
 static void
+awake(struct policy_wait *w, const struct err *failed)
+{
+	struct question *q = LIST_ITEM(w, struct question, policies);
+
+	if (failed)
+		question_failed(q, failed);
+	else
+		dispatch_refresh(q->c->r->dispatch);
+	q->jobs--;
+	question_look(q);
+}
+
+static void
 wake(struct control *c, struct ctl_peer *peer)
 {
-	struct err err = { 0 };
+	struct question *q = question_new(c, peer, QUESTION_MEMORY);
 
-	if (!policyload(c->r, &err)) {
-		say_no(peer, err.text);
-		return;
-	}
-	dispatch_refresh(c->r->dispatch);
-	(void)ctl_reply(peer, CTL_OK, SPAN(""));
+	q->policies.in = awake;
+	q->jobs++;
+	policyload_look(c->r->policyload, &q->policies);
 }
 
 static void
@@ -386,10 +406,8 @@ control_done(struct control *c, struct store_job *job)
 
 	struct change *ch = LIST_ITEM(job, struct change, origins.job);
 	struct question *q = ch->q;
-	if (job->result != STORE_DONE) {
-		q->failed = true;
-		(void)snprintf(q->why, sizeof(q->why), "%s", job->err.text);
-	}
+	if (job->result != STORE_DONE)
+		question_failed(q, &job->err);
 	q->jobs--;
 	question_look(q);
 }

@@ -29,7 +29,8 @@ all_quiet(const struct relay *r)
 {
 	return inbound_quiet(r->inbound) && dispatch_quiet(r->dispatch) &&
 			local_quiet(r->local) && control_quiet(r->control) &&
-			pickups_quiet(r->pickups) && jobs_under_way(r->jobs) == 0;
+			pickups_quiet(r->pickups) && policyload_quiet(r->policyload) &&
+			jobs_under_way(r->jobs) == 0;
 }
 
 void
@@ -223,7 +224,7 @@ state_open(struct relay *r, struct err *err)
 		return false;
 	loop_key_init(&r->loop_key);
 	r->reader = reader_open(r->state, err);
-	return r->reader && policyload(r, err) && store_start(r->store, err);
+	return r->reader && policyload_first(r, err) && store_start(r->store, err);
 }
 
 struct dns *
@@ -250,6 +251,7 @@ relay_dns(struct relay *r, const struct conf_dns *c, struct err *err)
 static bool
 rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 {
+	r->policyload = policyload_new(r);
 	r->jobs = jobs_new(r, err);
 	if (!r->jobs)
 		return false;
@@ -393,9 +395,11 @@ relay_free(struct relay *r)
 	inbound_free(r->inbound);
 	settle_free(r);
 	dispatch_free(r->dispatch);
+	policyload_free(r->policyload);
 	control_free(r->control);
 	nexthop_table_free(r->hops);
 	directory_free(r->directory);
+	renew_end(r);
 	for (size_t i = 0; i < 2; i++)
 		if (r->signals[i])
 			loop_signal_free(r->signals[i]);
@@ -412,7 +416,6 @@ relay_free(struct relay *r)
 		store_close(r->store);
 	fd_done(&r->ready_fd);
 	loop_free(r->loop);
-	renew_end(r);
 	free(r);
 }
 

@@ -62,6 +62,7 @@ struct relay {
 	const struct policy_set *policies; /* the directory's */
 	size_t expanded; /* members of lists in the mails at hand */
 	uint64_t policy_version;
+	struct policyload *policyload;
 	struct nexthop_table *hops;
 
 	struct renewal {
@@ -158,7 +159,18 @@ bool left_done(struct relay *r,
 		const struct retiming *job); /* false: it is not left.c's */
 
 /* ---- policyload.c ---- */
-bool policyload(struct relay *r, struct err *err); /* only when the version moved */
+/* Somebody who waits until what the database says now is in; `in` comes from the loop, perhaps
+ * at once, with what failed or NULL. */
+struct policy_wait {
+	struct list link;
+	void (*in)(struct policy_wait *w, const struct err *failed);
+};
+bool policyload_first(struct relay *r, struct err *err); /* and waits for it */
+struct policyload *policyload_new(struct relay *r);
+/* Who waits still is told nothing. */
+void policyload_free(struct policyload *p);
+void policyload_look(struct policyload *p, struct policy_wait *w);
+bool policyload_quiet(const struct policyload *p);
 
 /* ---- mail.c: a message on its way in ---- */
 

@@ -11,8 +11,9 @@ import threading
 import time
 
 import pytest
-from harness import net
+from harness import heap, net
 from harness.message import message
+from harness.postern import DONE
 
 
 def relay_of(pt):
@@ -261,3 +262,31 @@ def test_a_relay_that_does_not_take_it_begins_again_and_waits_for_no_idle_client
     assert greeting(pt.port).startswith(b"220 ")
     idle.close()
     assert pt.terminate() == 0
+
+
+def test_recipients_added_while_others_are_read_are_known_when_the_command_ends(kept):
+    """The directory is read beside the loop: whoever asks meanwhile waits for the next reading, not for that one."""
+    kept.policy("contoso", "contoso.test", domains={"contoso.test": {"authoritative": True, "unknown": "reject"}})
+    kept.write()
+    assert "1002" in reload(kept)
+    heap.recipients(kept, 20000)
+    refused = []
+
+    def add(k):
+        for i in range(6):
+            name = f"new{k}x{i}"
+            kept.run("recipient", "add", name, "--primary", f"{name}@contoso.test", write=False).expect(DONE)
+            with smtplib.SMTP("127.0.0.1", kept.port) as c:
+                c.ehlo()
+                c.mail("max@nwtraders.test")
+                if c.rcpt(f"{name}@contoso.test")[0] != 250:
+                    refused.append(name)
+                if c.rcpt("nobody@contoso.test")[0] != 550:
+                    refused.append("taken: nobody")
+
+    adders = [threading.Thread(target=add, args=(k,)) for k in range(4)]
+    for t in adders:
+        t.start()
+    for t in adders:
+        t.join()
+    assert refused == []
