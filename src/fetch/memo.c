@@ -155,10 +155,10 @@ fetch_memo_due(const struct memo_message *m, int64_t wall_ms)
 }
 
 bool
-fetch_memo_not_deleted(struct memo_message *m, int64_t wall_ms)
+fetch_memo_not_deleted(struct memo_message *m, unsigned most, int64_t wall_ms)
 {
 	m->deletes++;
-	if (m->deletes < MEMO_DELETES)
+	if (m->deletes < most)
 		return false;
 	m->delete_ms = wall_ms + DAY_MS;
 	return true;

@@ -18,7 +18,9 @@ enum {
 	MEMO_ATTEMPTS = 19,
 	MEMO_CRASHES = 3, /* ... of one that ended this process */
 	MEMO_ROUNDS = 2, /* sessions that find again what was deleted before it is left (4014) */
-	MEMO_DELETES = 2, /* odd answers to its DELE before it is left out */
+	MEMO_DELETES = 2, /* odd answers to its DELE before it is left out, */
+	MEMO_DELETES_REFUSED =
+			5, /* and refusals: those keep no other from being deleted */
 	MEMO_MESSAGES = 10000, /* troublesome messages remembered */
 	MEMO_FLIGHTS = 2, /* logons in one flight that may get lost in a row */
 	MEMO_FIRST = 10, /* messages of a new account that may come to nobody */
@@ -34,7 +36,7 @@ struct memo_message {
 	int64_t next_ms; /* wall: not before; see fetch_memo_due */
 	int64_t waited_ms; /* between its attempts, no pause counted for more than a day */
 	uint64_t listed; /* as LIST said when it streamed past max_size; 0: it did not */
-	unsigned deletes; /* of it that were answered oddly */
+	unsigned deletes; /* of it that were not done */
 	int64_t delete_ms; /* wall: not deleted before; see fetch_memo_may_delete */
 	bool suspect; /* the server sent bytes behind it that nobody asked for (4020) */
 	bool verified; /* its unique-id was another message's; this one is collected */
@@ -117,9 +119,10 @@ bool fetch_memo_failed(struct memo_message *m, int64_t wall_ms);
 void fetch_memo_set_aside(struct memo_message *m, int64_t wall_ms);
 /* Its pause is over. */
 bool fetch_memo_due(const struct memo_message *m, int64_t wall_ms);
-/* Its DELE was answered oddly, or not at all. True: from now on it is left out, so that the
- * other deletions are committed, and tried again once a day. */
-bool fetch_memo_not_deleted(struct memo_message *m, int64_t wall_ms);
+/* Its DELE was refused, or answered oddly, or not at all. True, when that was so `most` times:
+ * from now on it is left out and tried again once a day, so that the other deletions are
+ * committed. */
+bool fetch_memo_not_deleted(struct memo_message *m, unsigned most, int64_t wall_ms);
 bool fetch_memo_may_delete(const struct memo_message *m, int64_t wall_ms);
 /* What was deleted in vain is left alone: it was tried once more today. */
 bool fetch_memo_leaves_kept(const struct fetch_memo *m, int64_t wall_ms);

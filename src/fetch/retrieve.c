@@ -267,17 +267,25 @@ still_known(struct pop_session *s, size_t i)
 	return false;
 }
 
-/* Answered oddly, or not at all: twice so, this one is left out and the others are committed. */
+/* True: it is left out for a day from now on. */
+static bool
+not_deleted(struct pop_session *s, size_t i, unsigned most)
+{
+	struct span uid = pop_listing_uid(&s->listing, i);
+	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+
+	return m && fetch_memo_not_deleted(m, most, clock_wall_ms());
+}
+
 static void
-not_deleted(struct pop_session *s, size_t i)
+say_left_out(struct pop_session *s, size_t i)
 {
 	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
 	struct span uid = pop_listing_uid(&s->listing, i);
-	struct memo_message *m = fetch_memo_get(s->poll->memo, uid);
+	const struct memo_message *m = fetch_memo_find(s->poll->memo, uid);
 	char until[DATE_ISO_SIZE];
 
-	if (!m || !fetch_memo_not_deleted(m, clock_wall_ms()) ||
-			!pop_trace(s, i, &trace))
+	if (!m || !pop_trace(s, i, &trace))
 		return;
 	date_iso(m->delete_ms, until);
 	log_event_at(2005, 'W', 0,
@@ -295,6 +303,37 @@ may_delete(const struct pop_session *s, size_t i)
 	return !m || fetch_memo_may_delete(m, clock_wall_ms());
 }
 
+/* DELEs that were answered by -ERR. One of them may be the race with another client; where
+ * all are, it is the account's trouble and said once. */
+struct undeleted {
+	size_t n;
+	size_t *left; /* of them, those left out from now on */
+	size_t n_left;
+	struct err first;
+};
+
+static void
+refused(struct undeleted *u, struct pop_session *s, size_t i, struct span text)
+{
+	if (u->n++ == 0)
+		(void)err_set(&u->first, 4016, "DELE: -ERR " SPAN_FMT,
+				SPAN_ARG(span_first(text, 200)));
+	if (not_deleted(s, i, MEMO_DELETES_REFUSED))
+		u->left[u->n_left++] = i;
+}
+
+static void
+say_undeleted(const struct undeleted *u, struct pop_session *s, bool all)
+{
+	if (all && u->n > 1 && s->poll->refused == 0) {
+		s->poll->refused = u->n;
+		s->poll->refusal = u->first;
+		return;
+	}
+	for (size_t k = 0; k < u->n_left; k++)
+		say_left_out(s, u->left[k]);
+}
+
 /* Only what is durable here. The answer to DELE is a promise; QUIT keeps it. */
 bool
 pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
@@ -305,10 +344,11 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 		.order = order,
 		.alone = !s->caps.pipelining,
 		.quits = true };
+	struct undeleted u = { .left = calloc(s->listing.n + 1, sizeof(*u.left)) };
 	struct span text;
 
 	*deleted = calloc(s->listing.n + 1, sizeof(**deleted));
-	if (!order || !*deleted)
+	if (!order || !*deleted || !u.left)
 		abort();
 	for (size_t i = 0; i < s->listing.n; i++)
 		if (s->messages[i].durable && may_delete(s, i) && still_known(s, i))
@@ -328,20 +368,25 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 			(*deleted)[*n] = order[w.done];
 			*n += 1;
 			break;
-		case POP_ERR: /* stays listed, and is asked for again next time */
+		case POP_ERR:
+			refused(&u, s, order[w.done], text);
 			break;
 		case POP_ODD:
-			not_deleted(s, order[w.done]);
+			if (not_deleted(s, order[w.done], MEMO_DELETES))
+				say_left_out(s, order[w.done]);
 			ok = pop_out_of_step(s, text);
 			break;
 		case POP_LOST:
-			not_deleted(s, order[w.done]);
+			if (not_deleted(s, order[w.done], MEMO_DELETES))
+				say_left_out(s, order[w.done]);
 			ok = pop_lost(s);
 			break;
 		}
 		pop_progress(s);
 		w.done++;
 	}
+	say_undeleted(&u, s, *n == 0);
+	free(u.left);
 	free(order);
 	return ok;
 }
