@@ -144,6 +144,13 @@ struct fetch_trouble {
 	int64_t next_ms; /* wall: not before */
 };
 
+/* A message that is passed over for another reason than failed RETRs. */
+struct fetch_passed {
+	struct span uidl;
+	bool oversize; /* else it is collected, and its DELE is not done */
+	int64_t next_ms; /* wall: not before; 0: at each poll */
+};
+
 struct fetch_memory {
 	unsigned failures; /* polls that failed since the last good one */
 	unsigned refusals; /* logons refused since then */
@@ -159,6 +166,8 @@ struct fetch_memory {
 	const struct fetch_trouble *troubles; /* by unique-id */
 	size_t n;
 	size_t aside; /* of these, set aside */
+	const struct fetch_passed *passed; /* by unique-id */
+	size_t n_passed;
 	int64_t again_ms; /* wall: the first one of all of them is asked for then; 0: none */
 };
 

@@ -121,11 +121,22 @@ memory_json(const struct fetch_memory *m)
 						"set_aside", m->troubles[i].aside,
 						"asked_again",
 						cli_json_time(m->troubles[i].next_ms)));
-	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o}", "failures", (int)m->failures,
-			"refused_logons", (int)m->refusals, "suspended", m->suspended,
-			"held", m->held || m->nobody || m->domainless,
-			"no_pipelining_until", cli_json_time(m->alone_until_ms),
-			"oversize", (json_int_t)m->oversize, "messages", list);
+	json_t *passed = json_array();
+	for (size_t i = 0; i < m->n_passed; i++)
+		(void)json_array_append_new(passed,
+				json_pack("{s:o,s:s,s:o}", "uidl",
+						cli_json_span(m->passed[i].uidl), "why",
+						m->passed[i].oversize ? "oversize"
+								      : "not deleted",
+						"asked_again",
+						cli_json_time(m->passed[i].next_ms)));
+	return json_pack("{s:i,s:i,s:b,s:b,s:o,s:I,s:o,s:o}", "failures",
+			(int)m->failures, "refused_logons", (int)m->refusals,
+			"suspended", m->suspended, "held",
+			m->held || m->nobody || m->domainless, "no_pipelining_until",
+			cli_json_time(m->alone_until_ms), "oversize",
+			(json_int_t)m->oversize, "messages", list, "passed_over",
+			passed);
 }
 
 /* How often a header comes: the most common number, and whether it always does. */
@@ -382,6 +393,14 @@ print_messages(const struct fetch_memory *m)
 	}
 	if (m->n > SHOWN)
 		(void)printf("  and %zu more\n", m->n - SHOWN);
+	for (size_t i = 0; i < m->n_passed && i < SHOWN; i++) {
+		(void)fputs("  ", stdout);
+		cli_print_span(stdout, m->passed[i].uidl, 0);
+		(void)puts(m->passed[i].oversize ? ": left there for its size"
+						 : ": collected, and not deleted");
+	}
+	if (m->n_passed > SHOWN)
+		(void)printf("  and %zu more\n", m->n_passed - SHOWN);
 }
 
 static void

@@ -66,6 +66,8 @@ find_trouble(struct cli *c, const char *account, struct span uidl)
 		return cli_fail(CLI_FAILED, "%s", err.text);
 	for (size_t i = 0; i < memory.n && !found; i++)
 		found = span_eq(memory.troubles[i].uidl, uidl);
+	for (size_t i = 0; i < memory.n_passed && !found; i++)
+		found = span_eq(memory.passed[i].uidl, uidl);
 	return found ? CLI_DONE
 		     : cli_fail(CLI_FAILED,
 				       "no message %.*s of account %s waits or is set aside; "

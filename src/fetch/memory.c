@@ -13,11 +13,20 @@ by_uidl(const void *a, const void *b)
 	return span_cmp(x->uidl, y->uidl);
 }
 
+static int
+passed_by_uidl(const void *a, const void *b)
+{
+	const struct fetch_passed *x = a, *y = b;
+
+	return span_cmp(x->uidl, y->uidl);
+}
+
 bool
 fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 {
 	static const uint64_t seed[2] = { 0, 0 }; /* our own text, read once */
 	struct fetch_trouble *list;
+	struct fetch_passed *passed;
 	struct fetch_memo m;
 	size_t at = 0;
 
@@ -36,7 +45,8 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 		.provider = m.provider,
 	};
 	list = arena_alloc(a, (m.messages.n + 1) * sizeof(*list));
-	bool ok = list != NULL;
+	passed = arena_alloc(a, (m.messages.n + 1) * sizeof(*passed));
+	bool ok = list && passed;
 	for (struct map_slot *slot; ok && (slot = map_next(&m.messages, &at));) {
 		const struct memo_message *msg = slot->value;
 		struct span uidl = arena_dup(a, (struct span){ msg->uid, msg->uid_n });
@@ -48,9 +58,16 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 				.attempts = msg->attempts,
 				.aside = msg->aside,
 				.next_ms = msg->next_ms };
+		else if (ok && (msg->told || msg->delete_ms > 0))
+			passed[out->n_passed++] = (struct fetch_passed){ .uidl = uidl,
+				.oversize = msg->told,
+				.next_ms = msg->told ? msg->next_ms : msg->delete_ms };
 	}
 	if (ok && out->n > 0)
 		qsort(list, out->n, sizeof(*list), by_uidl);
+	if (ok && out->n_passed > 0)
+		qsort(passed, out->n_passed, sizeof(*passed), passed_by_uidl);
+	out->passed = passed;
 	out->troubles = list;
 	struct memo_troubles t;
 	fetch_memo_troubles(&m, &t);

@@ -2,6 +2,8 @@
 
 #include "state.h"
 
+enum { RETRIES_MAX = 1000 }; /* requests for messages of one account, the last ones */
+
 bool
 accountstore_resumed(
 		struct reader *r, struct span account, uint64_t *times, struct err *e)
@@ -48,6 +50,12 @@ accountstore_retry(
 	struct query q = query_of(&s->self.db, SQL_RETRY);
 	query_text(&q, account);
 	query_text(&q, uidl);
-	return group_end(
-			s, query_run(&q, "cannot write what is asked for again", e), e);
+	bool ok = query_run(&q, "cannot write what is asked for again", e);
+	if (ok) { /* where all is asked for, what was named before is in it */
+		struct query shed = query_of(&s->self.db, SQL_RETRY_SHED);
+		query_text(&shed, account);
+		query_int(&shed, uidl.n > 0 ? RETRIES_MAX : 0);
+		ok = query_run(&shed, "cannot remove what was asked for before", e);
+	}
+	return group_end(s, ok, e);
 }

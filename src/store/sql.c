@@ -468,6 +468,8 @@ const char *const sql_text[SQL_COUNT] = {
 	[SQL_RETRY] = "INSERT INTO retry VALUES (?1, ifnull(?2, ''),"
 		      " (SELECT ifnull(max(asked), 0) + 1 FROM retry WHERE account = ?1))"
 		      " ON CONFLICT DO UPDATE SET asked = excluded.asked",
+	[SQL_RETRY_SHED] = "DELETE FROM retry WHERE account = ?1 AND asked <"
+			   " (SELECT max(asked) FROM retry WHERE account = ?1) - ?2",
 	[SQL_SECRET_MAKE] = "INSERT INTO secret VALUES (?, ?) ON CONFLICT DO NOTHING",
 	[SQL_SECRET_GET] = "SELECT value FROM secret WHERE name = ?",
 };

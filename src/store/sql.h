@@ -147,6 +147,7 @@ enum sql {
 	SQL_RESUME,
 	SQL_RETRIES,
 	SQL_RETRY,
+	SQL_RETRY_SHED,
 	/* secrets */
 	SQL_SECRET_MAKE,
 	SQL_SECRET_GET,

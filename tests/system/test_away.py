@@ -66,10 +66,16 @@ def test_deletions_that_are_refused_are_said_and_tried_once_a_day(pt, pop3, cloc
     assert server.left() == ["uid-00003"] and len(pt.events(4016)) == 5
     [event] = pt.events(2005)
     assert "uid-00003" in event["text"]
+    pt.once()
+    assert pt.ask("accounts", "show", "contoso")["memory"]["passed_over"][0]["why"] == "not deleted"
+    assert "uid-00003: collected, and not deleted" in pt.run("accounts", "show", "contoso").out
     del server.answers["DELE"]
-    clock(51 * HOUR)
+    pt.once()
+    assert server.left() == ["uid-00003"]
+    pt.run("accounts", "retry", "contoso", "uid-00003").expect(DONE)
     pt.once()
     assert server.left() == [] and len(pt.drop()) == 4
+    assert pt.ask("accounts", "show", "contoso")["memory"]["passed_over"] == []
 
 
 # ---- three days away ----

@@ -304,3 +304,28 @@ def test_a_list_gets_it_once_each_whatever_was_delivered_before(pt, pop3):
     pt.run("badmail", "replay", bad.id).expect(DONE)
     pt.once(status=DONE)
     assert sorted(r for d in pt.drop() for r in d.recipients) == sorted(everybody * 4)
+
+
+def test_one_that_cannot_be_assigned_keeps_no_other_from_it(pt, pop3):
+    """The second of three is not there any more: the others are assigned, and the command says that it failed."""
+    server = pop3()
+    for i in range(3):
+        server.put(nobody(subject=f"n{i}", message_id=f"n{i}"))
+    pt.account("contoso", server.port, domains=["contoso.test"], unrouted="hold")
+    pt.once(status=DONE)
+    a, b, c = [row["id"] for row in pt.ask("unrouted", "list")]
+    pt.run("unrouted", "assign", b, "bob@contoso.test").expect(DONE)
+    said = pt.run("unrouted", "assign", a, b, c, "ann@contoso.test").expect(FAILED)
+    assert b in said.err and a not in said.err and c not in said.err
+    assert pt.ask("unrouted", "list") == []
+    pt.once(status=DONE)
+    assert sorted(m.recipients[0] for m in pt.drop()) == ["ann@contoso.test", "ann@contoso.test", "bob@contoso.test"]
+
+
+@pytest.mark.parametrize("words", [("queue", "show"), ("unrouted", "show"), ("trace",)], ids=" ".join)
+def test_a_message_that_cannot_be_looked_up_is_not_called_unknown(held, words):
+    [row] = held.ask("unrouted", "list")
+    with sqlite3.connect(held.state / "postern.db") as db:
+        db.execute("DROP TABLE attempt")
+    said = held.run(*words, row["id"]).expect(FAILED)
+    assert "no such table" in said.err and "there is no" not in said.err and "not found" not in said.out + said.err
