@@ -8,6 +8,7 @@
 #include "postern/address.h"
 #include "postern/map.h"
 #include "postern/recipientstore.h"
+#include "postern/smtp_path.h"
 #include "postern/smtp_reply.h"
 
 enum { ROWS_MAX = 1024 * 1024 * 1024 };
@@ -166,16 +167,34 @@ print_reply(enum directory_outcome outcome, struct span address, struct buf *out
 	return buf_addf(out, "%d %s %s", r.code, r.esc, r.text);
 }
 
+/* As somebody types it, or as RCPT may say it: white space in quotes and all. */
+static bool
+read_address(struct arena *a, struct span text, struct address *out)
+{
+	char room[ADDRESS_LOCAL_MAX];
+	struct smtp_path path;
+
+	if (address_parse(a, text, out))
+		return true;
+	if (!smtp_mailbox_parse(text, &path) || path.domain.n == 0)
+		return false;
+	*out = (struct address){ .kind = ADDRESS_FULL,
+		.local = arena_dup(a, address_unquote(path.local, room)),
+		.domain = path.domain };
+	return out->local.p;
+}
+
 bool
 directory_ask(const struct directory *d, const struct conf *conf, struct span address,
 		struct arena *a, struct directory_said *out)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
+	AUTO(buf_done) struct buf wire = BUF_MAX(ADDRESS_SIZE);
 	struct address parsed;
 
 	*out = (struct directory_said){ .asked = address };
-	if (!address_parse(a, address, &parsed) || !domain_canon(parsed.domain, domain))
+	if (!read_address(a, address, &parsed) || !domain_canon(parsed.domain, domain))
 		return false;
 	struct directory_target *self = arena_alloc(a, sizeof(*self));
 	parsed.domain = arena_dup(a, span_of(domain));
@@ -186,8 +205,10 @@ directory_ask(const struct directory *d, const struct conf *conf, struct span ad
 		return false;
 	out->reply = arena_dup(a, buf_span(&reply));
 	out->accepted = out->decision.outcome >= DIRECTORY_AS_IS;
+	if (!address_wire(&wire, &parsed))
+		return false;
 	*self = (struct directory_target){
-		.address = directory_wire(a, address),
+		.address = arena_dup(a, buf_span(&wire)),
 		.domain = parsed.domain,
 	};
 	out->key = self->key = directory_fold(a, self->address);

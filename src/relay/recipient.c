@@ -231,6 +231,19 @@ no_room(struct mail *m, const struct rcpt *rc, char *text)
 					 : smtp_refuse(SMTP_REFUSE_RECIPIENTS);
 }
 
+/* Whether they fit beside those there are; lists may have members in common. */
+static bool
+fit(struct mail *m, const struct directory_resolved *to)
+{
+	size_t n = m->job.n;
+
+	if (n + to->n <= STORE_RECIPIENTS_MAX)
+		return true;
+	for (size_t i = 0; i < to->n && n <= STORE_RECIPIENTS_MAX; i++)
+		n += !seen_before(m, to->v[i].key);
+	return n <= STORE_RECIPIENTS_MAX;
+}
+
 /* Everybody whom the address leads to. */
 static struct smtp_reply
 resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
@@ -242,7 +255,7 @@ resolved(struct relay *r, struct mail *m, const struct rcpt *rc,
 
 	if (list && map_get(&m->lists, list->alias))
 		return SMTP_YES;
-	if (m->job.n + to->n > STORE_RECIPIENTS_MAX)
+	if (!fit(m, to))
 		return no_room(m, rc, text);
 	if (list) {
 		/* Lists that overlap: waiting for others would not make room for it. */

@@ -5,7 +5,7 @@ import smtplib
 import pytest
 from harness.message import check_same, essence, message
 from harness.net import wait_for
-from harness.postern import DONE, FAILED
+from harness.postern import DONE, FAILED, USAGE
 from harness.smtp_sink import CUT, HANG
 
 
@@ -56,6 +56,8 @@ def test_a_local_part_has_one_spelling_at_every_door(pt):
     assert {p.name: len(list((p / "new").iterdir())) for p in boxes.iterdir()} == {"ann": 1, "dup": 1, "two words": 1}
     quoted, plain = (pt.ask("policy", "test", a) for a in ('"dup"@contoso.test', "dup@contoso.test"))
     assert quoted["primary"] == plain["primary"] and quoted["accepted"]
+    assert pt.ask("policy", "test", '"two words"@contoso.test')["accepted"]
+    assert "no address" in pt.run("policy", "test", "two words@contoso.test").expect(USAGE).err
 
 
 @pytest.mark.parametrize("local", ["../../../escape", "a/b", "..", ".", "x\\y"])

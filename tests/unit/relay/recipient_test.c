@@ -367,6 +367,28 @@ a_list_is_taken_whole_or_not_at_all(void **state)
 	assert_int_equal(g->r.expanded, 0);
 }
 
+/* Edge 32: who is in two lists is one recipient, and does not count twice against the most that
+ * a message may have. */
+static void
+lists_that_overlap_count_each_member_once(void **state)
+{
+	struct gate *g = *state;
+	const struct mail_client client = { .ip = SPAN("192.0.2.1"), .esmtp = true };
+	const struct smtp_mail begin = { .utf8 = false };
+
+	long_lists(g);
+	struct mail *m = mail_new(&g->r, &begin, &client);
+	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
+	assert_int_equal(ask(g, m, "two@contoso.test"), SMTP_YES.code);
+	map_done(&m->lists); /* as if they were members of another list */
+	map_init(&m->lists, 1, 2);
+	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
+	assert_int_equal(m->job.n, LONG_BOTH);
+	assert_int_equal(ask(g, m, "three@contoso.test"), 452);
+	assert_int_equal(m->job.n, LONG_BOTH);
+	mail_free(&g->r, m);
+}
+
 static const struct mail_client collector = { .internal = true, .esmtp = true };
 static const struct smtp_mail a_collected_one = { .collected = true,
 	.collect = { .account = { SPAN_INIT("isp") }, .uidl = { SPAN_INIT("1") } } };
@@ -467,6 +489,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+				lists_that_overlap_count_each_member_once, set_up,
+				tear_down),
 		cmocka_unit_test_setup_teardown(
 				lists_that_overlap_beyond_what_fits_are_refused, set_up,
 				tear_down),
