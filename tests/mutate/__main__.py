@@ -172,7 +172,7 @@ class Hunt:
         if which:
             return which
         crash = self.tests(f, "crash")
-        if f.durable and f.kind in ("call", "drop"):
+        if self.seconds > 0 and f.durable and f.kind in ("call", "drop"):
             return self.system_finds([r["test"] for r in crash], f, 300)
         return None
 

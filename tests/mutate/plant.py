@@ -48,7 +48,7 @@ class Points:
     functions all of which count; and calls whose absence no test can or need see."""
 
     def __init__(self, path):
-        self.calls, self.functions, self.skipped = [], [], []
+        self.calls, self.functions, self.excepted, self.skipped = [], [], [], []
         for line in path.read_text().splitlines():
             words = line.split("#")[0].split()
             if not words:
@@ -57,6 +57,8 @@ class Points:
                 self.calls.append((words[1], words[2], words[3] if len(words) > 3 else "*"))
             elif words[0] == "skip":
                 self.skipped.append(words[1])
+            elif words[0] == "except":
+                self.excepted.append((words[1], words[2]))
             else:
                 self.functions.append((words[1], words[2]))
 
@@ -68,7 +70,8 @@ class Points:
         return any(fnmatch.fnmatch(name, s) for s in self.skipped)
 
     def function(self, file, name):
-        return any(fnmatch.fnmatch(file, f) and fnmatch.fnmatch(name, n) for f, n in self.functions)
+        return any(fnmatch.fnmatch(file, f) and fnmatch.fnmatch(name, n) for f, n in self.functions) \
+            and not any(fnmatch.fnmatch(file, f) and fnmatch.fnmatch(name, n) for f, n in self.excepted)
 
 
 class File:
