@@ -316,8 +316,12 @@ struct conf {
 	struct conf_dns dns;
 	struct conf_log log;
 	struct conf_web web;
+	struct conf_leaves *
+			leaves; /* the settings as they stand in the file: conf_changes */
 };
 
+/* How many settings were added, removed or changed from one to the other; a list is one. */
+size_t conf_changes(const struct conf *was, const struct conf *now);
 /* The account of that name, compared exactly, or NULL. */
 const struct conf_account *conf_account_find(const struct conf *c, const char *name);
 void conf_free(struct conf *c); /* NULL is fine */

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "changes.h"
 #include "postern/conf_load.h"
 #include "postern/map.h"
 #include "postern/must.h"
@@ -39,10 +40,10 @@ sort_faults(struct conf_fault *f, size_t n)
 	}
 }
 
-/* Fills place from src by section's rows; true without an error. */
+/* Fills place from src by section's rows; true without an error. leaves may be NULL. */
 static bool
 load(const struct conf_source *src, const struct section *section, struct arena *arena,
-		struct conf_faults *faults, void *place)
+		struct conf_faults *faults, void *place, struct conf_leaves **leaves)
 {
 	struct arena nodes = ARENA_MAX(ARENA_LIMIT);
 	size_t first = faults->n, errors = faults->errors;
@@ -75,6 +76,8 @@ load(const struct conf_source *src, const struct section *section, struct arena 
 		r.cut = true;
 	}
 	read_section(&r, section, root, (struct conf_mark){ 1, 1 }, place);
+	if (leaves && faults->errors == errors)
+		*leaves = leaves_keep(arena, root);
 	arena_done(&nodes);
 	sort_faults(faults->list + first, faults->n - first);
 	return faults->errors == errors;
@@ -90,7 +93,8 @@ conf_parse(const struct conf_source *src, struct conf_faults *faults)
 	box->arena = ARENA_MAX(ARENA_LIMIT);
 	box->conf.path = arena_str(&box->arena, span_of(src->path));
 	MUST(box->conf.path);
-	if (load(src, &conf_section, &box->arena, faults, &box->conf))
+	if (load(src, &conf_section, &box->arena, faults, &box->conf,
+			    &box->conf.leaves))
 		return &box->conf;
 	conf_free(&box->conf);
 	return NULL;
@@ -104,6 +108,7 @@ conf_free(struct conf *c)
 	if (!box)
 		return;
 	arena_done(&box->arena);
+	leaves_free(box->conf.leaves);
 	free(box);
 }
 
@@ -127,7 +132,7 @@ policy_doc_parse(const struct conf_source *src, struct conf_faults *faults)
 	box->arena = ARENA_MAX(ARENA_LIMIT);
 	box->doc.path = arena_str(&box->arena, span_of(src->path));
 	MUST(box->doc.path);
-	if (load(src, &policy_section, &box->arena, faults, &box->doc))
+	if (load(src, &policy_section, &box->arena, faults, &box->doc, NULL))
 		return &box->doc;
 	policy_doc_free(&box->doc);
 	return NULL;

@@ -46,6 +46,7 @@ struct super {
 	const struct super_options *o;
 	struct conf *conf;
 	unsigned version;
+	size_t changes; /* of the configuration, at the last reload */
 	uint64_t life;
 	struct listener {
 		int fd;
@@ -231,7 +232,9 @@ start_due(struct super *s)
 		return;
 	s->announced = true;
 	if (s->reloaded)
-		log_event(1002, FIELDS(f_num("config", s->version)));
+		log_event(1002,
+				FIELDS(f_num("config", s->version),
+						f_num("changes", (int64_t)s->changes)));
 	else
 		log_event(1000,
 				FIELDS(f_str("version", POSTERN_VERSION),
@@ -478,6 +481,7 @@ reload(struct super *s)
 	s->stopping = false;
 	struct conf *old = s->conf;
 	s->conf = next;
+	s->changes = conf_changes(old, next);
 	s->announced = false;
 	s->reloaded = true; /* 1002 comes when the roles are ready */
 	if (begin(s, kept, &err)) {

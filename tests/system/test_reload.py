@@ -76,7 +76,7 @@ def test_open_sessions_go_on_and_new_ones_are_greeted_at_once(pt, pop3, sink):
     pt.route("contoso.test", new.route)
     pt.policy("fabrikam", "fabrikam.test")
     pt.write()
-    assert "1002" in reload(pt)
+    assert "Configuration version 2 loaded (1 changes)." in reload(pt)
     seen = caller.calls
     net.wait_for(lambda: caller.calls > seen + 2)
     assert caller.done() < 2

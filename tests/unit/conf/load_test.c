@@ -597,11 +597,48 @@ texts_from_the_file_cannot_break_a_line(void **state)
 	assert_null(strchr(faults.list[0].text, '\033'));
 }
 
+/* For event 1002. */
+static void
+changes_are_counted_by_setting(void **state)
+{
+	static const struct {
+		const char *was, *now;
+		size_t n;
+	} rows[] = {
+		{ "", "", 0 },
+		{ "", "log: { level: 1 }\n", 1 },
+		{ "log: { level: 1 }\n", "", 1 },
+		{ "log: { level: 1 }\n", "log:\n  level: 1 # the same\n", 0 },
+		{ "log: { level: 1 }\n", "log: { level: 2 }\n", 1 },
+		{ "log: { level: 1 }\n", "log: { format: json }\n", 2 },
+		{ "policies: [ a, b ]\n", "policies: [ b, a ]\n", 1 },
+		{ "policies: [ a, b ]\n", "policies: [ ab ]\n", 1 },
+		{ "smtp: { listen: [ '[::1]:1' ] }\n",
+				"smtp: { listen: [ { address: '[::1]:1' } ] }\n", 1 },
+		{ ACCOUNT "every: 1m } }\n", ACCOUNT "every: 2m } }\n", 1 },
+		{ ACCOUNT "every: 1m } }\n", "log: { level: 0 }\n", 6 },
+		{ "delivery: { retry: [ 1m ] }\nlog: { level: 1 }\n",
+				"badmail: { keep: 1d }\ndelivery: { retry: [ 2m ] }\n",
+				3 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct conf *was = parse(rows[i].was), *now = parse(rows[i].now);
+
+		if (!was || !now || conf_changes(was, now) != rows[i].n)
+			fail_msg("row %zu: %s", i, said());
+		conf_free(was);
+		conf_free(now);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_has_its_place),
+		cmocka_unit_test(changes_are_counted_by_setting),
 		cmocka_unit_test(a_token_stands_for_the_password),
 		cmocka_unit_test(presets_are_those_of_the_contract),
 		cmocka_unit_test(empty_sections_and_files_are_fine),
