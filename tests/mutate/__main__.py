@@ -10,8 +10,8 @@ system tests as many as take SECONDS (60) without a fault, the most specific fir
 of tests/crash where a durability point was left out. What no test finds is listed, with the
 reason where survivors.txt knows one; status 1 when the rates are below 90 and 85 percent.
 
---again keeps the build, what was learnt and what was found: a run that was ended goes on; --only FILE tries the faults named there, a line
-each as in the report. Needs python3-clang-14 and what contrib/test installs. About two hours on two cores.
+--again keeps the build, what was learnt and what was found: a run that was ended goes on, and one with --system 0 (six minutes) goes on
+with the system tests; what survived is tried again. --only FILE tries the faults named there, a line each as in the report. Needs python3-clang-14 and what contrib/test installs. About two hours on two cores.
 A system test that failed is asked again by itself, since it may have been late only."""
 import argparse
 import concurrent.futures
@@ -250,7 +250,7 @@ def main():
     all_of_them = list({f.n: f for f in first + second}.values())
     done_before = work.folder / "found.json"
     if o.again and not o.only and done_before.exists():
-        found = {int(n): test for n, test in json.loads(done_before.read_text()).items()}
+        found = {int(n): test for n, test in json.loads(done_before.read_text()).items() if test}
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
         jobs = {pool.submit(hunt.found_by, f): f for f in all_of_them if f.n not in found}
         for done in concurrent.futures.as_completed(jobs):
