@@ -197,14 +197,13 @@ broken(struct intake *in, const char *why)
 static bool
 folder_ready(struct intake *in)
 {
-	struct stat named, held;
+	struct stat named = { 0 }, held; /* no file has the number 0 */
 	struct err err = { 0 };
 
-	bool there = lstat(in->path, &named) == 0;
-	if (!there && errno != ENOENT)
+	if (lstat(in->path, &named) != 0 && errno != ENOENT)
 		return broken(in, err_words(errno));
-	if (in->dir < 0 || !there || fstat(in->dir, &held) != 0 ||
-			named.st_ino != held.st_ino || named.st_dev != held.st_dev) {
+	if (in->dir < 0 || fstat(in->dir, &held) != 0 || named.st_ino != held.st_ino ||
+			named.st_dev != held.st_dev) {
 		fd_done(&in->dir);
 		in->dir = dir_make(AT_FDCWD, in->path, 0700, &err);
 		if (in->dir < 0)
