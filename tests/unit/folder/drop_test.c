@@ -299,6 +299,21 @@ an_envelope_ends_at_every_place(void **state)
 	drop_close(d);
 }
 
+/* Nobody is new to it, but it is not there. */
+static void
+a_message_for_nobody_is_a_file_too(void **state)
+{
+	struct span text = SPAN("A: b\r\n\r\n");
+	struct err err = { 0 };
+	struct drop *d = drop_open(folder_path("Drop"), 0, &err);
+	struct letter l = letter(4, NULL, 0, &text);
+
+	(void)state;
+	assert_true(drop_write(d, &l, &err) && drop_sync(d, &err));
+	folder_expect(name_of(4, "eml"), SPAN("X-Sender: s@x.test\r\nA: b\r\n\r\n"));
+	drop_close(d);
+}
+
 static void
 what_is_no_file_stays_in_the_way(void **state)
 {
@@ -415,6 +430,7 @@ main(void)
 		TEST(a_message_that_begins_like_an_envelope_is_renamed),
 		TEST(a_file_with_many_receivers_keeps_them),
 		TEST(an_envelope_ends_at_every_place),
+		TEST(a_message_for_nobody_is_a_file_too),
 		TEST(what_is_no_file_stays_in_the_way),
 		TEST(a_file_is_told_of_when_it_is_there),
 		TEST(a_folder_is_known_by_its_directory),

@@ -1,0 +1,47 @@
+/* The n-th step of a statement fails. For executables linked with --wrap=sqlite3_step;
+ * included once in each. */
+#ifndef TESTS_STORE_STEPS_H
+#define TESTS_STORE_STEPS_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+int __real_sqlite3_step(sqlite3_stmt *st);
+int __wrap_sqlite3_step(sqlite3_stmt *st);
+
+static struct {
+	unsigned fail_at, n; /* 0: none fails */
+	bool for_good, struck;
+	int code;
+} steps;
+
+int
+__wrap_sqlite3_step(sqlite3_stmt *st)
+{
+	steps.n++;
+	if (steps.fail_at == 0 || steps.n < steps.fail_at ||
+			(steps.n > steps.fail_at && !steps.for_good))
+		return __real_sqlite3_step(st);
+	steps.struck = true;
+	return steps.code;
+}
+
+static inline void
+steps_fail(unsigned at, bool for_good, int code)
+{
+	steps.fail_at = at;
+	steps.n = 0;
+	steps.for_good = for_good;
+	steps.struck = false;
+	steps.code = code;
+}
+
+/* No more; has one failed? */
+static inline bool
+steps_end(void)
+{
+	steps.fail_at = 0;
+	return steps.struck;
+}
+
+#endif
