@@ -27,12 +27,11 @@ enum {
 struct noted {
 	ino_t ino;
 	off_t size;
-	struct timespec mtime, ctime;
+	struct timespec ctime; /* whatever changes it sets this */
 	int64_t since_ms; /* monotonic */
 	unsigned pass;
 	bool told;
 	bool alone; /* put back: nothing will come of it as it is */
-	size_t n;
 	char name[];
 };
 
@@ -68,18 +67,15 @@ note_of(struct intake *in, const char *name, const struct stat *st)
 		n = calloc(1, sizeof(*n) + length + 1);
 		if (!n)
 			abort();
-		n->n = length;
 		memcpy(n->name, name, length);
 		(void)map_put(&in->notes, (struct span){ n->name, length }, n);
 	}
 	n->pass = in->pass;
-	if (n->ino == st->st_ino && n->size == st->st_size && n->since_ms != 0 &&
-			memcmp(&n->mtime, &st->st_mtim, sizeof(n->mtime)) == 0 &&
+	if (n->ino == st->st_ino && n->size == st->st_size &&
 			memcmp(&n->ctime, &st->st_ctim, sizeof(n->ctime)) == 0)
 		return n;
 	n->ino = st->st_ino;
 	n->size = st->st_size;
-	n->mtime = st->st_mtim;
 	n->ctime = st->st_ctim;
 	n->since_ms = clock_mono_ms();
 	n->told = n->alone = false;
@@ -202,7 +198,8 @@ folder_ready(struct intake *in)
 
 	if (lstat(in->path, &named) != 0 && errno != ENOENT)
 		return broken(in, err_words(errno));
-	if (in->dir < 0 || fstat(in->dir, &held) != 0 || named.st_ino != held.st_ino ||
+	if (fstat(in->dir, &held) != 0 ||
+			/* also while there is none */ named.st_ino != held.st_ino ||
 			named.st_dev != held.st_dev) {
 		fd_done(&in->dir);
 		in->dir = dir_make(AT_FDCWD, in->path, 0700, &err);

@@ -1,6 +1,7 @@
 #include "postern/intake.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
@@ -46,17 +47,24 @@ opened(uint64_t max_size)
 }
 
 static void
+put_at(const char *path, mode_t mode)
+{
+	int fd = open(folder_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "text", 4), 4);
+	assert_int_equal(fchmod(fd, mode), 0);
+	(void)close(fd);
+}
+
+static void
 put(const char *name, mode_t mode)
 {
 	char path[300];
 
 	(void)snprintf(path, sizeof(path), "Pickup/%s", name);
-	int fd = open(folder_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "text", 4), 4);
-	assert_int_equal(fchmod(fd, mode), 0);
-	(void)close(fd);
+	put_at(path, mode);
 }
 
 /* Looks until a pass is over and nothing is waited for any more; the files are closed. */
@@ -216,7 +224,8 @@ what_is_put_back_stays_until_it_changes(void **state)
 	intake_put_back(in, &c[0], "it is no message");
 	assert_int_equal(taken(in, c, 2), 0);
 	assert_int_equal(folder_count("Pickup"), 1);
-	put("a", 0640);
+	assert_int_equal(chmod(folder_path("Pickup/a"), 0640),
+			0); /* no more than that */
 	assert_int_equal(taken(in, c, 2), 1);
 	intake_close(in);
 }
@@ -266,6 +275,12 @@ the_folder_itself(void **state)
 	put("b", 0600);
 	assert_int_equal(taken(in, c, 2), 1);
 	assert_string_equal(c[0].file, "b");
+	/* So is another that somebody put in its place. */
+	assert_int_equal(rename(folder_path("Pickup"), folder_path("Moved again")), 0);
+	assert_int_equal(mkdir(folder_path("Pickup"), 0700), 0);
+	put("d", 0600);
+	assert_int_equal(taken(in, c, 2), 1);
+	assert_string_equal(c[0].file, "d");
 	assert_int_equal(rmdir(folder_path("Pickup")), 0);
 	assert_int_equal(symlink("Moved", folder_path("Pickup")), 0);
 	put("c", 0600);
@@ -408,6 +423,7 @@ what_is_wrong_with_the_folder_is_told_once_a_time(void **state)
 	events_begin();
 	for (size_t i = 1; i <= 2; i++) {
 		/* It cannot even be looked at. */
+		put_at("p/Pickup/a", 0600);
 		assert_int_equal(rename(folder_path("p"), folder_path("q")), 0);
 		int fd = open(folder_path("p"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		assert_true(fd >= 0);
@@ -419,7 +435,7 @@ what_is_wrong_with_the_folder_is_told_once_a_time(void **state)
 		/* The same directory is back, and then anybody may write into it. */
 		assert_int_equal(unlink(folder_path("p")), 0);
 		assert_int_equal(rename(folder_path("q"), folder_path("p")), 0);
-		assert_int_equal(taken(in, c, 2), 0);
+		assert_int_equal(taken(in, c, 2), 1);
 		assert_int_equal(chmod(folder_path("p/Pickup"), 0777), 0);
 		for (int k = 0; k < 3; k++)
 			assert_int_equal(taken(in, c, 2), 0);
@@ -518,6 +534,63 @@ a_heap_of_what_is_not_taken_is_looked_at_by_turns(void **state)
 	intake_close(in);
 }
 
+/* Neither memory nor descriptors, however far it came; nor anybody else's descriptor. */
+static void
+open_and_close(void)
+{
+	const struct intake_options o = { .path = folder_path("Pickup"),
+		.work = folder_path("none/work"),
+		.new_id = next_id,
+		.host = &ids };
+	struct claim c[1];
+	struct intake_look look;
+	struct intake *in = opened(0);
+
+	intake_close(NULL);
+	put("a", 0600);
+	put("b", 0600);
+	put("c", 0400);
+	assert_int_equal(intake_take(in, c, 1, &look), 0);
+	ahead_ms += 2100;
+	assert_int_equal(intake_take(in, c, 1, &look), 1);
+	assert_true(look.more); /* in the middle of a listing */
+	(void)close(c[0].fd);
+	intake_close(in);
+	in = opened(0);
+	assert_int_equal(intake_take(in, c, 1, &look), 1);
+	assert_true(intake_remove(in, &c[0]));
+	(void)close(c[0].fd);
+	intake_close(in);
+	assert_null(intake_open(&o, NULL)); /* the work area cannot be made */
+	assert_int_equal(unlink(folder_path("Pickup/b")), 0);
+	assert_int_equal(unlink(folder_path("Pickup/c")), 0);
+	/* Nor can the folder be opened. */
+	assert_int_equal(rmdir(folder_path("Pickup")), 0);
+	put_at("Pickup", 0600);
+	in = opened(0);
+	assert_int_equal(intake_take(in, c, 1, &look), 0);
+	intake_close(in);
+	assert_int_equal(unlink(folder_path("Pickup")), 0);
+}
+
+static void
+what_is_closed_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	put_at("none", 0600);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO);
+	open_and_close();
+	size_t memory = mallinfo2().uordblks;
+	open_and_close();
+	assert_int_equal(mallinfo2().uordblks, memory);
+	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(next, null + 1);
+	(void)close(next);
+	(void)close(null);
+}
+
 int
 main(void)
 {
@@ -536,6 +609,7 @@ main(void)
 		TEST(what_is_wrong_with_the_folder_is_told_once_a_time),
 		TEST(what_cannot_be_put_back_stays_and_is_told_of),
 		TEST(what_cannot_be_removed_is_told_of),
+		TEST(what_is_closed_leaves_nothing_behind),
 		TEST(a_heap_of_what_is_not_taken_is_looked_at_by_turns),
 	};
 
