@@ -230,8 +230,7 @@ static bool
 listing_open(struct listing *l, int dir, struct err *err)
 {
 	l->open = dir_names(dir, NAMES_MOST, &l->names, err);
-	l->at = 0;
-	if (l->open && l->names.n > 1)
+	if (l->names.n > 0)
 		qsort(l->names.names, l->names.n, sizeof(*l->names.names), by_name);
 	return l->open;
 }
@@ -269,7 +268,7 @@ unstable(const struct noted *n)
 
 	/* Any write sets ctime, and nobody can set it back. Where the clock was, what we
 	 * saw ourselves counts. */
-	if (age < 0 || age < seen)
+	if (age < seen)
 		age = seen;
 	return age >= STABLE_MS ? 0 : STABLE_MS - age;
 }

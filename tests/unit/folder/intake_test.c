@@ -256,6 +256,30 @@ many_are_taken_by_slices(void **state)
 	intake_close(in);
 }
 
+/* The one that is ready first says when to come again, whatever its name. */
+static void
+the_next_look_is_for_the_first_that_is_ready(void **state)
+{
+	struct claim c[2];
+	struct intake_look look;
+	struct intake *in = opened(0);
+
+	(void)state;
+	put("b", 0600);
+	assert_int_equal(intake_take(in, c, 2, &look), 0);
+	ahead_ms += 1000;
+	put("a", 0600);
+	put("c", 0600);
+	assert_int_equal(intake_take(in, c, 2, &look), 0);
+	assert_true(look.wait_ms > 0 && look.wait_ms <= 1000);
+	ahead_ms += look.wait_ms;
+	assert_int_equal(intake_take(in, c, 2, &look), 1);
+	assert_string_equal(c[0].file, "b");
+	(void)close(c[0].fd);
+	assert_true(look.wait_ms > 0);
+	intake_close(in);
+}
+
 static void
 the_folder_itself(void **state)
 {
@@ -306,26 +330,44 @@ the_limit_of_size_may_change(void **state)
 static void
 a_file_of_another_user_is_not_taken(void **state)
 {
-	struct claim c[3];
-	struct intake *in = opened(0);
+	enum { US = 12345, THEM = 12346 };
+	static const uid_t owners[] = { US, THEM, 0 };
+	struct claim c[4], again[4];
 	char name[NAME_MAX + 10];
 
 	(void)state;
-	put("a", 0600);
-	put("b", 0600);
-	if (geteuid() == 0) {
-		assert_int_equal(chown(folder_path("Pickup/a"), 12345, 12345), 0);
-		assert_int_equal(taken(in, c, 3), 1);
-		assert_string_equal(c[0].file, "b");
-		/* Nor when it lies in the work area. */
-		(void)snprintf(name, sizeof(name), "work/%s", c[0].name);
-		assert_int_equal(chown(folder_path(name), 12345, 12345), 0);
-		intake_again(in);
-		assert_int_equal(taken(in, c, 3), 0);
-	} else {
-		assert_int_equal(taken(in, c, 3), 2);
-	}
+	if (geteuid() != 0)
+		return; /* nobody else can give files away */
+	struct intake *in = opened(0);
 	intake_close(in);
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(name, sizeof(name), "Pickup/%c", "abc"[i]);
+		put_at(name, 0644);
+		assert_int_equal(chown(folder_path(name), owners[i], 0), 0);
+	}
+	assert_int_equal(chown(folder_dir, US, 0), 0);
+	assert_int_equal(chown(folder_path("Pickup"), US, 0), 0);
+	assert_int_equal(chown(folder_path("work"), US, 0), 0);
+	assert_int_equal(seteuid(US), 0);
+	in = opened(0);
+	assert_int_equal(taken(in, c, 4), 2);
+	assert_string_equal(c[0].file, "a");
+	assert_string_equal(c[1].file, "c");
+	assert_int_equal(seteuid(0), 0);
+	(void)snprintf(name, sizeof(name), "work/%s", c[0].name);
+	assert_int_equal(chown(folder_path(name), THEM, 0), 0);
+	assert_int_equal(seteuid(US), 0);
+	intake_again(in);
+	assert_int_equal(taken(in, again, 4), 1);
+	assert_string_equal(again[0].file, "c");
+	(void)snprintf(name, sizeof(name), "work/%s", c[1].name);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chown(folder_path(name), US, 0), 0);
+	assert_int_equal(seteuid(US), 0);
+	intake_again(in);
+	assert_int_equal(taken(in, again, 4), 1);
+	intake_close(in);
+	assert_int_equal(seteuid(0), 0);
 }
 
 /* What else lies there is told of, and stays. */
@@ -601,6 +643,7 @@ main(void)
 		TEST(a_claim_comes_again_until_it_is_removed),
 		TEST(what_is_put_back_stays_until_it_changes),
 		TEST(many_are_taken_by_slices),
+		TEST(the_next_look_is_for_the_first_that_is_ready),
 		TEST(the_folder_itself),
 		TEST(the_limit_of_size_may_change),
 		TEST(a_file_of_another_user_is_not_taken),
