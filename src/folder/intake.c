@@ -348,7 +348,7 @@ claim_lying(struct intake *in, const char *name, struct claim *c)
 	const char *why = unfit(in, &st);
 	if (n->alone)
 		return false;
-	if (wait > 0 && (!why || S_ISREG(st.st_mode))) {
+	if (wait > 0 && S_ISREG(st.st_mode)) {
 		wait_for(in, wait);
 		return false;
 	}
@@ -372,7 +372,6 @@ claim_lying(struct intake *in, const char *name, struct claim *c)
 	if (!claim_by_rename(in, name, c, &err)) {
 		if (err.text[0])
 			tell(n, err.text);
-		c->fd = -1;
 		return false;
 	}
 	(void)fd_take(&fd);
@@ -423,7 +422,6 @@ go_on(struct intake *in, struct listing *l, struct claim *out, size_t most, size
 		const char *name = l->names.names[l->at++];
 		struct claim *c = &out[*n];
 
-		*c = (struct claim){ .fd = -1 };
 		if (l == &in->lying ? claim_lying(in, name, c)
 				    : claim_left(in, name, c))
 			++*n;
@@ -478,9 +476,9 @@ intake_take(struct intake *in, struct claim *out, size_t most, struct intake_loo
 	*look = (struct intake_look){ 0 };
 	if (!in->lying.open && !in->claimed.open)
 		pass_begin(in, &err);
-	if (in->claimed.open && go_on(in, &in->claimed, out, most, &n))
+	if (go_on(in, &in->claimed, out, most, &n))
 		listing_close(&in->claimed);
-	if (!in->claimed.open && in->lying.open && go_on(in, &in->lying, out, most, &n))
+	if (!in->claimed.open && go_on(in, &in->lying, out, most, &n))
 		listing_close(&in->lying);
 	if (n > 0 && !claims_sync(in, &err)) {
 		while (n > 0)

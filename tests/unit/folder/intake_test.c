@@ -128,6 +128,8 @@ only_what_is_ready_and_ours_is_taken(void **state)
 
 	struct intake_look look;
 	assert_int_equal(intake_take(in, c, 9, &look), 0); /* nothing is stable */
+	assert_int_equal(events("5102,"),
+			3); /* what will never be a file is told of at once */
 	assert_true(look.wait_ms > 0 && look.wait_ms <= 2000);
 	assert_int_equal(taken(in, c, 9), 2);
 	assert_string_equal(c[0].file, "plain"); /* in the order of names */
@@ -559,6 +561,7 @@ a_heap_of_what_is_not_taken_is_looked_at_by_turns(void **state)
 		put(name, 0600);
 	}
 	put("a", 0600);
+	look.wait_ms = 77; /* whatever was there before */
 	assert_int_equal(intake_take(in, c, 2, &look), 0);
 	assert_true(look.more);
 	assert_int_equal(look.wait_ms, 0);
@@ -580,10 +583,6 @@ a_heap_of_what_is_not_taken_is_looked_at_by_turns(void **state)
 static void
 open_and_close(void)
 {
-	const struct intake_options o = { .path = folder_path("Pickup"),
-		.work = folder_path("none/work"),
-		.new_id = next_id,
-		.host = &ids };
 	struct claim c[1];
 	struct intake_look look;
 	struct intake *in = opened(0);
@@ -597,14 +596,24 @@ open_and_close(void)
 	assert_int_equal(intake_take(in, c, 1, &look), 1);
 	assert_true(look.more); /* in the middle of a listing */
 	(void)close(c[0].fd);
+	assert_int_equal(intake_take(in, c, 1, &look), 1);
+	(void)close(c[0].fd);
 	intake_close(in);
 	in = opened(0);
 	assert_int_equal(intake_take(in, c, 1, &look), 1);
-	assert_true(intake_remove(in, &c[0]));
 	(void)close(c[0].fd);
+	intake_close(in); /* in the middle of the claims */
+	in = opened(0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(intake_take(in, c, 1, &look), 1);
+		assert_true(intake_remove(in, &c[0]));
+		(void)close(c[0].fd);
+	}
 	intake_close(in);
-	assert_null(intake_open(&o, NULL)); /* the work area cannot be made */
-	assert_int_equal(unlink(folder_path("Pickup/b")), 0);
+	assert_null(intake_open(&(struct intake_options){ .path = folder_path("Pickup"),
+						.work = folder_path("none/work"),
+						.new_id = next_id },
+			NULL)); /* the work area cannot be made */
 	assert_int_equal(unlink(folder_path("Pickup/c")), 0);
 	/* Nor can the folder be opened. */
 	assert_int_equal(rmdir(folder_path("Pickup")), 0);
@@ -618,14 +627,18 @@ open_and_close(void)
 static void
 what_is_closed_leaves_nothing_behind(void **state)
 {
+	enum { ROUNDS = 60 };
+
 	(void)state;
 	put_at("none", 0600);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_true(null >= 0 && dup2(null, STDIN_FILENO) == STDIN_FILENO);
 	open_and_close();
 	size_t memory = mallinfo2().uordblks;
-	open_and_close();
-	assert_int_equal(mallinfo2().uordblks, memory);
+	for (int i = 0; i < ROUNDS; i++)
+		open_and_close();
+	/* The allocator keeps some by itself, but not each time. */
+	assert_true(mallinfo2().uordblks < memory + (size_t)ROUNDS * 32);
 	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(next, null + 1);
