@@ -137,7 +137,7 @@ expect_nothing(struct state *t, const struct deed *d, unsigned n, const struct b
 }
 
 static inline void
-every_step_fails(const struct deed *d, bool for_good, int code)
+every_step_fails(const struct deed *d, unsigned times, int code)
 {
 	AUTO(buf_done) struct buf was = BUF_MAX(1 << 20);
 	struct state *t = begun(d);
@@ -146,7 +146,7 @@ every_step_fails(const struct deed *d, bool for_good, int code)
 	dump(t, &was);
 	for (unsigned n = 1;; n++) {
 		t->err = (struct err){ 0 };
-		steps_fail(n, for_good, code);
+		steps_fail(n, times, code);
 		bool ok = d->act(t);
 		bool struck = steps_end();
 		assert_true(n < 500);
@@ -173,9 +173,9 @@ static inline void
 all_of_them(const struct deed *deeds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		every_step_fails(&deeds[i], false, SQLITE_IOERR);
-		every_step_fails(&deeds[i], true, SQLITE_IOERR);
-		every_step_fails(&deeds[i], true, SQLITE_FULL);
+		every_step_fails(&deeds[i], 1, SQLITE_IOERR);
+		every_step_fails(&deeds[i], 0, SQLITE_IOERR);
+		every_step_fails(&deeds[i], 0, SQLITE_FULL);
 	}
 }
 

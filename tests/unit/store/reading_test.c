@@ -705,7 +705,7 @@ a_step_that_fails_is_no_end(void **state)
 
 		assert_true(asked(t, q, ENOUGH, &whole));
 		for (unsigned n = 1; struck; n++) {
-			steps_fail(n, false, codes[n % 3]);
+			steps_fail(n, 1, codes[n % 3]);
 			bool ok = asked(t, q, ENOUGH, &got);
 			struck = steps_end();
 			if (ok && got.n != whole.n)

@@ -12,7 +12,8 @@ int __wrap_sqlite3_step(sqlite3_stmt *st);
 
 static struct {
 	unsigned fail_at, n; /* 0: none fails */
-	bool for_good, struck;
+	unsigned times; /* so many in a row; 0: all that come */
+	bool struck;
 	int code;
 } steps;
 
@@ -20,22 +21,22 @@ int
 __wrap_sqlite3_step(sqlite3_stmt *st)
 {
 	/* Taking back needs neither room nor the disk. */
-	if (steps.for_good && strncmp(sqlite3_sql(st), "ROLLBACK", 8) == 0)
+	if (steps.times != 1 && strncmp(sqlite3_sql(st), "ROLLBACK", 8) == 0)
 		return __real_sqlite3_step(st);
 	steps.n++;
 	if (steps.fail_at == 0 || steps.n < steps.fail_at ||
-			(steps.n > steps.fail_at && !steps.for_good))
+			(steps.times > 0 && steps.n >= steps.fail_at + steps.times))
 		return __real_sqlite3_step(st);
 	steps.struck = true;
 	return steps.code;
 }
 
 static inline void
-steps_fail(unsigned at, bool for_good, int code)
+steps_fail(unsigned at, unsigned times, int code)
 {
 	steps.fail_at = at;
 	steps.n = 0;
-	steps.for_good = for_good;
+	steps.times = times;
 	steps.struck = false;
 	steps.code = code;
 }
