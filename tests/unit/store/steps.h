@@ -13,6 +13,7 @@ int __wrap_sqlite3_step(sqlite3_stmt *st);
 static struct {
 	unsigned fail_at, n; /* 0: none fails */
 	unsigned times; /* so many in a row; 0: all that come */
+	unsigned again; /* and this one; 0: no other */
 	bool struck;
 	int code;
 } steps;
@@ -24,8 +25,9 @@ __wrap_sqlite3_step(sqlite3_stmt *st)
 	if (steps.times != 1 && strncmp(sqlite3_sql(st), "ROLLBACK", 8) == 0)
 		return __real_sqlite3_step(st);
 	steps.n++;
-	if (steps.fail_at == 0 || steps.n < steps.fail_at ||
-			(steps.times > 0 && steps.n >= steps.fail_at + steps.times))
+	bool in_a_row = steps.n >= steps.fail_at &&
+			(steps.times == 0 || steps.n < steps.fail_at + steps.times);
+	if (steps.fail_at == 0 || (!in_a_row && steps.n != steps.again))
 		return __real_sqlite3_step(st);
 	steps.struck = true;
 	return steps.code;
@@ -37,6 +39,7 @@ steps_fail(unsigned at, unsigned times, int code)
 	steps.fail_at = at;
 	steps.n = 0;
 	steps.times = times;
+	steps.again = 0;
 	steps.struck = false;
 	steps.code = code;
 }
