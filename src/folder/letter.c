@@ -142,8 +142,6 @@ batch_close(struct batch *b)
 {
 	batch_cut(b, 0);
 	free(b->files);
-	b->files = NULL;
-	b->cap = 0;
 	if (b->home != b->dir)
 		fd_done(&b->home);
 	fd_done(&b->dir);

@@ -2,6 +2,7 @@
 #include "letter.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "faults.h"
 #include "folder_dir.h"
@@ -349,6 +350,78 @@ a_failed_batch_keeps_its_reason(void **state)
 	batch_close(&b);
 }
 
+static void
+what_cannot_be_opened_is_no_folder(void **state)
+{
+	struct batch b = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	faults_begin(folder_dir);
+	faults_fail(FAULT_MKDIR, 1, 1, EIO);
+	assert_false(batch_open(&b, folder_path("f"), &err));
+	assert_int_equal(b.dir, -1);
+	assert_int_equal(mkdir(folder_path("f"), 0700), 0);
+	faults_fail(FAULT_OPEN, 1, 1, EMFILE);
+	assert_false(batch_open(&b, folder_path("f"), &err));
+	faults_end();
+	assert_int_equal(b.dir, -1);
+	assert_non_null(strstr(err.text, "Too many open files"));
+}
+
+static void
+put_old(const char *name, int64_t at_s)
+{
+	int fd = open(folder_path(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+	file_set_time(AT_FDCWD, folder_path(name), at_s);
+}
+
+static int64_t
+time_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(folder_path(name), &st), 0);
+	return st.st_mtime;
+}
+
+/* Only files of a batch, and only young by both clocks are made young. */
+static void
+nothing_but_left_overs_is_swept(void **state)
+{
+	enum { HOUR = 3600 };
+	static const char *const stay[] = { "f/.a", "f/a.tmp", "f/a", "f/.tmp.a",
+		"f/.dir.tmp" };
+	const struct timespec old[2] = { { .tv_sec = 5 }, { .tv_sec = 5 } };
+	struct batch b = { 0 };
+	struct err err = { 0 };
+	int64_t now = time(NULL);
+
+	(void)state;
+	assert_true(batch_open(&b, folder_path("f"), &err));
+	put_old("f/.a.tmp", 5);
+	for (size_t i = 0; i < 4; i++)
+		put_old(stay[i], 5);
+	assert_int_equal(mkdir(folder_path("f/.dir.tmp"), 0700), 0);
+	assert_int_equal(symlink("x", folder_path("f/.link.tmp")), 0);
+	assert_int_equal(utimensat(AT_FDCWD, folder_path("f/.link.tmp"), old,
+					 AT_SYMLINK_NOFOLLOW),
+			0);
+	put_old("f/.wall.tmp", now + 2 * HOUR);
+	put_old("f/.steady.tmp", now);
+	batch_sweep(b.dir, now + 2 * HOUR, HOUR);
+	assert_int_equal(folder_count("f"), 8);
+	assert_int_equal(access(folder_path("f/.a.tmp"), F_OK), -1);
+	assert_int_equal(time_of("f/.wall.tmp"), now + 2 * HOUR);
+	batch_sweep(b.dir, now - 2 * HOUR, HOUR);
+	assert_int_equal(time_of("f/.steady.tmp"), now);
+	assert_true(time_of("f/.wall.tmp") < now + HOUR);
+	batch_close(&b);
+}
+
 int
 main(void)
 {
@@ -363,6 +436,8 @@ main(void)
 		TEST(what_is_cut_from_a_batch_does_not_come),
 		TEST(few_files_are_synced_one_by_one),
 		TEST(a_failed_batch_keeps_its_reason),
+		TEST(what_cannot_be_opened_is_no_folder),
+		TEST(nothing_but_left_overs_is_swept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
