@@ -4,6 +4,7 @@
 #include "postern/accountstore.h"
 #include "postern/policystore.h"
 #include "postern/recipientstore.h"
+#include "state.h"
 
 static void
 prepare_retry(struct state *t)
@@ -356,11 +357,57 @@ a_step_that_fails_takes_all_of_it_back(void **state)
 	all_of_them(deeds, sizeof deeds / sizeof deeds[0]);
 }
 
+/* Nor is a word written into a file that has lost its name. */
+static void
+a_database_that_was_replaced_takes_no_word(void **state)
+{
+	struct state *t = *state;
+	char path[96], aside[96];
+	uint64_t changed;
+
+	(void)snprintf(path, sizeof path, "%s/postern.db", t->dir);
+	(void)snprintf(aside, sizeof aside, "%s/aside", t->dir);
+	before(t);
+	prepare_retry(t);
+	assert_int_equal(rename(path, aside), 0);
+	assert_false(queue_retry(t->store, 0, SPAN(""), NOW, &changed, &t->err));
+	assert_int_equal(t->err.event, 9015);
+	assert_int_equal(rename(aside, path), 0);
+	assert_true(queue_retry(t->store, 0, SPAN(""), NOW, &changed, &t->err));
+}
+
+/* A visitor remembers next hops, but the service may have forgotten them since. */
+static void
+a_visitor_asks_for_a_next_hop_again(void **state)
+{
+	struct state *t = *state, visitor = *t;
+	struct submission_recipient to = fixture_to;
+
+	assert_non_null(fixture_open(&visitor, false));
+	to.hop = SPAN("passing");
+	for (int i = 0; i < 2; i++) {
+		struct submission sub = message(&visitor, NULL, &to, 1);
+
+		assert_int_equal(fixture_do(&visitor, &sub.job), STORE_DONE);
+		assert_span(fixture_show(t, sub.id).message.recipients[0].hop,
+				"passing");
+		assert_int_equal(
+				sqlite3_exec(t->store->self.db.h,
+						"DELETE FROM recipient; DELETE FROM hop;"
+						"INSERT INTO hop (key) VALUES ('other')",
+						NULL, NULL, NULL),
+				SQLITE_OK);
+	}
+	store_close(visitor.store);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_step_that_fails_takes_all_of_it_back),
+		TEST(a_database_that_was_replaced_takes_no_word),
+		TEST(a_visitor_asks_for_a_next_hop_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
