@@ -27,12 +27,11 @@ enum {
 struct noted {
 	ino_t ino;
 	off_t size;
-	struct timespec mtime, ctime;
+	struct timespec ctime; /* whatever changes it sets this */
 	int64_t since_ms; /* monotonic */
 	unsigned pass;
 	bool told;
 	bool alone; /* put back: nothing will come of it as it is */
-	size_t n;
 	char name[];
 };
 
@@ -68,18 +67,15 @@ note_of(struct intake *in, const char *name, const struct stat *st)
 		n = calloc(1, sizeof(*n) + length + 1);
 		if (!n)
 			abort();
-		n->n = length;
 		memcpy(n->name, name, length);
 		(void)map_put(&in->notes, (struct span){ n->name, length }, n);
 	}
 	n->pass = in->pass;
-	if (n->ino == st->st_ino && n->size == st->st_size && n->since_ms != 0 &&
-			memcmp(&n->mtime, &st->st_mtim, sizeof(n->mtime)) == 0 &&
+	if (n->ino == st->st_ino && n->size == st->st_size &&
 			memcmp(&n->ctime, &st->st_ctim, sizeof(n->ctime)) == 0)
 		return n;
 	n->ino = st->st_ino;
 	n->size = st->st_size;
-	n->mtime = st->st_mtim;
 	n->ctime = st->st_ctim;
 	n->since_ms = clock_mono_ms();
 	n->told = n->alone = false;
@@ -197,14 +193,14 @@ broken(struct intake *in, const char *why)
 static bool
 folder_ready(struct intake *in)
 {
-	struct stat named, held;
+	struct stat named = { 0 }, held; /* no file has the number 0 */
 	struct err err = { 0 };
 
-	bool there = lstat(in->path, &named) == 0;
-	if (!there && errno != ENOENT)
+	if (lstat(in->path, &named) != 0 && errno != ENOENT)
 		return broken(in, err_words(errno));
-	if (in->dir < 0 || !there || fstat(in->dir, &held) != 0 ||
-			named.st_ino != held.st_ino || named.st_dev != held.st_dev) {
+	if (fstat(in->dir, &held) != 0 ||
+			/* also while there is none */ named.st_ino != held.st_ino ||
+			named.st_dev != held.st_dev) {
 		fd_done(&in->dir);
 		in->dir = dir_make(AT_FDCWD, in->path, 0700, &err);
 		if (in->dir < 0)
@@ -234,8 +230,7 @@ static bool
 listing_open(struct listing *l, int dir, struct err *err)
 {
 	l->open = dir_names(dir, NAMES_MOST, &l->names, err);
-	l->at = 0;
-	if (l->open && l->names.n > 1)
+	if (l->names.n > 0)
 		qsort(l->names.names, l->names.n, sizeof(*l->names.names), by_name);
 	return l->open;
 }
@@ -273,7 +268,7 @@ unstable(const struct noted *n)
 
 	/* Any write sets ctime, and nobody can set it back. Where the clock was, what we
 	 * saw ourselves counts. */
-	if (age < 0 || age < seen)
+	if (age < seen)
 		age = seen;
 	return age >= STABLE_MS ? 0 : STABLE_MS - age;
 }
@@ -353,7 +348,7 @@ claim_lying(struct intake *in, const char *name, struct claim *c)
 	const char *why = unfit(in, &st);
 	if (n->alone)
 		return false;
-	if (wait > 0 && (!why || S_ISREG(st.st_mode))) {
+	if (wait > 0 && S_ISREG(st.st_mode)) {
 		wait_for(in, wait);
 		return false;
 	}
@@ -377,7 +372,6 @@ claim_lying(struct intake *in, const char *name, struct claim *c)
 	if (!claim_by_rename(in, name, c, &err)) {
 		if (err.text[0])
 			tell(n, err.text);
-		c->fd = -1;
 		return false;
 	}
 	(void)fd_take(&fd);
@@ -428,7 +422,6 @@ go_on(struct intake *in, struct listing *l, struct claim *out, size_t most, size
 		const char *name = l->names.names[l->at++];
 		struct claim *c = &out[*n];
 
-		*c = (struct claim){ .fd = -1 };
 		if (l == &in->lying ? claim_lying(in, name, c)
 				    : claim_left(in, name, c))
 			++*n;
@@ -483,9 +476,9 @@ intake_take(struct intake *in, struct claim *out, size_t most, struct intake_loo
 	*look = (struct intake_look){ 0 };
 	if (!in->lying.open && !in->claimed.open)
 		pass_begin(in, &err);
-	if (in->claimed.open && go_on(in, &in->claimed, out, most, &n))
+	if (go_on(in, &in->claimed, out, most, &n))
 		listing_close(&in->claimed);
-	if (!in->claimed.open && in->lying.open && go_on(in, &in->lying, out, most, &n))
+	if (!in->claimed.open && go_on(in, &in->lying, out, most, &n))
 		listing_close(&in->lying);
 	if (n > 0 && !claims_sync(in, &err)) {
 		while (n > 0)

@@ -68,23 +68,29 @@ letter_copy_fd(int to, const struct letter_body *body, uint64_t skip, struct err
 
 	if (!p)
 		abort();
-	while (ok && at < body->fd_size) {
+	while (at < body->fd_size) {
 		uint64_t left = body->fd_size - at;
 		size_t want = left < piece ? (size_t)left : piece;
 		ssize_t got = fd_read_at(body->fd, p, want, body->fd_at + at);
 		struct span in = { p, want };
 
-		if (got < 0)
+		if (got < 0) {
 			ok = err_errno(err, EVENT_BODY, errno,
 					"cannot read a spooled message");
-		else if ((size_t)got < want)
+			break;
+		}
+		if ((size_t)got < want) {
 			ok = err_set(err, BODY_DAMAGED, "its file was cut short");
-		if (ok && made)
+			break;
+		}
+		if (made)
 			sum_add(made, in);
 		size_t cut = skip < want ? (size_t)skip : want;
 		skip -= cut;
-		if (ok && !fd_write_all(to, span_skip(in, cut)))
+		if (!fd_write_all(to, span_skip(in, cut))) {
 			ok = err_errno(err, 0, errno, "cannot write a message");
+			break;
+		}
 		at += want;
 	}
 	if (ok && made) {
@@ -136,8 +142,6 @@ batch_close(struct batch *b)
 {
 	batch_cut(b, 0);
 	free(b->files);
-	b->files = NULL;
-	b->cap = 0;
 	if (b->home != b->dir)
 		fd_done(&b->home);
 	fd_done(&b->dir);

@@ -211,22 +211,29 @@ maildir_sync_all(struct maildir *m, struct err *err)
 	return true;
 }
 
-/* Makes durable what was written so far, and closes all mailboxes. */
+static bool
+maildir_sound(const struct maildir *m, struct err *err)
+{
+	if (m->failed && err)
+		*err = m->err;
+	return !m->failed;
+}
+
+/* Makes durable what was written so far, and closes all mailboxes: where it failed before
+ * there are none. */
 static bool
 maildir_flush(struct maildir *m, struct err *err)
 {
 	struct err why = { 0 };
 
 	crash_point("maildir: before sync");
-	if (!m->failed && !maildir_sync_all(m, &why)) {
+	if (!maildir_sync_all(m, &why)) {
 		m->failed = true;
 		m->err = why;
 	}
 	crash_point("maildir: after sync");
 	maildir_empty(m);
-	if (m->failed && err)
-		*err = m->err;
-	return !m->failed;
+	return maildir_sound(m, err);
 }
 
 static struct mailbox_dir *
@@ -310,14 +317,13 @@ maildir_write(struct maildir *m, const char *path, uint64_t qid, uint64_t recipi
 		const struct letter_body *body, struct err *err)
 {
 	char id[QID_SIZE], name[NAME_SIZE], tmp[NAME_SIZE + 8], final[NAME_SIZE + 8];
-	struct mailbox_dir *box = m->failed ? NULL : maildir_box(m, path, err);
 	bool there = false;
 
-	if (!box) {
-		if (m->failed && err)
-			*err = m->err;
+	if (!maildir_sound(m, err))
 		return false;
-	}
+	struct mailbox_dir *box = maildir_box(m, path, err);
+	if (!box)
+		return false;
 	qid_print(qid, id);
 	(void)snprintf(name, sizeof(name), "%llu.Q%sR%llu.postern",
 			(unsigned long long)(qid >> 16) / 1000, id,

@@ -42,10 +42,9 @@ take(struct query *q, struct body *b, bool *file)
 {
 	b->size = (uint64_t)query_get(q, 0);
 	*file = sqlite3_column_type(q->st, 2) == SQLITE_NULL;
-	bool good = buf_add(&b->held, query_peek(q, 1));
+	MUST(buf_add(&b->held, query_peek(q, 1)));
 	size_t top = b->held.n;
-	if (good && !*file)
-		good = buf_add(&b->held, query_peek(q, 2));
+	MUST(buf_add(&b->held, query_peek(q, 2))); /* nothing where it is a file */
 	b->top = b->held.n;
 
 	struct span sum = query_peek(q, 3), damage = query_peek(q, 4);
@@ -55,7 +54,7 @@ take(struct query *q, struct body *b, bool *file)
 	damage = span_first(damage, sizeof b->damage - 1);
 	if (damage.n > 0)
 		memcpy(b->damage, damage.p, damage.n);
-	return good && row_holds(b, top, *file);
+	return row_holds(b, top, *file);
 }
 
 /* What the row says is there; the file may have another opinion. */

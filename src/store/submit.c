@@ -111,7 +111,8 @@ look_up(struct store *s, struct span key, uint64_t *first, struct err *e)
 	return query_end(&q, "cannot read the ledger", e);
 }
 
-/* The same, and if not: it has from now on. Mostly it has not, so that comes first. */
+/* The same, and if not: it has from now on. Mostly it has not, so that comes first. *first
+ * is 0 before. */
 static bool
 enter(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
 		struct err *e)
@@ -124,7 +125,6 @@ enter(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
 	query_int(&q, (int64_t)s->ledger_end);
 	if (!query_run(&q, "cannot write to the ledger", e))
 		return false;
-	*first = 0;
 	if (sqlite3_changes(s->self.db.h) == 0)
 		return look_up(s, key, first, e);
 	crash_point("store: ledger written");

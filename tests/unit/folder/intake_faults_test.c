@@ -2,6 +2,7 @@
 #include "faults.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "folder_dir.h"
@@ -40,10 +41,11 @@ put(const char *name, const char *text)
 	(void)close(fd);
 }
 
+static struct intake_look look; /* of the last pass */
+
 static size_t
 take(struct intake *in, struct claim out[CLAIMS])
 {
-	struct intake_look look = { 0 };
 	size_t n = 0;
 
 	do
@@ -51,6 +53,27 @@ take(struct intake *in, struct claim out[CLAIMS])
 	while (look.more);
 	for (size_t i = 0; i < n; i++)
 		(void)close(out[i].fd);
+	return n;
+}
+
+static void
+events_begin(void)
+{
+	assert_true(log_open(&(struct log_options){ .level = 3,
+					     .journal = folder_path("events") },
+			NULL));
+}
+
+/* Lines that say so. */
+static size_t
+events(const char *what)
+{
+	AUTO(buf_done) struct buf got = BUF_MAX(1 << 20);
+	size_t n = 0;
+
+	assert_true(file_read(AT_FDCWD, folder_path("events"), 0, &got, NULL));
+	for (const char *p = buf_cstr(&got); (p = strstr(p, what)); n++)
+		p = strchr(p, '\n');
 	return n;
 }
 
@@ -154,6 +177,89 @@ a_claim_is_on_disk_before_it_is_given(void **state)
 	story = faults_story(FAULT_UNLINK | FAULT_SYNCS);
 	assert_int_equal(strncmp(story, "unlink work/", 12), 0);
 	assert_string_equal(strchr(story, '\n'), "\nsync work/\n");
+	/* So is the next one; what comes again was synced already. */
+	put("Pickup/b", "b");
+	clock_move(STABLE);
+	faults_begin(folder_dir);
+	assert_int_equal(take(in, c), 1);
+	assert_string_equal(faults_story(FAULT_SYNCS), "sync work/\nsync Pickup/\n");
+	intake_again(in);
+	faults_begin(folder_dir);
+	assert_int_equal(take(in, c), 1);
+	faults_end();
+	assert_int_equal(faults_count(FAULT_SYNCS), 0);
+	intake_close(in);
+}
+
+/* What is in the way of one file is told of once, and of nothing else. */
+static void
+what_cannot_be_opened_or_moved_is_told_of(void **state)
+{
+	static const struct {
+		enum fault_call call;
+		const char *words;
+	} rows[] = {
+		{ FAULT_OPEN, "Too many open files" },
+		{ FAULT_RENAME, "it cannot be moved into the work area: Too many open files" }
+	};
+	struct claim c[CLAIMS];
+	struct intake *in = opened();
+
+	(void)state;
+	assert_int_equal(take(in, c), 0);
+	for (size_t i = 0; i < 2; i++) {
+		put("Pickup/a", "a");
+		clock_move(STABLE);
+		events_begin();
+		for (int k = 0; k < 3; k++) {
+			faults_begin(folder_dir);
+			/* The first open is the directory's. */
+			faults_fail(rows[i].call, rows[i].call == FAULT_OPEN ? 2 : 1, 1,
+					EMFILE);
+			assert_int_equal(take(in, c), 0);
+			assert_true(faults_struck());
+			faults_fail(rows[i].call, rows[i].call == FAULT_OPEN ? 2 : 1, 1,
+					ENOENT);
+			assert_int_equal(take(in, c), 0);
+			assert_true(faults_struck());
+			faults_end();
+		}
+		assert_int_equal(events("5102,"), 1);
+		assert_int_equal(events(rows[i].words), 1);
+		log_close();
+		(void)unlink(folder_path("events"));
+		assert_int_equal(take(in, c), 1);
+	}
+	intake_close(in);
+}
+
+/* Of files that went again nothing is kept. */
+static void
+what_was_noted_of_a_file_goes_with_it(void **state)
+{
+	enum { MANY = 100, ROUNDS = 3 };
+	struct claim c[CLAIMS];
+	struct intake *in = opened();
+	size_t memory[ROUNDS];
+	char name[30];
+
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < MANY; i++) {
+			(void)snprintf(name, sizeof(name), "Pickup/%d-%d", round, i);
+			put(name, "text");
+			assert_int_equal(chmod(folder_path(name), 0400), 0);
+		}
+		assert_int_equal(take(in, c), 0);
+		for (int i = 0; i < MANY; i++) {
+			(void)snprintf(name, sizeof(name), "Pickup/%d-%d", round, i);
+			assert_int_equal(unlink(folder_path(name)), 0);
+		}
+		assert_int_equal(take(in, c), 0);
+		memory[round] = mallinfo2().uordblks;
+	}
+	/* The allocator keeps some by itself, but not for each of them. */
+	assert_true(memory[ROUNDS - 1] < memory[ROUNDS - 2] + (size_t)MANY * 32);
 	intake_close(in);
 }
 
@@ -243,6 +349,28 @@ a_file_that_is_replaced_before_the_rename_goes_back(void **state)
 }
 
 static void
+move_it_aside(void)
+{
+	assert_int_equal(rename(folder_path("Pickup/a"), folder_path("aside")), 0);
+	put("Pickup/a", "second");
+}
+
+/* The other one is whole, and somewhere else: what is opened is not what would be removed. */
+static void
+a_file_that_is_exchanged_before_the_rename_goes_back(void **state)
+{
+	struct claim c[CLAIMS];
+	struct intake *in = opened();
+
+	(void)state;
+	assert_int_equal(take_while(in, "pickup: before rename", move_it_aside, c), 0);
+	assert_true(look.wait_ms > 0);
+	assert_int_equal(folder_count("work"), 0);
+	folder_expect("Pickup/a", SPAN("second"));
+	intake_close(in);
+}
+
+static void
 remove_it(void)
 {
 	assert_int_equal(unlink(folder_path("Pickup/a")), 0);
@@ -307,13 +435,17 @@ a_file_that_is_opened_in_the_moment_of_the_rename_waits(void **state)
 
 	(void)state;
 	assert_int_equal(take_while(in, "pickup: renamed", write_to_it, c), 0);
+	assert_true(look.wait_ms > 0);
 	clock_move(STABLE);
 	assert_int_equal(take(in, c), 0); /* still open */
+	assert_true(look.wait_ms > 0);
 	assert_int_equal(write(writer, " more", 5), 5);
 	(void)close(writer);
 	assert_int_equal(take(in, c), 1);
 	assert_int_equal(c[0].size, 10);
 	assert_string_equal(c[0].file, "a");
+	assert_int_equal(take(in, c), 0);
+	assert_int_equal(look.wait_ms, 0); /* nobody writes any more */
 	intake_close(in);
 }
 
@@ -371,8 +503,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_file_becomes_mail_once_whatever_call_fails),
 		TEST(a_claim_is_on_disk_before_it_is_given),
+		TEST(what_cannot_be_opened_or_moved_is_told_of),
+		TEST(what_was_noted_of_a_file_goes_with_it),
 		TEST(a_claim_that_was_left_is_synced_too),
 		TEST(a_file_that_is_replaced_before_the_rename_goes_back),
+		TEST(a_file_that_is_exchanged_before_the_rename_goes_back),
 		TEST(a_file_that_goes_before_the_rename_is_nothing),
 		TEST(a_file_that_gets_a_second_name_before_the_rename_goes_back),
 		TEST(a_file_that_is_opened_in_the_moment_of_the_rename_waits),

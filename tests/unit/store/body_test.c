@@ -195,6 +195,42 @@ a_damaged_row_is_seen_before_the_first_octet(void **state)
 	}
 }
 
+/* And one that is known to be damaged, in words that are longer than is kept of them. */
+static void
+what_is_left_of_a_row_can_be_read_by_people(void **state)
+{
+	static const char *const harms[] = {
+		"UPDATE body SET bytes = CAST('Subject: y' || substr(bytes, 11) AS BLOB)",
+		"UPDATE body SET bytes = substr(bytes, 2)",
+		"UPDATE body SET size = size + 1",
+		"UPDATE body SET damage = printf('%.200c', 'd')",
+	};
+	static const uint64_t gone[] = { 0, 1, 0, 0 };
+	struct state *t = *state;
+
+	for (size_t i = 0; i < sizeof harms / sizeof harms[0]; i++) {
+		uint64_t id = fixture_submit(t, NULL), n = 0;
+		struct span piece = { "", 1 };
+		struct submission as = fixture_message(t, NULL);
+
+		raw(t, harms[i]);
+		assert_int_equal(read_all(t, id), 0);
+		assert_int_equal(t->err.event, BODY_DAMAGED);
+		if (i == 3)
+			assert_int_equal(strspn(t->err.text, "d"), 159);
+		memset(&t->err, 0, sizeof t->err);
+		struct body *b = body_open_left(store_reader(t->store), id, &t->err);
+		if (!b)
+			fail_msg("harm %zu: %s", i, t->err.text);
+		while (body_next(b, &piece, &t->err) && piece.n > 0)
+			n += piece.n;
+		assert_int_equal(n, as.top.n + as.body.n - gone[i]);
+		assert_int_equal(body_size(b), n);
+		body_close(b);
+		raw(t, "DELETE FROM recipient; DELETE FROM body; DELETE FROM message");
+	}
+}
+
 static void
 rows_of_older_states_are_not_checked(void **state)
 {
@@ -412,6 +448,7 @@ main(void)
 		TEST(nobody_reads_a_damaged_file_to_its_end),
 		TEST(what_is_left_can_be_read_by_people),
 		TEST(a_damaged_row_is_seen_before_the_first_octet),
+		TEST(what_is_left_of_a_row_can_be_read_by_people),
 		TEST(rows_of_older_states_are_not_checked),
 		TEST(it_is_collected_again_where_the_provider_still_has_it),
 		TEST(all_of_its_recipients_are_told_and_none_counts_as_served),

@@ -270,6 +270,78 @@ what_may_not_be_stored_is_refused(void **state)
 }
 
 static void
+refused(struct state *t, struct submission s, const char *words)
+{
+	if (fixture_do(t, &s.job) != STORE_FAILED || s.job.err.event != 9005 ||
+			!strstr(s.job.err.text, words))
+		fail_msg("%d %s, not %s", s.job.result, s.job.err.text, words);
+}
+
+/* Each limit by itself, one octet further than it goes. */
+static void
+each_limit_of_a_message_is_kept(void **state)
+{
+	struct state *t = *state;
+	static char big[BODY_BLOB_MAX + 1];
+	const struct span longer = { big, STORE_UIDL_MAX + 1 },
+			  longest = { big, STORE_UIDL_MAX };
+	struct submission s = fixture_message(t, "u");
+	struct submission_recipient *many =
+			calloc(STORE_RECIPIENTS_MAX + 1, sizeof *many);
+	struct submission_recipient key = fixture_to;
+	uint64_t copy;
+
+	memset(big, 'a', sizeof big);
+	s.recipients = many;
+	s.n = STORE_RECIPIENTS_MAX + 1;
+	refused(t, s, "a message with 65537 recipients");
+	s.n = 0;
+	refused(t, s, "a message with 0 recipients");
+	free(many);
+	s = fixture_message(t, "u");
+	s.account = longer;
+	refused(t, s, "no proper origin");
+	s = fixture_message(t, "u");
+	s.uidl = longer;
+	refused(t, s, "no proper origin");
+	s = fixture_message(t, NULL);
+	s.claim = longer;
+	refused(t, s, "no proper origin");
+	s.account = SPAN("isp");
+	refused(t, s, "no proper origin");
+	s.claim = SPAN("c");
+	s.uidl = SPAN("u");
+	refused(t, s, "no proper origin");
+	s = fixture_message(t, "u");
+	s.route = (struct span){ big, STORE_ROUTE_MAX + 1 };
+	refused(t, s, "a route record of 65537 octets");
+	s = fixture_message(t, "u");
+	s.id = (uint64_t)INT64_MAX + 1;
+	refused(t, s, "without queue id");
+	s.id = 0;
+	refused(t, s, "without queue id");
+	s = fixture_message(t, "u");
+	s.recipients = &key;
+	key.key = (struct span){ big, STORE_KEY_SIZE };
+	refused(t, s, "a key of the ledger");
+	s.copy_of = &copy;
+	key.key.n = STORE_KEY_SIZE - 1;
+	refused(t, s, "a key of the ledger");
+	s = fixture_message(t, "u");
+	s.body = (struct span){ big, BODY_BLOB_MAX + 1 };
+	refused(t, s, "a body of 65537 octets");
+	/* Each as long as it may be. */
+	s = fixture_message(t, NULL);
+	s.account = s.uidl = longest;
+	s.route = (struct span){ big, STORE_ROUTE_MAX };
+	s.body = (struct span){ big, BODY_BLOB_MAX };
+	assert_int_equal(fixture_do(t, &s.job), STORE_DONE);
+	s = fixture_message(t, NULL);
+	s.claim = longest;
+	assert_int_equal(fixture_do(t, &s.job), STORE_DONE);
+}
+
+static void
 bytes_from_outside_stay_bytes(void **state)
 {
 	struct state *t = *state;
@@ -329,6 +401,7 @@ main(void)
 		TEST(a_claim_is_queued_once),
 		TEST(one_that_fails_does_not_fail_its_group),
 		TEST(what_may_not_be_stored_is_refused),
+		TEST(each_limit_of_a_message_is_kept),
 		TEST(bytes_from_outside_stay_bytes),
 		TEST(ids_rise_whatever_the_clock_says),
 	};

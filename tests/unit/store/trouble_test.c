@@ -409,7 +409,7 @@ service(struct state *t, enum moment moment)
 	if ((moment == DURING_A_COMMIT) != answered)
 		return 3;
 	sub = fixture_message(t, "fourth");
-	if (fixture_do(t, &sub.job) != STORE_FAILED)
+	if (fixture_do(t, &sub.job) != STORE_FAILED || sub.job.trouble != STORE_MOVED)
 		return 4;
 	return 0;
 }
