@@ -253,6 +253,7 @@ deliver(struct bench *b)
 		fail_msg("%s", err.text);
 	relay_summary(relay, &b->sum);
 	relay_free(relay);
+	(void)close(listener);
 	if (b->opened)
 		faults_end();
 	open_store(b);

@@ -158,6 +158,18 @@ fail_it(struct bench *b)
 	faults_fail(FAULT_ALL & ~(unsigned)FAULT_UNLINK, fault.n, fault.times, EIO);
 }
 
+static size_t
+descriptors(void)
+{
+	struct file_names names;
+	AUTO(fd_done) int fd = dir_open(AT_FDCWD, "/proc/self/fd", NULL);
+
+	assert_true(dir_names(fd, 100000, &names, NULL));
+	size_t n = names.n;
+	file_names_done(&names);
+	return n;
+}
+
 /* Whichever call fails: who has nothing keeps his place in the queue, and at the next
  * attempt each has it. False: there is no such call. */
 static bool
@@ -194,6 +206,8 @@ whichever_call_fails_each_has_it_once(void **state)
 	struct bench *b = bench_new();
 
 	(void)state;
+	assert_false(a_call_fails(b, "Drop", 1000, 1));
+	size_t open = descriptors();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		unsigned n = 1;
 
@@ -204,6 +218,7 @@ whichever_call_fails_each_has_it_once(void **state)
 		for (unsigned from = 1; from < n - rows[i].step;
 				from += 4 * rows[i].step) /* it stays broken */
 			assert_true(a_call_fails(b, rows[i].folder, from, 0));
+		assert_int_equal(descriptors(), open);
 	}
 	bench_free(b);
 }
