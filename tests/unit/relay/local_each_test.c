@@ -2,7 +2,38 @@
  * others of it fail, and what Badmail says of those who were refused. */
 #include "folders.h"
 
+#include <semaphore.h>
+
 #include "postern/badmail.h"
+
+struct relay;
+void __real_relay_hurry(struct relay *r);
+void __wrap_relay_hurry(struct relay *r);
+bool __real_mailbox_take_all(struct mailbox *m, struct list *out, int64_t wait_ms);
+bool __wrap_mailbox_take_all(struct mailbox *m, struct list *out, int64_t wait_ms);
+
+/* The threads begin when all that is due was handed over: then it is one batch. */
+static bool in_one_batch;
+static sem_t handed_over;
+static _Thread_local bool began;
+
+void
+__wrap_relay_hurry(struct relay *r)
+{
+	assert_int_equal(sem_post(&handed_over), 0); /* for the folder thread */
+	assert_int_equal(sem_post(&handed_over), 0); /* for that of Pickup */
+	__real_relay_hurry(r);
+}
+
+bool
+__wrap_mailbox_take_all(struct mailbox *m, struct list *out, int64_t wait_ms)
+{
+	if (in_one_batch && wait_ms < 0 && !began)
+		while (sem_wait(&handed_over) != 0)
+			;
+	began = true;
+	return __real_mailbox_take_all(m, out, wait_ms);
+}
 
 /* What waits for later is tried at the next start. */
 static void
@@ -145,17 +176,19 @@ each_has_it_once(const struct bench *b, const uint64_t id[MESSAGES])
 	}
 }
 
+enum { FAULT_CALLS = FAULT_ALL & ~FAULT_UNLINK };
+
 /* The call that fails while the relay works, and those behind it. */
 static struct {
 	const char *folder;
-	unsigned n, times;
-} fault;
+	unsigned calls, n, times;
+} fault = { .calls = FAULT_CALLS };
 
 static void
 fail_it(struct bench *b)
 {
 	faults_begin(path_in(b, fault.folder));
-	faults_fail(FAULT_ALL & ~(unsigned)FAULT_UNLINK, fault.n, fault.times, EIO);
+	faults_fail(fault.calls, fault.n, fault.times, EIO);
 }
 
 static size_t
@@ -247,6 +280,81 @@ who_has_no_place_in_a_maildir_bounces_alone(void **state)
 	badmail_item_free(item);
 	assert_int_equal(told(b, "4031", ".x@mail.test"), 1);
 	assert_int_equal(told(b, "5107", NULL), 0);
+	bench_free(b);
+}
+
+/* Two good messages for each folder, and one that is damaged for each but Badmail. A folder
+ * that fails keeps its own two waiting, and is named once; all others have theirs. */
+static void
+a_folder_that_fails_holds_up_no_other_of_its_batch(void **state)
+{
+	static const struct {
+		const char *below;
+		unsigned drop, mail, bad; /* what waits */
+	} rows[] = { { "Drop", 2, 0, 0 }, { "mail", 0, 2, 0 }, { "Badmail", 0, 0, 2 },
+		{ ".", 2, 2, 2 } };
+
+	(void)state;
+	in_one_batch = true;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct bench *b = bench_new();
+		char hop[200];
+		struct submission_recipient mail = to_maildir(b, hop);
+
+		assert_int_equal(sem_init(&handed_over, 0, 0), 0);
+		for (size_t k = 0; k < 2; k++) {
+			submit_to(b, &to_drop, 1);
+			submit_to(b, &mail, 1);
+			submit_to(b, &to_badmail, 1);
+		}
+		submit_spooled(b, &to_drop);
+		submit_spooled(b, &mail);
+		fault.folder = rows[i].below;
+		fault.calls = FAULT_RENAME;
+		fault.n = 1;
+		fault.times = 0;
+		b->opened = fail_it;
+		deliver(b);
+		fault.calls = FAULT_CALLS;
+		assert_int_equal(b->sum.deferred, rows[i].drop + rows[i].mail);
+		assert_int_equal(b->sum.delivered, 4 - rows[i].drop - rows[i].mail);
+		assert_int_equal(b->sum.refused, 2); /* those that are damaged */
+		assert_int_equal(told(b, "5009", "its file"), 2);
+		assert_int_equal(told(b, "4031", "is damaged (its file"), 2);
+		assert_int_equal(told(b, "5107", "/Drop: mail could not be written: "),
+				rows[i].drop / 2);
+		assert_int_equal(told(b, "5107", "/mail/%u: mail could not be"),
+				rows[i].mail / 2);
+		assert_int_equal(told(b, "5107", "/Badmail: ") > 0, rows[i].bad / 2);
+		assert_int_equal(told(b, "5107", "2 messages stay") >= 1, 1);
+		assert_int_equal(count(b, "Drop"), 2 - rows[i].drop);
+		assert_int_equal(count(b, "Badmail"), rows[i].bad > 0 ? 0 : 3 * 4);
+		bench_free(b);
+	}
+	in_one_batch = false;
+}
+
+/* What cannot be read is no fault of the folder's. */
+static void
+a_spool_that_cannot_be_read_is_no_folder(void **state)
+{
+	struct bench *b = bench_new();
+
+	(void)state;
+	submit_spooled(b, &to_drop);
+	b->harms = 0;
+	fault.folder = "spool";
+	fault.n = 1;
+	fault.times = 0;
+	b->opened = fail_it;
+	deliver(b);
+	assert_int_equal(b->sum.deferred, 1);
+	assert_int_equal(told(b, "5107", NULL), 0);
+	assert_int_equal(told(b, "5009", NULL), 0);
+	b->opened = NULL;
+	due_again(b);
+	deliver(b);
+	assert_int_equal(b->sum.delivered, 1);
 	bench_free(b);
 }
 
@@ -358,6 +466,7 @@ badmail_says_that_only_a_part_is_left(void **state)
 							 26),
 					0);
 		assert_int_equal(left != NULL, i < 2);
+		assert_true(!left || strstr(left, ": its file "));
 		if (i != 1)
 			assert_in_range(item->size, 50000, 51000);
 		badmail_item_free(item);
@@ -394,6 +503,8 @@ badmail_is_kept_as_long_as_it_says(void **state)
 	assert_int_equal(count(b, "Badmail"), 6);
 	old_item(b, old, 3 * 3600, ".BDP");
 	old_item(b, young, 3600, ".BDP");
+	assert_true(file_write_atomic(AT_FDCWD, path_in(b, "evidence"), 0600,
+			SPAN("no directory"), NULL));
 	fault.folder = "Badmail";
 	fault.n = 1;
 	fault.times = 0;
@@ -402,10 +513,12 @@ badmail_is_kept_as_long_as_it_says(void **state)
 	b->opened = NULL;
 	assert_int_equal(count(b, "Badmail"), 6);
 	assert_int_equal(told(b, "5108", "/Badmail"), 1);
+	assert_int_equal(told(b, "5108", "evidence"), 1);
+	assert_int_equal(unlink(path_in(b, "evidence")), 0);
 	deliver(b);
 	assert_int_equal(count(b, "Badmail"), 3);
 	assert_true(there(b, old_item(b, young, 0, ".BDP")));
-	assert_int_equal(told(b, "5108", NULL), 1);
+	assert_int_equal(told(b, "5108", NULL), 2);
 	bench_free(b);
 }
 
@@ -415,6 +528,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whichever_call_fails_each_has_it_once),
 		cmocka_unit_test(who_has_no_place_in_a_maildir_bounces_alone),
+		cmocka_unit_test(a_folder_that_fails_holds_up_no_other_of_its_batch),
+		cmocka_unit_test(a_spool_that_cannot_be_read_is_no_folder),
 		cmocka_unit_test(badmail_says_what_each_was_told),
 		cmocka_unit_test(a_message_for_nobody_has_no_recipients_in_badmail),
 		cmocka_unit_test(badmail_says_that_only_a_part_is_left),
