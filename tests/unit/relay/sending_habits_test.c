@@ -1,4 +1,5 @@
-/* Next hops with habits: what they take at a time, how they refuse, and where they stop. */
+/* Next hops with habits: what they take at a time, how they refuse, and where they stop; and
+ * mail that is taken away while it is sent. */
 #include "peer.h"
 
 static void
@@ -228,6 +229,57 @@ a_refusal_is_told_with_the_command(void **state)
 	peer_free(p);
 }
 
+/* The administrator removes it, while its first transaction is under way. */
+static void
+remove_it(struct peer *p)
+{
+	static struct settle_recipient to[250];
+	struct arena a = ARENA_MAX(1024 * 1024);
+	struct err err = { 0 };
+	struct queue_message *m = wait_open(p->b, 1, &a);
+	struct settlement job = { .job = { .work = STORE_SETTLE },
+		.id = m->id,
+		.at_ms = clock_wall_ms(),
+		.recipients = to,
+		.n = 250 };
+	struct list jobs;
+
+	p->at_data = NULL;
+	for (uint32_t i = 0; i < 250; i++)
+		to[i] = (struct settle_recipient){ .seq = i, .state = QUEUE_REMOVED };
+	struct store *s = store_open(p->b->dir,
+			&(struct store_options){ .now_ms = clock_wall_ms() }, NULL,
+			&err);
+	assert_non_null(s);
+	list_init(&jobs);
+	list_add(&jobs, &job.job.link);
+	store_run(s, &jobs);
+	assert_int_equal(job.job.result, STORE_DONE);
+	store_close(s);
+	arena_done(&a);
+}
+
+static void
+what_was_removed_meanwhile_is_sent_no_further(void **state)
+{
+	struct peer *p = peer_open();
+
+	(void)state;
+	p->at_data = remove_it;
+	struct bench *b = peer_bench(p);
+	submit(b, "dTE", 250, large(), "250 2.6.0 ");
+	wait_ends(p, 1);
+	submit(b, "dTI", 1, "Subject: s\r\n\r\nx\r\n", "250 2.6.0 ");
+	wait_ends(p, 2);
+	stop(b);
+	assert_int_equal(p->got[0], 2);
+	assert_int_equal(p->got[1], 1);
+	assert_int_equal(p->got[100], 0);
+	assert_int_equal(p->quits, 1);
+	assert_false(logged(b, "event=5009"));
+	peer_free(p);
+}
+
 int
 main(void)
 {
@@ -240,6 +292,7 @@ main(void)
 		cmocka_unit_test(a_hop_that_takes_no_recipient_at_all_defers_them),
 		cmocka_unit_test(no_answer_to_the_end_leaves_a_doubt),
 		cmocka_unit_test(a_hop_that_will_not_talk_is_no_refusal),
+		cmocka_unit_test(what_was_removed_meanwhile_is_sent_no_further),
 		cmocka_unit_test(a_refusal_is_told_with_the_command),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
