@@ -355,6 +355,12 @@ a_spool_that_cannot_be_read_is_no_folder(void **state)
 	due_again(b);
 	deliver(b);
 	assert_int_equal(b->sum.delivered, 1);
+	size_t open = descriptors();
+	submit_spooled(b, &to_drop);
+	b->harms = 0;
+	deliver(b);
+	assert_int_equal(b->sum.delivered, 1);
+	assert_int_equal(descriptors(), open);
 	bench_free(b);
 }
 

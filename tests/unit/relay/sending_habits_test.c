@@ -61,13 +61,14 @@ a_relay_that_stops_ends_the_message_in_hand(void **state)
 }
 
 static void
-submit_some(const struct bench *b, unsigned from, unsigned below, const char *body)
+submit_some(const struct bench *b, unsigned from, unsigned below, unsigned to,
+		const char *body)
 {
 	for (unsigned i = from; i < below; i++) {
 		char uidl[8];
 
 		(void)snprintf(uidl, sizeof(uidl), "d%02uE", i);
-		submit(b, uidl, 1, body, "250 2.6.0 ");
+		submit(b, uidl, to, body, "250 2.6.0 ");
 	}
 }
 
@@ -80,7 +81,7 @@ a_hop_that_takes_three_a_connection_is_sent_three(void **state)
 	(void)state;
 	p->mails_most = 3;
 	struct bench *b = peer_bench(p);
-	submit_some(b, 10, 22, "Subject: s\r\n\r\nx\r\n");
+	submit_some(b, 10, 22, 1, "Subject: s\r\n\r\nx\r\n");
 	wait_ends(p, 12);
 	assert_int_equal(p->got[0], 12);
 	assert_in_range(p->connections, 4, 6);
@@ -96,12 +97,12 @@ a_hop_that_takes_one_a_connection_is_sent_one(void **state)
 	(void)state;
 	p->mails_most = 1;
 	struct bench *b = peer_bench(p);
-	submit_some(b, 10, 16, "Subject: s\r\n\r\nx\r\n");
+	submit_some(b, 10, 16, 1, "Subject: s\r\n\r\nx\r\n");
 	wait_ends(p, 6);
 	assert_int_equal(p->got[0], 6);
 	assert_in_range(p->refused, 1, 4); /* as many as were on the way */
 	unsigned refused = p->refused;
-	submit_some(b, 20, 26, "Subject: s\r\n\r\nx\r\n");
+	submit_some(b, 20, 26, 1, "Subject: s\r\n\r\nx\r\n");
 	wait_ends(p, 12);
 	assert_int_equal(p->got[0], 12);
 	/* What takes several transactions takes as many connections. */
@@ -127,15 +128,36 @@ a_hop_that_refuses_body_is_not_told_it_again(void **state)
 		p->ends_each = true;
 		struct bench *b = peer_bench(p);
 		for (unsigned n = 0; n < 3; n++) {
-			submit_some(b, 10 + n, 11 + n,
+			submit_some(b, 10 + n, 11 + n, 3 - n,
 					"Subject: s\r\n\r\n\xc3\xa4\r\n");
 			wait_ends(p, n + 1);
 		}
 		assert_int_equal(p->got[0], 3);
+		assert_int_equal(p->got[2], 1);
 		assert_int_equal(p->bodies, 1);
 		assert_true(p->connections >= 3);
 		peer_free(p);
 	}
+}
+
+/* What was answered was answered: it is no hop that is to be left alone. */
+static void
+a_hop_that_hangs_up_behind_each_message_is_served(void **state)
+{
+	struct peer *p = peer_open();
+
+	(void)state;
+	p->ends_each = true;
+	struct bench *b = peer_bench(p);
+	for (unsigned n = 0; n < 12; n++) {
+		submit_some(b, 10 + n, 11 + n, 1, "Subject: s\r\n\r\nx\r\n");
+		wait_ends(p, n + 1);
+	}
+	assert_int_equal(p->got[0], 12);
+	assert_int_equal(p->connections, 12);
+	stop(b);
+	assert_false(logged(b, "event=5008"));
+	peer_free(p);
 }
 
 /* E12: so many at a time, and no more attempts than that takes. */
@@ -277,6 +299,7 @@ what_was_removed_meanwhile_is_sent_no_further(void **state)
 	assert_int_equal(p->got[100], 0);
 	assert_int_equal(p->quits, 1);
 	assert_false(logged(b, "event=5009"));
+	assert_false(logged(b, "the message is not there"));
 	peer_free(p);
 }
 
@@ -288,6 +311,7 @@ main(void)
 		cmocka_unit_test(a_hop_that_takes_three_a_connection_is_sent_three),
 		cmocka_unit_test(a_hop_that_takes_one_a_connection_is_sent_one),
 		cmocka_unit_test(a_hop_that_refuses_body_is_not_told_it_again),
+		cmocka_unit_test(a_hop_that_hangs_up_behind_each_message_is_served),
 		cmocka_unit_test(a_hop_that_takes_ten_recipients_is_sent_ten),
 		cmocka_unit_test(a_hop_that_takes_no_recipient_at_all_defers_them),
 		cmocka_unit_test(no_answer_to_the_end_leaves_a_doubt),

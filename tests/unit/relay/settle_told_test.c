@@ -114,6 +114,7 @@ what_was_no_attempt_is_told_as_none(void **state)
 	TOLD(1, "\"id\":5003");
 	TOLD(1, "\"id\":5002");
 	TOLD(1, "\"id\":4031");
+	TOLD(1, "\"id\":2001"); /* of the first */
 	assert_int_equal(g->r.sum.delivered + g->r.sum.deferred + g->r.sum.refused, 0);
 }
 
