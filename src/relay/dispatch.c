@@ -280,13 +280,6 @@ dispatch_may_begin(const struct dispatch *d)
 	return !d->stopping && d->r->owed == 0 && !store_space_spent(d->r->store);
 }
 
-void
-dispatch_resume(struct dispatch *d)
-{
-	if (!d->stopping)
-		look_soon(d);
-}
-
 /* ---- for sessions ---- */
 
 struct lease *

@@ -45,7 +45,7 @@ struct parcel {
 	struct err harm;
 	struct err err; /* why it is deferred */
 	struct err *bounced; /* Maildir: recipients without a place, event 0: fine; or NULL */
-	struct drop_at *drop; /* until its batch is over; or NULL */
+	struct drop_at *drop; /* while its batch lasts; or NULL */
 };
 
 struct local {
@@ -290,7 +290,7 @@ parcel_write(struct local *w, struct parcel *p)
 static bool
 in_maildir(const struct parcel *p)
 {
-	return !p->l->hop->badmail && p->l->hop->to.kind == NEXTHOP_MAILDIR;
+	return p->l->hop->to.kind == NEXTHOP_MAILDIR;
 }
 
 static void
@@ -300,7 +300,7 @@ not_synced(struct list *batch, bool (*those)(const struct parcel *),
 	LIST_EACH (link, batch) {
 		struct parcel *p = LIST_ITEM(link, struct parcel, link);
 
-		if (p->task != TASK_DELIVER || !p->written || !those(p))
+		if (!p->written || !those(p))
 			continue;
 		p->deferred = true;
 		p->err = *err;
@@ -319,7 +319,6 @@ drops_not_synced(struct list *batch)
 			p->deferred = true;
 			p->err = *err;
 		}
-		p->drop = NULL;
 	}
 }
 
@@ -338,7 +337,7 @@ say_untaken(const struct local *w, struct list *batch)
 		const struct parcel *p = LIST_ITEM(link, struct parcel, link);
 		size_t i = 0;
 
-		if (p->task != TASK_DELIVER || !p->deferred || p->err.event != 0)
+		if (!p->deferred || p->err.event != 0)
 			continue;
 		const char *folder = folder_of(w, p);
 		while (i < n && strcmp(all[i].folder, folder) != 0)
@@ -393,7 +392,6 @@ prune(struct local *w, struct parcel *p)
 	};
 	bool more = false;
 
-	p->more = false;
 	badmail_limits(w->badmail, p->keep_s, p->max);
 	if (!badmail_prune(w->badmail, now, &p->more, &p->err))
 		log_event(5108,

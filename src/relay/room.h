@@ -306,8 +306,6 @@ void dispatch_reconsider(struct dispatch *d);
 void dispatch_renew(struct dispatch *d); /* the schedule of another configuration */
 void dispatch_refresh(struct dispatch *d); /* somebody else changed the queue */
 void dispatch_tick(struct dispatch *d);
-/* What was not possible may be again: see may_begin in dispatch.c. */
-void dispatch_resume(struct dispatch *d);
 bool dispatch_quiet(const struct dispatch *d); /* nothing leased */
 /* `once`: looks at the disk whether anything is due; what is idle says goodbye. */
 bool dispatch_nothing_due(struct dispatch *d);

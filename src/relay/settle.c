@@ -187,7 +187,7 @@ ndr_of(const struct settle_recipient *out, char ndr[8])
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < out->reply.n && out->reply.p[i] != ' ' && n < 7; i++)
+	for (size_t i = 0; i < out->reply.n && n < 7; i++)
 		if (out->reply.p[i] >= '0' && out->reply.p[i] <= '9')
 			ndr[n++] = out->reply.p[i];
 		else if (out->reply.p[i] != '.')
@@ -413,9 +413,7 @@ settle_done(struct relay *r, struct settlement *job)
 	r->unsettled_tries = 0;
 	if (job->damage_new)
 		say_damage(r, &t);
-	if (l->owed && --r->owed == 0)
-		dispatch_resume(r->dispatch);
-	l->owed = false;
+	r->owed -= l->owed; /* the look that follows may begin something */
 	if (l->hop->badmail) {
 		say_badmail(r, &t);
 	} else {
@@ -450,7 +448,7 @@ say_unrecorded(const struct lease *l)
 	for (size_t i = 0; i < l->m->n; i++) {
 		const struct settle_recipient *out = &l->results[i];
 
-		if (l->open[i] || !out->attempted || out->state != QUEUE_DELIVERED)
+		if (!out->attempted || out->state != QUEUE_DELIVERED)
 			continue;
 		told_reply(&t, out);
 		log_event(5011,
