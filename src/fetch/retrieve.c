@@ -129,7 +129,7 @@ while_waiting(void *host)
 	struct pop_session *s = host;
 
 	if (s->submit && fetch_submit_pending(s->submit) && !dial_wait(s->low.dial, 2))
-		(void)fetch_submit_flush(s->submit);
+		fetch_submit_flush(s->submit);
 }
 
 /* Sets how far it goes now. Of a new account all that came is answered first; false: it is

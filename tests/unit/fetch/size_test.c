@@ -27,7 +27,7 @@ setup(void **state)
 	w.poll.memo = &w.memo;
 	w.s.poll = &w.poll;
 	w.s.messages = &w.message;
-	w.s.head = BUF_MAX(4096);
+	w.s.head = BUF_MAX(16 * 1024);
 	w.s.out = BUF_MAX(4096);
 	pop_listing_init(&w.s.listing);
 	assert_true(buf_add(&w.s.listing.uids, SPAN("uid-1")));
@@ -145,7 +145,12 @@ by_how_much_list_is_off_may_grow_with_the_message(void **state)
 	w->message.asked = 1;
 	assert_int_equal(comes(w, 200000, 180000), SIZE_FITS);
 	assert_int_equal(w->memo.off_share, 200);
-	/* Nor does one that is missing by more than a quarter. */
+	/* A quarter is the most that is believed. */
+	w->memo.off_share = 0;
+	another_session(w);
+	assert_int_equal(comes(w, 40000, 40000 - 10210), SIZE_AGAIN);
+	assert_int_equal(comes(w, 40000, 40000 - 10210), SIZE_FITS);
+	assert_int_equal(w->memo.off_share, 250);
 	w->memo.off_share = 0;
 	another_session(w);
 	assert_int_equal(comes(w, 40000, 25000), SIZE_AGAIN);
@@ -240,6 +245,14 @@ what_has_no_body_is_asked_for_again_in_any_case(void **state)
 	assert_int_equal(comes(w, 500, w->s.head.n), SIZE_AGAIN);
 	assert_int_equal(comes(w, 500, w->s.head.n), SIZE_FITS);
 	assert_int_equal(comes(w, w->s.head.n, w->s.head.n), SIZE_FITS);
+	/* Nor does it teach that less is missing than was known. */
+	while (w->s.head.n < 6500)
+		assert_true(buf_addf(&w->s.head, "X-%zu: %050d\r\n", w->s.head.n, 0));
+	w->memo.off_share = 240;
+	another_session(w);
+	assert_int_equal(comes(w, w->s.head.n + 1700, w->s.head.n), SIZE_AGAIN);
+	assert_int_equal(comes(w, w->s.head.n + 1700, w->s.head.n), SIZE_FITS);
+	assert_int_equal(w->memo.off_share, 240);
 }
 
 /* ---- a notice in place of the message ---- */
