@@ -47,7 +47,6 @@ fetch_flight_new(const struct fetch_flight *like)
 	if (!f)
 		abort();
 	*f = *like;
-	list_init(&f->link);
 	f->recipients = (struct span *)(void *)(f + 1);
 	char *at = (char *)(f->recipients + f->n);
 	for (size_t i = 0; i < f->n; i++)
