@@ -23,8 +23,8 @@ static struct world {
 	struct fetch_memo memo;
 	struct fetch_poll poll;
 	struct pop_session s;
-	struct pop_message messages[MANY];
-	struct pop_listed listed[MANY];
+	struct pop_message messages[MANY + 1];
+	struct pop_listed listed[MANY + 1];
 	struct reading r;
 	bool nameless, recounted;
 	char key[200];
@@ -35,8 +35,8 @@ static struct world {
 	int error, event;
 	unsigned looks;
 	/* The server. */
-	const char *heads[MANY]; /* NULL: it has none to give */
-	size_t asked[MANY], n_asked, n_read, most;
+	const char *heads[MANY + 1]; /* NULL: it has none to give */
+	size_t asked[MANY + 1], n_asked, n_read, most;
 	size_t send_fails, read_fails; /* at so many, from 1 */
 	unsigned flushes, progress;
 	bool flush_fails;
@@ -448,14 +448,14 @@ what_is_owed_is_compared_first(void **state)
 	}
 }
 
-/* Every one is owed but the third. */
+/* Every one is owed but the third; what lies behind the last one is nobody's. */
 static void
 many_owed(size_t n)
 {
 	start("");
 	w.s.listing.n = n;
 	w.s.plan.delete = n - 1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i <= n; i++) {
 		w.messages[i] = (struct pop_message){ .known = POP_COMMITTED,
 			.fate = i == 2 ? POP_LEAVE : POP_DELETE,
 			.octets = OCTETS,

@@ -21,19 +21,19 @@ static struct world {
 	struct fetch_memo memo;
 	struct fetch_poll poll;
 	struct pop_session s;
-	struct pop_message messages[MANY];
-	struct pop_listed listed[MANY];
-	char uids[MANY][12];
+	struct pop_message messages[MANY + 1];
+	struct pop_listed listed[MANY + 1];
+	char uids[MANY + 1][12];
 	/* The server. */
 	size_t asked[2 * MANY], n_asked, n_flushed, n_answered, most, most_late;
-	enum pop_answer answers[MANY]; /* 0: POP_OK */
+	enum pop_answer answers[MANY + 1]; /* 0: POP_OK */
 	size_t command_fails, flush_fails, sdps_fails, quit_fails; /* from 1 */
 	unsigned flushes, quits, sdps;
 	size_t quit_behind; /* commands that were said before it */
 	bool sdps_wanted;
 	/* Messages. */
 	size_t read[2 * MANY], n_read;
-	size_t breaks_at, short_at, relay_down_at; /* from 1 */
+	size_t breaks_at, short_at, short_too, relay_down_at; /* from 1 */
 	unsigned short_times;
 	bool in_hand;
 	/* The relay. */
@@ -45,8 +45,9 @@ static struct world {
 	unsigned judged, proved, held_dropped, notices, theirs, refusals, ended,
 			progress, odd, lost, told, fails, not_retrieved, logged;
 	int event;
+	char why[100];
 	/* The store. */
-	enum origin_state state[MANY]; /* 0: known */
+	enum origin_state state[MANY + 1]; /* 0: known */
 	size_t store_fails; /* at this one, from 1 */
 	unsigned logged_err;
 } w;
@@ -138,7 +139,7 @@ pop_message_read(struct pop_session *s, size_t i)
 	assert_int_equal(w.asked[w.n_answered - 1], i);
 	w.read[w.n_read++] = i;
 	s->messages[i].durable = true;
-	if (i + 1 == w.short_at && w.short_times > 0) {
+	if ((i + 1 == w.short_at || i + 1 == w.short_too) && w.short_times > 0) {
 		w.short_times--;
 		s->messages[i].again = true;
 		s->messages[i].durable = false;
@@ -306,10 +307,14 @@ dial_wait(struct dial *d, int64_t ms)
 bool
 pop_fail(struct pop_session *s, int event, const char *fmt, ...)
 {
+	va_list ap;
+
 	(void)s;
-	(void)fmt;
 	w.event = event;
 	w.fails++;
+	va_start(ap, fmt);
+	(void)vsnprintf(w.why, sizeof(w.why), fmt, ap);
+	va_end(ap);
 	return false;
 }
 
@@ -354,7 +359,9 @@ log_err(const struct err *err, struct span account, struct span recipient)
 void
 log_event_at(int id, char severity, unsigned level, const struct field *fields)
 {
-	(void)fields;
+	while (strcmp(fields->name, "until") != 0)
+		fields++;
+	assert_true(fields->text.n > 0);
 	assert_int_equal(id, 2005);
 	assert_int_equal(severity, 'W');
 	assert_int_equal(level, 0);
@@ -386,6 +393,11 @@ start(size_t n)
 		w.state[i] = ORIGIN_COMMITTED;
 		(void)snprintf(w.uids[i], sizeof(w.uids[i]), "%s%zu", what_uid, i);
 	}
+	/* What lies behind the last one is nobody's. */
+	w.state[n] = ORIGIN_COMMITTED;
+	w.messages[n] = (struct pop_message){
+		.fate = POP_RETRIEVE, .again = true, .durable = true
+	};
 }
 
 static void
@@ -488,6 +500,13 @@ what_was_short_is_asked_for_again_by_itself(void **state)
 	check_order("1 2 3 4 5 2 2");
 	assert_int_equal(w.flushes, 3);
 	assert_false(w.messages[1].again);
+	start(5);
+	w.short_at = 2;
+	w.short_too = 4;
+	w.short_times = 2;
+	assert_true(pop_retrieve(&w.s));
+	check_order("1 2 3 4 5 2 4");
+	assert_int_equal(w.flushes, 3);
 	start(5);
 	w.short_at = 2;
 	w.short_times = 2;
@@ -616,6 +635,7 @@ a_relay_that_takes_no_more_ends_it(void **state)
 	assert_false(pop_retrieve(&w.s));
 	assert_int_equal(w.event, 4024);
 	assert_true(w.s.relay_down);
+	assert_string_equal(w.why, "the relay is gone");
 	assert_int_equal(w.notices, 1);
 	start(20);
 	w.relay_down_at = 20;
@@ -677,6 +697,7 @@ quit_goes_with_the_last_deletion(void **state)
 		all_durable(many);
 		for (size_t i = 0; i < many; i++)
 			w.listed[i].octets = 100 * MB; /* which do not count here */
+		w.messages[4].suspect = w.messages[5].blamed = true; /* nor does that */
 		assert_true(delete_all(&deleted, &n));
 		assert_int_equal(n, many);
 		for (size_t i = 0; i < n; i++)
@@ -771,6 +792,15 @@ only_what_was_answered_well_is_deleted(void **state)
 		check_order("1 2 4 5 6 7 8 9");
 		assert_int_equal(w.logged, 1);
 	}
+	/* Of a message without a name nothing can be remembered. */
+	all_durable(9);
+	w.poll.reader = NULL;
+	w.uids[2][0] = '\0';
+	w.answers[2] = POP_ODD;
+	assert_false(delete_all(&deleted, &n));
+	free(deleted);
+	assert_int_equal(w.odd, 1);
+	assert_int_equal(w.logged, 0);
 	/* A server that does not pipeline is no other for it. */
 	all_durable(9);
 	w.s.caps.pipelining = false;
