@@ -61,7 +61,7 @@ send_more(struct window *w)
 	size_t out = w->sent - w->done;
 	bool sent = false;
 
-	if (!w->alone && out > WINDOW / 2)
+	if (out > WINDOW / 2)
 		return true;
 	while (room(w)) {
 		char line[32];
@@ -129,7 +129,7 @@ while_waiting(void *host)
 	struct pop_session *s = host;
 
 	if (s->submit && fetch_submit_pending(s->submit) && !dial_wait(s->low.dial, 2))
-		(void)fetch_submit_flush(s->submit);
+		fetch_submit_flush(s->submit);
 }
 
 /* Sets how far it goes now. Of a new account all that came is answered first; false: it is
@@ -142,10 +142,8 @@ go_on(struct window *w)
 	if (w->done > 0) {
 		if (!pop_held_prove(s))
 			return false;
-		if (s->submit && !fetch_submit_drain(s->submit)) {
-			s->relay_down = true;
-			return pop_fail(s, 4024, "%s", fetch_submit_error(s->submit));
-		}
+		if (s->submit && !fetch_submit_drain(s->submit))
+			return false; /* pop_retrieve says why */
 		if (!pop_newcomer_judge(s))
 			return false;
 	}

@@ -16,7 +16,6 @@ struct fetch_submit {
 	struct list flights; /* handed to the engine, oldest first */
 	struct transcript transcript;
 	struct err err; /* why the session is over */
-	bool foreign; /* whoever listens there is not our relay */
 	bool over;
 	char read[READ];
 };
@@ -48,7 +47,6 @@ fetch_flight_new(const struct fetch_flight *like)
 	if (!f)
 		abort();
 	*f = *like;
-	list_init(&f->link);
 	f->recipients = (struct span *)(void *)(f + 1);
 	char *at = (char *)(f->recipients + f->n);
 	for (size_t i = 0; i < f->n; i++)
@@ -69,8 +67,6 @@ fetch_flight_new(const struct fetch_flight *like)
 void
 fetch_flight_free(struct fetch_flight *f)
 {
-	if (f)
-		list_del(&f->link);
 	free(f);
 }
 
@@ -187,7 +183,6 @@ on_message(struct fetch_submit *s, const struct smtp_fact *fact)
 static void
 on_over(struct fetch_submit *s, const struct verdict *v)
 {
-	transcript_cut(&s->transcript, false);
 	s->over = true;
 	if (s->err.text[0] == '\0')
 		(void)err_set(&s->err, 4024, "%s", v->text);
@@ -214,7 +209,6 @@ facts(struct fetch_submit *s)
 			break;
 		case SMTP_FACT_CAPS:
 			transcript_cut(&s->transcript, true);
-			s->foreign = !smtp_client_caps(s->client)->xcollect;
 			break;
 		case SMTP_FACT_RECIPIENT:
 			on_recipient(s, &fact);
@@ -233,8 +227,8 @@ facts(struct fetch_submit *s)
 	}
 }
 
-/* Ends the session from our side; flights get their verdicts. */
-static bool
+/* Ends the session from our side; flights get their verdicts, and it is over. */
+static void
 lost(struct fetch_submit *s, const char *why)
 {
 	if (s->err.text[0] == '\0')
@@ -242,66 +236,58 @@ lost(struct fetch_submit *s, const char *why)
 	if (!smtp_client_over(s->client))
 		smtp_client_lost(s->client, why);
 	facts(s);
-	s->over = true;
-	return false;
 }
 
-static bool
+static void
 hear(struct fetch_submit *s, bool *moved)
 {
-	for (;;) {
-		ssize_t n = dial_read_now(s->dial, s->read, sizeof(s->read));
+	ssize_t n;
+
+	do {
+		n = dial_read_now(s->dial, s->read, sizeof(s->read));
+		if (n < 0)
+			lost(s, dial_error(s->dial));
 		struct span in = { s->read, n > 0 ? (size_t)n : 0 };
 
-		if (n == 0)
-			return true;
-		if (n < 0)
-			return lost(s, dial_error(s->dial));
-		*moved = true;
-		while (in.n > 0 && !smtp_client_over(s->client)) {
+		*moved = *moved || n > 0;
+		while (in.n > 0 && !s->over) {
 			in = span_skip(in, smtp_client_feed(s->client, in));
 			facts(s);
 		}
-		facts(s);
-		if (s->over || s->foreign)
-			return lost(s, "whoever listens there is not our relay");
-		if ((size_t)n < sizeof(s->read))
-			return true;
-	}
+	} while (!s->over && n == (ssize_t)sizeof(s->read));
 }
 
-static bool
+static void
 say(struct fetch_submit *s, bool *moved)
 {
-	for (;;) {
-		struct span out = smtp_client_output(s->client);
-		if (out.n == 0)
-			return true;
+	struct span out;
 
+	while ((out = smtp_client_output(s->client)).n > 0) {
 		ssize_t n = dial_write_now(s->dial, out.p, out.n);
+
 		if (n < 0)
-			return lost(s, dial_error(s->dial));
-		if (n == 0)
-			return true;
+			lost(s, dial_error(s->dial));
+		if (n <= 0)
+			return;
 		smtp_client_sent(s->client, (size_t)n);
 		*moved = true;
 	}
 }
 
 /* Moves what can be moved in both directions; `wait`: at least something. */
-static bool
+static void
 pump(struct fetch_submit *s, bool wait)
 {
 	bool moved = false;
 
-	if (s->over)
-		return false;
-	if (dial_cancelled(s->o.cancel))
-		return lost(s, "cancelled");
-	if (!say(s, &moved) || !hear(s, &moved))
-		return false;
-	if (moved || !wait)
-		return true;
+	if (!s->over && dial_cancelled(s->o.cancel))
+		lost(s, "cancelled");
+	if (!s->over)
+		say(s, &moved);
+	if (!s->over)
+		hear(s, &moved);
+	if (s->over || moved || !wait)
+		return;
 
 	unsigned patience = smtp_client_patience_s(s->client);
 	int64_t ms = 1000 *
@@ -309,15 +295,14 @@ pump(struct fetch_submit *s, bool wait)
 							      : LEAST_PATIENCE_S);
 	bool more = smtp_client_output(s->client).n > 0;
 	if (more ? !dial_wait_both(s->dial, ms) : !dial_wait(s->dial, ms))
-		return lost(s, "timed out");
-	return true;
+		lost(s, "timed out");
 }
 
 bool
 fetch_submit_begin(struct fetch_submit *s, struct fetch_flight *f)
 {
 	while (!s->over && !smtp_client_may_send(s->client))
-		(void)pump(s, true);
+		pump(s, true);
 	f->over = s->over;
 	if (s->over)
 		return false;
@@ -347,12 +332,12 @@ fetch_submit_body(struct fetch_submit *s, struct span bytes, bool last)
 		if (smtp_client_body_done(s->client))
 			return true;
 		if (!smtp_client_wants_body(s->client)) {
-			(void)pump(s, true);
+			pump(s, true);
 			continue;
 		}
 		bytes = span_skip(bytes, smtp_client_body(s->client, bytes, last));
 		if (smtp_client_output(s->client).n >= SUBMIT_BATCH)
-			(void)pump(s, false);
+			pump(s, false);
 	} while (bytes.n > 0 ||
 			(last && !s->over && !smtp_client_body_done(s->client)));
 	return !s->over;
@@ -362,18 +347,18 @@ void
 fetch_submit_abandon(struct fetch_submit *s, const char *why)
 {
 	while (!s->over && smtp_client_under_way(s->client) > 1)
-		(void)pump(s, true);
+		pump(s, true);
 	if (s->over)
 		return;
 	(void)err_set(&s->err, 4024, "%s", why);
 	smtp_client_abandon(s->client, why);
-	(void)lost(s, why);
+	facts(s);
 }
 
-bool
+void
 fetch_submit_flush(struct fetch_submit *s)
 {
-	return pump(s, false);
+	pump(s, false);
 }
 
 bool
@@ -386,7 +371,7 @@ bool
 fetch_submit_drain(struct fetch_submit *s)
 {
 	while (!s->over && smtp_client_under_way(s->client) > 0)
-		(void)pump(s, true);
+		pump(s, true);
 	return !s->over;
 }
 
@@ -423,8 +408,8 @@ fetch_submit_close(struct fetch_submit *s)
 		return;
 	if (!s->over && smtp_client_under_way(s->client) == 0) {
 		smtp_client_quit(s->client);
-		while (!s->over && !smtp_client_over(s->client) && pump(s, true))
-			;
+		while (!s->over)
+			pump(s, true);
 	}
 	log_transcript(s);
 	dial_close(s->dial);

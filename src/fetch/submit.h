@@ -70,7 +70,7 @@ bool fetch_submit_body(struct fetch_submit *s, struct span bytes, bool last);
 void fetch_submit_abandon(struct fetch_submit *s, const char *why);
 /* Hands the kernel what is gathered and reads what the relay has said, without
  * waiting for more answers. */
-bool fetch_submit_flush(struct fetch_submit *s);
+void fetch_submit_flush(struct fetch_submit *s);
 bool fetch_submit_pending(const struct fetch_submit *s); /* has flush work? */
 /* Waits for the answers to everything that was handed over. */
 bool fetch_submit_drain(struct fetch_submit *s);

@@ -216,6 +216,61 @@ test_only_a_250_is_one(void **state)
 	check_all_here_once(w, 6);
 }
 
+/* Much less came than LIST says, and the same again: told, left, and believed at the next
+ * poll (P04, P06). */
+static void
+test_what_is_much_too_short_is_told_and_left(void **state)
+{
+	static const struct provider_line listed[] = {
+		{ "LIST", "+OK\r\n1 100000\r\n.\r\n" }, { NULL, NULL }
+	};
+	struct world *w = *state;
+	struct fetch_pool *pool = new_pool(w);
+
+	put_some(w, 1);
+	w->provider.script = listed;
+	struct fetch_result r = poll_by(w, pool);
+	assert_false(r.failed);
+	assert_int_equal(r.collected, 0);
+	assert_int_equal(r.failures, 1);
+	assert_int_equal(w->provider.retrieved, 2);
+	assert_true(logged(w, "event=4011") &&
+			logged(w, " of the 100000 octets of LIST"));
+	assert_int_equal(provider_left(&w->provider), 1);
+	assert_int_equal(poll_by(w, pool).collected, 1);
+	assert_int_equal(provider_left(&w->provider), 0);
+	check_all_here_once(w, 1);
+	fetch_pool_free(pool);
+}
+
+/* RFC 6856 section 4: a notice in place of the message is no message, however long it is. */
+static void
+test_a_notice_of_the_server_is_not_collected(void **state)
+{
+	struct world *w = *state;
+
+	for (int large = 0; large < 2; large++) {
+		struct buf text = BUF_MAX(1024 * 1024);
+
+		assert_true(buf_add(&text,
+				SPAN("To: ann@contoso.test\r\n"
+				     "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+				     "--x\r\nContent-Type: message/global\r\n\r\n")));
+		for (int i = 0; large && i < 3000; i++)
+			assert_true(buf_addf(&text, "%098d\r\n", i));
+		provider_put(&w->provider, large ? "large" : "small", buf_span(&text));
+		put_some(w, 1);
+		struct fetch_result r = poll_once(w);
+		assert_false(r.failed);
+		assert_int_equal(r.collected, 1);
+		assert_int_equal(r.failures, 1 + large);
+		assert_int_equal(provider_left(&w->provider), 1 + (size_t)large);
+		assert_true(logged(w, "a notice of its own"));
+		buf_done(&text);
+	}
+	check_all_here_once(w, 2);
+}
+
 int
 main(void)
 {
@@ -225,6 +280,8 @@ main(void)
 		IN_WORLD(test_what_the_relay_refuses_for_good_is_never_deleted),
 		IN_WORLD(test_a_relay_that_dies_before_its_250),
 		IN_WORLD(test_only_a_250_is_one),
+		IN_WORLD(test_what_is_much_too_short_is_told_and_left),
+		IN_WORLD(test_a_notice_of_the_server_is_not_collected),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

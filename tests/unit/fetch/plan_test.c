@@ -62,14 +62,27 @@ test_one_message(void **state)
 						.known = POP_COMMITTED },
 				POP_DELETE },
 		{ "set aside", { 0 }, { .named = true, .aside = true }, POP_ASIDE },
+		{ "deleted in vain, left for today", { 0 },
+				{ .named = true, .known = POP_SETTLED, .kept = true },
+				POP_LEAVE },
+		{ "here, by a clock that was ahead", { .now_ms = now },
+				{ .named = true,
+						.known = POP_COMMITTED,
+						.committed_s = (uint32_t)(now / 1000) +
+								1000 },
+				POP_DELETE },
+		{ "of any size", { 0 }, { .named = true, .octets = 1u << 31 },
+				POP_RETRIEVE },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pop_message m = rows[i].m;
-		struct pop_plan plan;
+		struct pop_plan plan = { .fresh = 7, .delete = 7 };
 
 		pop_plan_make(&rows[i].rules, &m, 1, &plan);
+		assert_int_equal(plan.fresh, m.known == POP_UNKNOWN);
+		assert_int_equal(plan.delete, m.fate == POP_DELETE);
 		if (m.fate != rows[i].fate)
 			fail_msg("%s: got %d, want %d", rows[i].what, (int)m.fate,
 					(int)rows[i].fate);
@@ -102,6 +115,7 @@ test_a_session_has_its_limit(void **state)
 	rules.keep_ms = -1;
 	pop_plan_make(&rules, m, 6, &plan);
 	assert_int_equal(m[5].fate, POP_RETRIEVE);
+	assert_int_equal(m[3].fate, POP_LATER);
 	assert_int_equal(plan.leave, 2);
 }
 
