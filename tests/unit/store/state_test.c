@@ -7,6 +7,8 @@
 #include <utime.h>
 
 #include "fixture.h"
+#include "postern/file.h"
+#include "state.h"
 
 static void
 path_of(struct state *t, const char *name, char out[160])
@@ -171,6 +173,50 @@ a_damaged_database_is_refused(void **state)
 	refuses(t, 9005, "damaged");
 	overwrite(t, "postern.db", 0, junk, sizeof junk);
 	refuses(t, 9005, "");
+}
+
+/* A large one is read through where there is reason to: after a crash, or damage was met. */
+static void
+a_large_database_is_read_through_after_a_crash(void **state)
+{
+	struct state *t = *state;
+	static char big[BODY_BLOB_MAX], junk[4096];
+	memset(junk, 0x5a, sizeof junk);
+	for (int i = 0; i < 100; i++) {
+		struct submission sub = fixture_message(t, NULL);
+		sub.body = (struct span){ big, sizeof big };
+		assert_int_equal(fixture_do(t, &sub.job), STORE_DONE);
+	}
+	close_store(t);
+	overwrite(t, "postern.db", 1000 * 4096, junk, sizeof junk);
+	assert_non_null(fixture_open(t, true));
+	assert_false(t->found.unclean);
+	place_suspect(t->store->dir);
+	close_store(t);
+	refuses(t, 9005, "damaged");
+	char path[160];
+	path_of(t, "postern.suspect", path);
+	assert_int_equal(unlink(path), 0);
+	assert_non_null(fixture_open(t, true));
+	close_store(t);
+	path_of(t, "postern.db-wal", path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, junk, 32), 32);
+	close(fd);
+	refuses(t, 9005, "damaged");
+}
+
+/* Whoever looks for a lost database finds words beside its place. */
+static void
+the_marker_says_what_it_is_for(void **state)
+{
+	struct state *t = *state;
+	AUTO(buf_done) struct buf got = BUF_MAX(1000);
+	char path[160];
+	path_of(t, "postern.made", path);
+	assert_true(file_read(AT_FDCWD, path, 0, &got, &t->err));
+	assert_non_null(strstr(buf_cstr(&got), "was made by Postern"));
+	assert_true(span_ends_nocase(buf_span(&got), SPAN("begin anew.\n")));
 }
 
 static void
@@ -527,6 +573,8 @@ main(void)
 		TEST(a_crash_leaves_what_was_committed),
 		TEST(orphans_are_swept_when_no_session_can_own_them),
 		TEST(a_damaged_database_is_refused),
+		TEST(a_large_database_is_read_through_after_a_crash),
+		TEST(the_marker_says_what_it_is_for),
 		TEST(a_newer_version_is_refused),
 		TEST(a_foreign_database_is_refused),
 		TEST(nothing_starts_empty_beside_mail),
