@@ -327,6 +327,7 @@ a_folder_that_fails_holds_up_no_other_of_its_batch(void **state)
 				rows[i].mail / 2);
 		assert_int_equal(told(b, "5107", "/Badmail: ") > 0, rows[i].bad / 2);
 		assert_int_equal(told(b, "5107", "2 messages stay") >= 1, 1);
+		assert_int_equal(told(b, "5107", "written: -."), 0);
 		assert_int_equal(count(b, "Drop"), 2 - rows[i].drop);
 		assert_int_equal(count(b, "Badmail"), rows[i].bad > 0 ? 0 : 3 * 4);
 		bench_free(b);
