@@ -279,6 +279,8 @@ who_has_no_place_in_a_maildir_bounces_alone(void **state)
 		fail_msg("\"%s\" does not say why", row->reply);
 	badmail_item_free(item);
 	assert_int_equal(told(b, "4031", ".x@mail.test"), 1);
+	assert_int_equal(told(b, "2001", "\"host\":\"drop\""), 1);
+	assert_int_equal(told(b, "2001", "\"delivered\":3,\"undeliverable\":1"), 1);
 	assert_int_equal(told(b, "5107", NULL), 0);
 	bench_free(b);
 }
@@ -327,6 +329,8 @@ a_folder_that_fails_holds_up_no_other_of_its_batch(void **state)
 				rows[i].mail / 2);
 		assert_int_equal(told(b, "5107", "/Badmail: ") > 0, rows[i].bad / 2);
 		assert_int_equal(told(b, "5107", "2 messages stay") >= 1, 1);
+		assert_int_equal(told(b, "5107", "written: -."), 0);
+		assert_int_equal(b->sum.badmail_failed > 0, rows[i].bad > 0);
 		assert_int_equal(count(b, "Drop"), 2 - rows[i].drop);
 		assert_int_equal(count(b, "Badmail"), rows[i].bad > 0 ? 0 : 3 * 4);
 		bench_free(b);

@@ -32,6 +32,21 @@ each_has_one(const struct peer *p, size_t from, size_t below)
 		assert_int_equal(p->got[i], i >= from && i < below);
 }
 
+/* No file of the spool is open any more. */
+static void
+all_is_closed(const struct bench *b)
+{
+	char link[64], to[512];
+
+	for (int fd = 3; fd < 256; fd++) {
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(link, to, sizeof(to) - 1);
+		to[n > 0 ? n : 0] = '\0';
+		if (strstr(to, b->dir) && strstr(to, "/spool/"))
+			fail_msg("%s is open", to);
+	}
+}
+
 static void
 stop_it(struct peer *p)
 {
@@ -185,11 +200,72 @@ a_hop_that_takes_no_recipient_at_all_defers_them(void **state)
 	(void)state;
 	p->rcpts_most = NONE;
 	struct bench *b = peer_bench(p);
-	submit(b, "dTE", 5, "Subject: s\r\n\r\nx\r\n", "250 2.6.0 ");
+	submit(b, "dTE", 5, large(), "250 2.6.0 ");
 	struct count c = wait_count(b, 0, 5, 0);
 	assert_non_null(strstr(c.reply, "4.5.3 too many recipients"));
 	assert_int_equal(p->too_many, 5);
 	assert_int_equal(p->ends, 0);
+	all_is_closed(b);
+	/* The next one it takes, on the same connection. */
+	p->rcpts_most = 0;
+	submit(b, "dTI", 2, "Subject: s\r\n\r\nx\r\n", "250 2.6.0 ");
+	wait_ends(p, 1);
+	assert_int_equal(p->connections, 1);
+	assert_int_equal(p->got[1], 1);
+	peer_free(p);
+}
+
+/* A message for one says nothing about how many it takes. */
+static void
+messages_for_one_and_for_many_share_a_connection(void **state)
+{
+	struct peer *p = peer_open();
+
+	(void)state;
+	struct bench *b = peer_bench(p);
+	submit(b, "dTE", 1, large(), "250 2.6.0 ");
+	wait_ends(p, 1);
+	submit(b, "dTI", 45, large(), "250 2.6.0 ");
+	wait_ends(p, 2);
+	assert_int_equal(p->got[0], 2);
+	assert_int_equal(p->got[44], 1);
+	assert_int_equal(p->connections, 1);
+	stop(b);
+	all_is_closed(b);
+	peer_free(p);
+}
+
+/* 4044: what it was that a hop without BINARYMIME could not be sent as it is. */
+static void
+a_bare_line_end_or_a_nul_is_told(void **state)
+{
+	static const char nul[] = "Subject: s\r\n\r\n\0\r\n";
+	struct peer *p = peer_open();
+
+	(void)state;
+	struct bench *b = peer_bench(p);
+	submit(b, "dTE", 1, "Subject: s\r\n\r\nx\r\n", "250 2.6.0 ");
+	wait_ends(p, 1);
+	submit(b, "dTI", 1, "Subject: s\r\n\r\nbare\nx\r\n", "250 2.6.0 ");
+	wait_ends(p, 2);
+	assert_true(holds(&p->last, "bare\r\nx\r\n"));
+
+	struct client c = connect_internal(b);
+	greet(&c);
+	say(&c,
+			"MAIL FROM:<a@b.test> BODY=BINARYMIME "
+			"XCOLLECT=contoso/dTM/pop.isp.test/192.0.2.1/POP3 XDEDUP=NO\r\n");
+	expect(&c, "250 ");
+	say(&c, "RCPT TO:<u0@contoso.test>\r\nBDAT 17 LAST\r\n");
+	assert_true(fd_write_all(c.fd, (struct span){ nul, 17 }));
+	expect(&c, "250 ");
+	expect(&c, "250 2.6.0 ");
+	client_close(&c);
+	wait_ends(p, 3);
+	stop(b);
+	assert_int_equal(times_logged(b, "event=4044"), 2);
+	assert_int_equal(times_logged(b, "Found: bare CR or LF."), 1);
+	assert_int_equal(times_logged(b, "Found: NUL, which went out as it is."), 1);
 	peer_free(p);
 }
 
@@ -314,6 +390,8 @@ main(void)
 		cmocka_unit_test(a_hop_that_hangs_up_behind_each_message_is_served),
 		cmocka_unit_test(a_hop_that_takes_ten_recipients_is_sent_ten),
 		cmocka_unit_test(a_hop_that_takes_no_recipient_at_all_defers_them),
+		cmocka_unit_test(messages_for_one_and_for_many_share_a_connection),
+		cmocka_unit_test(a_bare_line_end_or_a_nul_is_told),
 		cmocka_unit_test(no_answer_to_the_end_leaves_a_doubt),
 		cmocka_unit_test(a_hop_that_will_not_talk_is_no_refusal),
 		cmocka_unit_test(what_was_removed_meanwhile_is_sent_no_further),
