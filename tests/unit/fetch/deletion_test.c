@@ -97,7 +97,8 @@ only_what_was_answered_well_is_deleted(void **state)
 	assert_int_equal(n, 8);
 	assert_int_equal(deleted[2], 3);
 	assert_int_equal(w.progress, 9);
-	assert_null(fetch_memo_find(&w.memo, SPAN("uid2")));
+	assert_int_equal(fetch_memo_find(&w.memo, SPAN("uid2"))->deletes, 1);
+	assert_int_equal(w.logged + w.poll.refused, 0);
 	free(deleted);
 	for (int how = 0; how < 2; how++) {
 		all_durable(9);
@@ -140,6 +141,53 @@ only_what_was_answered_well_is_deleted(void **state)
 }
 
 static void
+again(size_t **deleted, size_t *n)
+{
+	w.n_asked = w.n_flushed = w.n_answered = w.quits = 0;
+	w.s.quit_sent = false;
+	assert_true(delete_all(deleted, n));
+	free(*deleted);
+}
+
+/* One is told of, and left out, at the fifth time; all of them are the account's trouble, told
+ * at each time, and left out from the fifth on. */
+static void
+what_is_refused_is_asked_for_five_times_and_then_once_a_day(void **state)
+{
+	size_t *deleted, n;
+
+	(void)state;
+	all_durable(3);
+	w.answers[1] = POP_ERR;
+	for (int i = 1; i <= 6; i++) {
+		again(&deleted, &n);
+		check_order(i < 6 ? "1 2 3" : "1 3");
+		assert_int_equal(n, 2);
+		assert_int_equal(w.logged, i >= 5);
+		assert_int_equal(w.poll.refused, 0);
+	}
+	all_durable(3);
+	for (size_t i = 0; i < 3; i++)
+		w.answers[i] = POP_ERR;
+	for (int i = 1; i <= 6; i++) {
+		w.poll.refused = 0;
+		again(&deleted, &n);
+		assert_int_equal(w.n_asked, i < 6 ? 3 : 0);
+		assert_int_equal(w.poll.refused, i < 6 ? 3 : 0);
+		assert_int_equal(w.logged, 0);
+		assert_true(i == 6 ||
+				strncmp(w.poll.refusal.text, "DELE: -ERR", 10) == 0);
+	}
+	/* Where RETRs were refused, that is said. */
+	all_durable(3);
+	for (size_t i = 0; i < 3; i++)
+		w.answers[i] = POP_ERR;
+	w.poll.refused = 7;
+	again(&deleted, &n);
+	assert_int_equal(w.poll.refused, 7);
+}
+
+static void
 each_step_of_a_deletion_that_fails_ends_it(void **state)
 {
 	size_t *deleted, n;
@@ -165,6 +213,8 @@ main(void)
 		cmocka_unit_test(quit_goes_with_the_last_deletion),
 		cmocka_unit_test(only_what_is_here_is_deleted),
 		cmocka_unit_test(only_what_was_answered_well_is_deleted),
+		cmocka_unit_test(
+				what_is_refused_is_asked_for_five_times_and_then_once_a_day),
 		cmocka_unit_test(each_step_of_a_deletion_that_fails_ends_it),
 	};
 	const uint64_t seed[2] = { 1, 2 };
