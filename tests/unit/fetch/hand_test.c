@@ -36,6 +36,8 @@ teardown(void **state)
 	return rmdir(*state);
 }
 
+static struct span in_hand = { SPAN_INIT("uid") };
+
 /* A collector takes a message into its hand and dies of that signal. */
 static void
 die(const char *dir, uint64_t life, int sig)
@@ -50,7 +52,7 @@ die(const char *dir, uint64_t life, int sig)
 		(void)pthread_sigmask(SIG_SETMASK, &all, NULL); /* as in a worker */
 		(void)signal(sig, SIG_DFL); /* not cmocka's */
 		hand_watch();
-		hand_take(hand_open(dir, SPAN("a"), life), SPAN("uid"));
+		hand_take(hand_open(dir, SPAN("a"), life), in_hand);
 		(void)raise(sig);
 		_exit(0);
 	}
@@ -140,6 +142,34 @@ nothing_in_hand_nobody_blamed(void **state)
 	assert_int_equal(blamed(*state, 1), 0);
 }
 
+/* There is room for so many; what has no name that fits, or none, is blamed for nothing. */
+static void
+so_many_are_remembered(void **state)
+{
+	static char uids[HAND_BLAMED + 1][8], longest[256];
+	struct span usual = in_hand, uid;
+
+	memset(longest, 'u', sizeof(longest));
+	in_hand = (struct span){ longest, sizeof(longest) };
+	die(*state, 1, SIGSEGV);
+	in_hand = SPAN("");
+	die(*state, 1, SIGSEGV);
+	for (size_t i = 0; i <= HAND_BLAMED; i++) {
+		(void)snprintf(uids[i], sizeof(uids[i]), "uid-%zu", i);
+		in_hand = span_of(uids[i]);
+		die(*state, 1, SIGSEGV);
+	}
+	in_hand = usual;
+	struct hand *h = hand_open(*state, SPAN("a"), 2);
+	for (size_t i = 0; i < HAND_BLAMED; i++) {
+		assert_int_equal(hand_blamed(h, i, &uid), 1);
+		assert_true(span_eq(uid, span_of(uids[i])));
+	}
+	assert_int_equal(hand_blamed(h, HAND_BLAMED, &uid), 0);
+	assert_int_equal(hand_blamed(NULL, 0, &uid), 0);
+	hand_close(h);
+}
+
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -152,6 +182,7 @@ main(void)
 		IN_DIR(a_fault_counts_whoever_ran_it),
 		IN_DIR(a_kill_of_all_forgives_nothing_else),
 		IN_DIR(nothing_in_hand_nobody_blamed),
+		IN_DIR(so_many_are_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

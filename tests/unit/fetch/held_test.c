@@ -160,6 +160,7 @@ ends(uint64_t octets)
 	static const uint64_t seed[2] = { 1, 2 };
 
 	fetch_memo_done(&w.memo);
+	free(w.s.held);
 	memset(&w, 0, sizeof(w));
 	fetch_memo_init(&w.memo, seed);
 	w.poll.memo = &w.memo;

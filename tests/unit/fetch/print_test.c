@@ -41,6 +41,12 @@ the_whole_header_and_the_size_decide(void **state)
 		{ "a mark that LIST does not count",
 				{ SPAN_INIT("X-UIDL: abc\r\n" HEAD) }, 1000,
 				PRINT_SAME },
+		{ "the mark of a client", { SPAN_INIT("X-Evolution: 1\r\n" HEAD) },
+				1016, PRINT_SAME },
+		{ "a mark that covers as much as marks may",
+				{ SPAN_INIT("Status: RO\r\n" HEAD) }, 500, PRINT_SAME },
+		{ "one octet more", { SPAN_INIT("Status: RO\r\n" HEAD) }, 499,
+				PRINT_HEADER },
 		{ "several marks",
 				{ SPAN_INIT("From x Mon\r\nX-Mozilla-Status: 0001\r\n"
 					    "X-Keywords:\r\n\tNonJunk\r\n" HEAD) },
@@ -62,12 +68,34 @@ the_whole_header_and_the_size_decide(void **state)
 			fail_msg("%s", rows[i].says);
 }
 
+/* LIST says less than the mark itself takes. */
+static void
+a_mark_is_no_larger_than_its_message(void **state)
+{
+	const struct span marked = SPAN("Status: RO\r\n" HEAD);
+	uint64_t print = pop_print(SPAN(HEAD), 4);
+
+	(void)state;
+	assert_int_equal(pop_print_compare(print, marked, 12), PRINT_SAME);
+	assert_int_equal(pop_print_compare(print, marked, 5), PRINT_HEADER);
+}
+
+static void
+the_first_of_equal_fields_counts(void **state)
+{
+	(void)state;
+	assert_int_equal(pop_print_fields(pop_print(SPAN("Subject: a\r\n\r\n"), 1)),
+			pop_print_fields(pop_print(
+					SPAN("Subject: a\r\nSubject: b\r\n\r\n"), 1)));
+}
+
 static void
 no_print_is_the_same_as_nothing(void **state)
 {
 	(void)state;
 	assert_int_equal(pop_print_compare(0, SPAN(HEAD), 1000), PRINT_OTHER);
 	assert_int_equal(pop_print_compare(0, SPAN(""), 0), PRINT_OTHER);
+	assert_true(pop_print_size_is(0, 1000)); /* nothing says otherwise */
 	assert_true(pop_print(SPAN(""), 0) != 0);
 }
 
@@ -120,6 +148,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_whole_header_and_the_size_decide),
+		cmocka_unit_test(a_mark_is_no_larger_than_its_message),
+		cmocka_unit_test(the_first_of_equal_fields_counts),
 		cmocka_unit_test(no_print_is_the_same_as_nothing),
 		cmocka_unit_test(an_old_print_is_believed_with_a_message_id_only),
 		cmocka_unit_test(storms_are_told_by_what_no_server_changes),
