@@ -45,8 +45,7 @@ fd_pass_send(int end, const int *fds, size_t n, struct err *err)
 		if (sendmsg(end, &m, MSG_NOSIGNAL) == 1)
 			return true;
 		if (errno != EINTR)
-			return err_errno(err, 0, errno, "cannot hand over %zu sockets",
-					n);
+			return err_errno(err, 0, errno, "cannot hand the sockets over");
 	}
 }
 
