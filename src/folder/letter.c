@@ -115,7 +115,8 @@ letter_copy(int to, const struct letter_body *body, uint64_t skip, struct err *e
 			return err_errno(err, 0, errno, "cannot write a message");
 		skip = 0;
 	}
-	if (!fd_write_parts(to, body->parts + i, body->n_parts - i))
+	if (i < body->n_parts &&
+			!fd_write_parts(to, body->parts + i, body->n_parts - i))
 		return err_errno(err, 0, errno, "cannot write a message");
 	return body->fd < 0 || letter_copy_fd(to, body, skip, err);
 }

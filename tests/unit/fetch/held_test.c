@@ -381,7 +381,7 @@ the_last_message_is_believed_by_its_size_or_proved(void **state)
 		static const enum pop_answer answers[] = { POP_OK, POP_ERR, POP_ODD,
 			POP_LOST };
 
-		ends(LISTED + (how & 1 ? 5 : -5));
+		ends(how & 1 ? LISTED + 5 : LISTED - 5);
 		w.answer = answers[how < 4 ? how : 0];
 		w.command_fails = how == 4;
 		w.flush_fails = how == 5;

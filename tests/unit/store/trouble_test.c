@@ -229,6 +229,39 @@ files_of_a_settlement_that_failed_stay(void **state)
 	assert_false(fixture_spool_has(t, sub.id));
 }
 
+/* A log that may hold a commit whole needs the files of all its messages. */
+static void
+messages_of_one_commit_in_doubt_all_keep_their_files(void **state)
+{
+	struct state *t = *state;
+	size_t kept = 0;
+	for (long n = 1; n < 20; n++) {
+		struct submission subs[3] = { large(t, NULL), large(t, NULL),
+			large(t, NULL) };
+		struct list jobs;
+		size_t left = 0;
+		list_init(&jobs);
+		for (size_t i = 0; i < 3; i++)
+			list_add(&jobs, &subs[i].job.link);
+		shim_fail(n, 0, false);
+		group_run(t->store, &jobs);
+		bool fired = shim.failed > 0;
+		shim_fail(0, 0, false);
+		for (size_t i = 0; i < 3; i++) {
+			close(subs[i].spool_fd);
+			if (subs[i].job.result == STORE_DONE)
+				continue;
+			spool_remove(t->store, subs[i].id);
+			left += fixture_spool_has(t, subs[i].id);
+		}
+		assert_true(left == 0 || left == 3);
+		kept += left;
+		if (!fired)
+			break;
+	}
+	assert_true(kept > 0);
+}
+
 static void
 a_file_is_synced_then_its_directory_then_the_log(void **state)
 {
@@ -564,6 +597,7 @@ main(void)
 		cmocka_unit_test(a_log_taken_away_takes_nothing_with_it),
 		IN_TROUBLE(whichever_write_or_sync_fails_nothing_answered_is_lost),
 		IN_TROUBLE(files_of_a_settlement_that_failed_stay),
+		IN_TROUBLE(messages_of_one_commit_in_doubt_all_keep_their_files),
 		IN_TROUBLE(a_file_is_synced_then_its_directory_then_the_log),
 		IN_TROUBLE(a_spool_that_cannot_be_synced_is_trouble),
 		IN_TROUBLE(each_trouble_has_its_words),
