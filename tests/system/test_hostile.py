@@ -95,7 +95,7 @@ CASES = {
     "retr-endless": Case("P06", answer(RETR_2=endless(b"+OK\r\nTo: ann@contoso.test\r\n\r\n", b"x" * 998 + b"\r\n")),
                          {4010}, {"max_size": "3M"}, stays=("uid-00002",)),
     # Deletions that do not happen.
-    "dele-refused": Case("P07", answer(DELE=REFUSED), set()),
+    "dele-refused": Case("P07", answer(DELE=REFUSED), {4016}),
     "quit-refused": Case("P07", answer(QUIT=REFUSED), {4015}),
     "quit-cut": Case("P07", answer(QUIT=CUT), {4015}),
     "quit-cut-behind": Case("P07", answer(QUIT=updates_and_is_cut), {4015}),
