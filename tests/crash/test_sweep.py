@@ -1,4 +1,4 @@
-"""A sample of the sweep of failing calls. POSTERN_SWEEP says for how many seconds (45),
+"""A sample of the sweep of failing calls. POSTERN_SWEEP says for how many seconds (30),
 POSTERN_SEED repeats a choice; all of it: tests/crash/sweep."""
 import os
 import random
@@ -6,7 +6,7 @@ import random
 import pytest
 import sweeping
 
-SECONDS = float(os.environ.get("POSTERN_SWEEP", "45"))
+SECONDS = float(os.environ.get("POSTERN_SWEEP", "30"))
 SEED = int(os.environ.get("POSTERN_SEED", str(random.randrange(1 << 30))))
 
 
