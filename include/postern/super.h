@@ -41,8 +41,8 @@ struct super_role {
 	 * SUPER_DAMAGED a few are tried, then everything ends. */
 	int (*run)(const struct super_role_args *args);
 	/* Has the running role take the configuration that is in the file now; when this
-	 * returns it has. False: it must end and begin again with it. NULL: always so. */
-	bool (*renew)(const struct conf *conf);
+	 * returns it has. False and *err: it must end and begin again with it. NULL: always so. */
+	bool (*renew)(const struct conf *conf, struct err *err);
 };
 
 struct super_options {

@@ -36,16 +36,15 @@ run_relay(const struct super_role_args *a)
 
 /* No session of the relay is disturbed by it. */
 static bool
-renew_relay(const struct conf *conf)
+renew_relay(const struct conf *conf, struct err *err)
 {
 	enum { LONG_MS = 5000 };
 	AUTO(buf_done) struct buf path = BUF_MAX(8192);
-	struct err err = { 0 };
 
 	if (!buf_addf(&path, "%s/run/relay.ctl", conf->server.state))
-		return false;
-	struct ctl_client *relay = ctl_connect(buf_cstr(&path), LONG_MS, &err);
-	bool done = relay && ctl_ask(relay, CTL_RELOAD, SPAN(""), &err);
+		return err_set(err, 0, "its path is too long");
+	struct ctl_client *relay = ctl_connect(buf_cstr(&path), LONG_MS, err);
+	bool done = relay && ctl_ask(relay, CTL_RELOAD, SPAN(""), err);
 	ctl_client_free(relay);
 	return done;
 }

@@ -7,8 +7,6 @@
 #include "postern/buf.h"
 #include "postern/must.h"
 
-enum { PATH_MOST = 65536 };
-
 struct keeping {
 	struct arena *arena;
 	struct buf path, value;

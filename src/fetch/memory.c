@@ -5,20 +5,13 @@
 #include "memo.h"
 #include "postern/fetch.h"
 
+/* Of either list: the unique-id is first in both structs. */
 static int
 by_uidl(const void *a, const void *b)
 {
-	const struct fetch_trouble *x = a, *y = b;
+	const struct span *x = a, *y = b;
 
-	return span_cmp(x->uidl, y->uidl);
-}
-
-static int
-passed_by_uidl(const void *a, const void *b)
-{
-	const struct fetch_passed *x = a, *y = b;
-
-	return span_cmp(x->uidl, y->uidl);
+	return span_cmp(*x, *y);
 }
 
 bool
@@ -66,7 +59,7 @@ fetch_memory_read(struct span memo, struct arena *a, struct fetch_memory *out)
 	if (ok && out->n > 0)
 		qsort(list, out->n, sizeof(*list), by_uidl);
 	if (ok && out->n_passed > 0)
-		qsort(passed, out->n_passed, sizeof(*passed), passed_by_uidl);
+		qsort(passed, out->n_passed, sizeof(*passed), by_uidl);
 	out->passed = passed;
 	out->troubles = list;
 	struct memo_troubles t;

@@ -301,6 +301,13 @@ may_delete(const struct pop_session *s, size_t i)
 	return !m || fetch_memo_may_delete(m, clock_wall_ms());
 }
 
+static void
+no_good_answer(struct pop_session *s, size_t i)
+{
+	if (not_deleted(s, i, MEMO_DELETES))
+		say_left_out(s, i);
+}
+
 /* DELEs that were answered by -ERR. One of them may be the race with another client; where
  * all are, it is the account's trouble and said once. */
 struct undeleted {
@@ -370,13 +377,11 @@ pop_delete(struct pop_session *s, size_t **deleted, size_t *n)
 			refused(&u, s, order[w.done], text);
 			break;
 		case POP_ODD:
-			if (not_deleted(s, order[w.done], MEMO_DELETES))
-				say_left_out(s, order[w.done]);
+			no_good_answer(s, order[w.done]);
 			ok = pop_out_of_step(s, text);
 			break;
 		case POP_LOST:
-			if (not_deleted(s, order[w.done], MEMO_DELETES))
-				say_left_out(s, order[w.done]);
+			no_good_answer(s, order[w.done]);
 			ok = pop_lost(s);
 			break;
 		}

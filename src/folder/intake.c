@@ -193,13 +193,13 @@ broken(struct intake *in, const char *why)
 static bool
 folder_ready(struct intake *in)
 {
-	struct stat named = { 0 }, held; /* no file has the number 0 */
+	struct stat named = { 0 },
+		    held; /* the number 0, which no file has: there is none */
 	struct err err = { 0 };
 
 	if (lstat(in->path, &named) != 0 && errno != ENOENT)
 		return broken(in, err_words(errno));
-	if (fstat(in->dir, &held) != 0 ||
-			/* also while there is none */ named.st_ino != held.st_ino ||
+	if (fstat(in->dir, &held) != 0 || named.st_ino != held.st_ino ||
 			named.st_dev != held.st_dev) {
 		fd_done(&in->dir);
 		in->dir = dir_make(AT_FDCWD, in->path, 0700, &err);

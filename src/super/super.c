@@ -167,14 +167,20 @@ pause_more(struct child *c)
 }
 
 static void
+say_trouble(const struct child *c, const char *words)
+{
+	log_event(1005,
+			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
+					f_str("err", words)));
+}
+
+static void
 start_later(struct child *c, int no)
 {
 	struct err err = { 0 };
 
 	(void)err_errno(&err, 0, no, "it cannot be started");
-	log_event(1005,
-			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
-					f_str("err", err.text)));
+	say_trouble(c, err.text);
 	pause_more(c);
 }
 
@@ -194,7 +200,8 @@ start(struct super *s, struct child *c)
 		struct err err;
 
 		if (!fd_pass_pair(ends, &err)) {
-			start_later(c, EMFILE);
+			say_trouble(c, err.text);
+			pause_more(c);
 			return;
 		}
 		ours = ends[0];
@@ -282,9 +289,7 @@ ended(struct super *s, struct child *c, int status)
 		}
 		return;
 	}
-	log_event(1005,
-			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
-					f_str("err", words)));
+	say_trouble(c, words);
 	c->damaged = code != SUPER_DAMAGED ? 0 : ran_ms > QUIET_MS ? 1 : c->damaged + 1;
 	if (code == 78 || c->damaged == DAMAGED_MAX) {
 		s->status = code == 78 ? 78 : 1;
@@ -454,8 +459,9 @@ renew(struct super *s, size_t n)
 
 		if (fd_pass_send(s->children[i].sockets_fd, listeners, listeners_n,
 				    &err) &&
-				s->o->roles[i].renew(s->conf))
+				s->o->roles[i].renew(s->conf, &err))
 			continue;
+		say_trouble(&s->children[i], err.text);
 		(void)stop_roles(s, i);
 		s->stopping = false;
 		fresh(s, i);

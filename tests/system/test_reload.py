@@ -257,6 +257,7 @@ def test_a_relay_that_does_not_take_it_begins_again_and_waits_for_no_idle_client
     began = time.monotonic()
     assert "1002" in reload(pt)
     assert time.monotonic() - began < 4.5  # it was 5 s of lingering, and the rest
+    assert "relay.ctl" in pt.wait_line(r"event=1005\b")
     assert relay_of(pt) != relay
     assert idle.recv(512).startswith(b"421 4.3.2")
     assert greeting(pt.port).startswith(b"220 ")

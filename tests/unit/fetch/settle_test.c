@@ -6,6 +6,7 @@
 
 #include "../../../src/fetch/session.h"
 #include "check.h"
+#include "journal.h"
 #include "postern/log.h"
 
 enum { OCTETS = 4711 };
@@ -20,8 +21,6 @@ static struct world {
 	struct fetch_flight f;
 	unsigned published;
 } w;
-
-static char journal[64];
 
 static void
 publish(void *host, const struct fetch_result *r)
@@ -66,20 +65,6 @@ start(unsigned level)
 		.refused = 2,
 		.collect = { .uidl = SPAN("uid-2") } };
 	fetch_memo_get(&w.memo, SPAN("uid-2"))->attempts = 3;
-}
-
-static bool
-logged(const char *word)
-{
-	char line[4096];
-	FILE *f = fopen(journal, "r");
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = strstr(line, word) != NULL;
-	if (f)
-		(void)fclose(f);
-	return found;
 }
 
 static void

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "journal.h"
 #include "postern/clock.h"
 #include "postern/log.h"
 #include "postern/smtp_server.h"
@@ -254,8 +255,6 @@ on_settled(void *host, struct fetch_flight *f, const struct verdict *v)
 	(void)snprintf(t->text, sizeof(t->text), "%s", v->text);
 }
 
-static char journal[64];
-
 static inline void
 start_afresh(unsigned level)
 {
@@ -350,20 +349,6 @@ hand_over(struct fetch_submit *s, struct fetch_flight *f, struct span body)
 	else
 		f->reading = false;
 	return true;
-}
-
-static inline bool
-logged(const char *word)
-{
-	char line[4096];
-	FILE *f = fopen(journal, "r");
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = strstr(line, word) != NULL;
-	if (f)
-		(void)fclose(f);
-	return found;
 }
 
 static struct span mail = { SPAN_INIT("To: ann@contoso.test\r\n\r\nhello\r\n") };

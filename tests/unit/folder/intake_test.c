@@ -6,6 +6,7 @@
 #include <sys/time.h>
 
 #include "folder_dir.h"
+#include "folder_events.h"
 #include "postern/clock.h"
 #include "postern/log.h"
 
@@ -81,27 +82,6 @@ taken(struct intake *in, struct claim *out, size_t most)
 	} while (look.more || look.wait_ms > 0);
 	for (size_t i = 0; i < n; i++)
 		(void)close(out[i].fd);
-	return n;
-}
-
-static void
-events_begin(void)
-{
-	assert_true(log_open(&(struct log_options){ .level = 3,
-					     .journal = folder_path("events") },
-			NULL));
-}
-
-/* Lines that say so. */
-static size_t
-events(const char *what)
-{
-	AUTO(buf_done) struct buf got = BUF_MAX(1 << 20);
-	size_t n = 0;
-
-	assert_true(file_read(AT_FDCWD, folder_path("events"), 0, &got, NULL));
-	for (const char *p = buf_cstr(&got); (p = strstr(p, what)); n++)
-		p = strchr(p, '\n');
 	return n;
 }
 
