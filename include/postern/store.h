@@ -217,6 +217,9 @@ struct store_job {
 	enum store_result result; /* set by the store */
 	struct err err; /* for STORE_FULL, STORE_BUSY and STORE_FAILED */
 	enum store_trouble trouble; /* STORE_SOUND: the job itself was at fault */
+	/* Of whoever hands jobs over and takes them back for others; the store calls it never. */
+	void (*done)(void *host, struct store_job *job);
+	void *host;
 	/* the store's own: */
 	struct store_port *port;
 	bool decided;

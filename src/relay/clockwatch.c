@@ -21,6 +21,17 @@ ahead(void)
 }
 
 static void
+retimed(void *host, struct store_job *job)
+{
+	struct relay *r = host;
+
+	r->clock.retiming = false;
+	/* What failed was told by health_job; the next start does it again. */
+	if (job->result == STORE_DONE && r->clock.job.changed > 0)
+		dispatch_refresh(r->dispatch);
+}
+
+static void
 retime(struct relay *r)
 {
 	struct clockwatch *c = &r->clock;
@@ -28,9 +39,10 @@ retime(struct relay *r)
 	if (c->retiming)
 		return;
 	c->retiming = true;
-	c->job = (struct retiming){ .job.work = STORE_RETIME,
-		.latest_ms = retry_latest(
-				dispatch_retry(r->dispatch), clock_wall_ms()) };
+	c->job = (struct retiming){
+		.job = { .work = STORE_RETIME, .done = retimed, .host = r },
+		.latest_ms = retry_latest(dispatch_retry(r->dispatch), clock_wall_ms())
+	};
 	list_init(&c->job.job.link);
 	jobs_add(r->jobs, &c->job.job);
 }
@@ -72,15 +84,4 @@ clockwatch_tick(struct relay *r)
 	control_tidy(r->control);
 	if (by < 0)
 		retime(r);
-}
-
-void
-clockwatch_done(struct relay *r, const struct retiming *job)
-{
-	if (left_done(r, job))
-		return;
-	r->clock.retiming = false;
-	/* What failed was told by health_job; the next start does it again. */
-	if (job->job.result == STORE_DONE && job->changed > 0)
-		dispatch_refresh(r->dispatch);
 }

@@ -99,6 +99,18 @@ say_no(struct ctl_peer *peer, const char *why)
 	(void)ctl_reply(peer, CTL_FAILED, span_of(why));
 }
 
+static void
+change_done(void *host, struct store_job *job)
+{
+	struct change *ch = host;
+	struct question *q = ch->q;
+
+	if (job->result != STORE_DONE)
+		question_failed(q, &job->err);
+	q->jobs--;
+	question_look(q);
+}
+
 /* NULL past the question's memory. */
 static struct change *
 change_new(struct question *q, enum store_work work)
@@ -110,6 +122,8 @@ change_new(struct question *q, enum store_work work)
 	ch->q = q;
 	list_init(&ch->origins.job.link); /* the head of both */
 	ch->origins.job.work = work;
+	ch->origins.job.done = change_done;
+	ch->origins.job.host = ch;
 	return ch;
 }
 
@@ -372,44 +386,33 @@ gone(void *host, struct ctl_peer *peer)
 
 static const struct ctl_calls calls = { .said = said, .gone = gone };
 
+static void prune_done(void *host, struct store_job *job);
+
 static void
 prune(struct control *c)
 {
 	c->is_pruning = true;
-	c->pruning = (struct pruning){ .job.work = STORE_PRUNE,
-		.keep_ms = HISTORY_DAYS * INT64_C(86400000) };
+	c->pruning = (struct pruning){
+		.job = { .work = STORE_PRUNE, .done = prune_done, .host = c },
+		.keep_ms = HISTORY_DAYS * INT64_C(86400000)
+	};
 	list_init(&c->pruning.job.link);
 	jobs_add(c->r->jobs, &c->pruning.job);
 }
 
 static void
-prune_done(struct control *c)
+prune_done(void *host, struct store_job *job)
 {
+	struct control *c = host;
 	int64_t now = loop_now_ms(c->r->loop);
 
 	c->is_pruning = false;
-	if (c->pruning.job.result != STORE_DONE || !c->pruning.more)
+	if (job->result != STORE_DONE || !c->pruning.more)
 		return;
 	if (!c->r->once)
 		c->pruned_ms = now - PRUNE_MS; /* the rest at the next tick */
 	else if (!c->r->stopping && now - c->pruned_ms < TIDY_MS)
 		prune(c);
-}
-
-void
-control_done(struct control *c, struct store_job *job)
-{
-	if (job->work == STORE_PRUNE) {
-		prune_done(c);
-		return;
-	}
-
-	struct change *ch = LIST_ITEM(job, struct change, origins.job);
-	struct question *q = ch->q;
-	if (job->result != STORE_DONE)
-		question_failed(q, &job->err);
-	q->jobs--;
-	question_look(q);
 }
 
 void

@@ -73,7 +73,7 @@ look_due(void *host)
 	LIST_EACH (link, &d->hops)
 		hop_look(LIST_ITEM(link, struct hop, link));
 	jobs_flush(d->r->jobs);
-	relay_hurry(d->r);
+	pulse_hurry(&d->r->pulse);
 }
 
 /* ---- the door of this file ---- */
@@ -216,14 +216,14 @@ dispatch_nothing_due(struct dispatch *d)
 	if (d->leases > 0)
 		return false;
 	if (!refresh(d, &due, &err)) {
-		relay_fail(d->r, &err);
+		pulse_fail(&d->r->pulse, &err);
 		return false;
 	}
 	if (due && !d->stopping && store_space_spent(d->r->store)) {
 		err_set(&err, 9005,
 				"the disk of %s is full: what becomes of mail could not be recorded, so none is delivered",
 				d->r->state);
-		relay_fail(d->r, &err);
+		pulse_fail(&d->r->pulse, &err);
 		return false;
 	}
 	if (due) {
@@ -351,5 +351,5 @@ dispatch_session_gone(struct hop *h, enum session_end end, const struct verdict 
 			(end == SESSION_BROKE && h->fruitless >= FRUITLESS_MAX))
 		hop_failed(h, why);
 	look_soon(h->d);
-	relay_look_done(h->d->r);
+	pulse_look(&h->d->r->pulse);
 }

@@ -86,5 +86,5 @@ health_look(struct relay *r)
 	int64_t most_ms = h.trouble == STORE_LOCKED ? ONCE_LOCKED_MS : ONCE_MS;
 	if (h.over || h.broken >= BROKEN_MAX ||
 			(r->once && !list_empty(&r->unsettled) && waited_ms > most_ms))
-		relay_fail(r, &h.err);
+		pulse_fail(&r->pulse, &h.err);
 }

@@ -254,25 +254,6 @@ inbound_sessions(const struct inbound *in)
 /* ---- what the store answered ---- */
 
 void
-inbound_done(struct inbound *in, struct mail *m)
-{
-	struct relay *r = in->r;
-	struct session *s = m->session;
-	char text[SMTP_TEXT_SIZE];
-	struct smtp_reply reply = mail_answer(r, m, text);
-
-	r->pending -= mail_weight(m);
-	if (m->job.job.result == STORE_FULL)
-		relay_hurry(r); /* it is said soon */
-	if (s) {
-		smtp_server_committed(s->engine, m->ticket, reply);
-		if (list_empty(&s->dirty))
-			list_add(&in->dirty, &s->dirty);
-	}
-	mail_free(r, m);
-}
-
-void
 inbound_flush(struct inbound *in)
 {
 	if (!in)

@@ -43,6 +43,19 @@ left_say(const struct queue_message *m, const struct queue_recipient *to)
 					f_span("account", m->account)));
 }
 
+static void
+left_done(void *host, struct store_job *job)
+{
+	struct relay *r = host;
+
+	r->left_busy = false;
+	/* What failed was told by health_job; it is due by its schedule. */
+	if (job->result == STORE_DONE && r->left.changed > 0)
+		dispatch_refresh(r->dispatch);
+	if (r->left_again)
+		left_look(r);
+}
+
 void
 left_look(struct relay *r)
 {
@@ -50,23 +63,11 @@ left_look(struct relay *r)
 	if (r->left_busy)
 		return;
 	r->left_busy = true;
-	r->left = (struct retiming){ .job.work = STORE_RETIME,
+	r->left = (struct retiming){
+		.job = { .work = STORE_RETIME, .done = left_done, .host = r },
 		.hop = SPAN(HOP_LEFT),
-		.latest_ms = clock_wall_ms() };
+		.latest_ms = clock_wall_ms()
+	};
 	list_init(&r->left.job.link);
 	jobs_add(r->jobs, &r->left.job);
-}
-
-bool
-left_done(struct relay *r, const struct retiming *job)
-{
-	if (job != &r->left)
-		return false;
-	r->left_busy = false;
-	/* What failed was told by health_job; it is due by its schedule. */
-	if (job->job.result == STORE_DONE && job->changed > 0)
-		dispatch_refresh(r->dispatch);
-	if (r->left_again)
-		left_look(r);
-	return true;
 }

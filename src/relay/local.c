@@ -526,7 +526,7 @@ woken(void *host)
 		free(p);
 	}
 	jobs_flush(w->r->jobs);
-	relay_look_done(w->r);
+	pulse_look(&w->r->pulse);
 }
 
 static char *

@@ -480,6 +480,22 @@ notices_settled(struct relay *r, struct lease *l, struct field account, struct f
 /* ---- digests ---- */
 
 static void
+digested(void *host, struct store_job *done)
+{
+	struct relay *r = host;
+	struct notice_digest *job = LIST_ITEM(done, struct notice_digest, job);
+	struct digest *d = LIST_ITEM(job, struct digest, job);
+
+	r->digests--;
+	if (job->queued && done->result == STORE_DONE)
+		for (size_t i = 0; i < d->letter->n_to; i++)
+			dispatch_nudge(r->dispatch, d->letter->to[i].hop);
+	letter_free(d->letter);
+	buf_done(&d->postmaster);
+	free(d);
+}
+
+static void
 digest_send(struct relay *r, const struct notice_count *about)
 {
 	struct digest *d = calloc(1, sizeof(*d));
@@ -489,7 +505,9 @@ digest_send(struct relay *r, const struct notice_count *about)
 	if (!d)
 		abort();
 	d->job = (struct notice_digest){
-		.job.work = STORE_DIGEST, .about = *about, .at_ms = clock_wall_ms()
+		.job = { .work = STORE_DIGEST, .done = digested, .host = r },
+		.about = *about,
+		.at_ms = clock_wall_ms(),
 	};
 	list_init(&d->job.job.link);
 	d->postmaster = BUF_MAX(1024);
@@ -527,18 +545,4 @@ notices_tick(struct relay *r)
 		digest_send(r, &v[i]);
 	r->digests = n;
 	arena_done(&arena);
-}
-
-void
-notices_digested(struct relay *r, struct notice_digest *job)
-{
-	struct digest *d = LIST_ITEM(job, struct digest, job);
-
-	r->digests--;
-	if (job->queued && job->job.result == STORE_DONE)
-		for (size_t i = 0; i < d->letter->n_to; i++)
-			dispatch_nudge(r->dispatch, d->letter->to[i].hop);
-	letter_free(d->letter);
-	buf_done(&d->postmaster);
-	free(d);
 }

@@ -31,7 +31,7 @@ enum {
 
 /* Claims whose files are removed, on their way out of the store. */
 struct unclaim {
-	struct origin_change job; /* must be first */
+	struct origin_change job;
 	struct arena arena;
 };
 
@@ -61,7 +61,7 @@ look_due(void *host)
 	if (store_space_look(r->store)) { /* files stay where they are */
 		w->passed = true;
 		look_in(w, LOOK_MS);
-		relay_look_done(r);
+		pulse_look(&r->pulse);
 		return;
 	}
 	if (r->pending > PENDING_MAX / 2) {
@@ -114,7 +114,7 @@ slice_over(struct pickups *w)
 	if (w->news || wait < LOOK_LEAST_MS)
 		wait = LOOK_LEAST_MS;
 	look_in(w, w->more ? 0 : wait);
-	relay_look_done(w->r);
+	pulse_look(&w->r->pulse);
 }
 
 static void
@@ -289,31 +289,13 @@ transaction(struct relay *r, struct picked *p)
 }
 
 static void
-submit(struct pickups *w, struct picked *p)
+submitted(void *host, struct store_job *job)
 {
-	struct relay *r = w->r;
-	struct mail *m = transaction(r, p);
-
-	if (!m) {
-		if (p->spool_fd >= 0)
-			spool_remove(r->store, p->id);
-		put_off(w, p);
-		return;
-	}
-	buf_done(&p->body);
-	buf_done(&p->head); /* the envelope was copied */
-	r->receiving -= mail_weight(m);
-	r->pending += mail_weight(m);
-	mail_uncount(r, m);
-	jobs_add(r->jobs, &m->job.job);
-}
-
-void
-pickups_done(struct pickups *w, struct mail *m)
-{
+	struct mail *m = LIST_ITEM(job, struct mail, job.job);
+	struct pickups *w = host;
 	struct relay *r = w->r;
 	struct picked *p = m->picked;
-	enum store_result result = m->job.job.result;
+	enum store_result result = job->result;
 	char text[SMTP_TEXT_SIZE], id[QID_SIZE];
 
 	(void)mail_answer(r, m, text);
@@ -336,7 +318,39 @@ pickups_done(struct pickups *w, struct mail *m)
 		picked_free(p);
 }
 
+static void
+submit(struct pickups *w, struct picked *p)
+{
+	struct relay *r = w->r;
+	struct mail *m = transaction(r, p);
+
+	if (!m) {
+		if (p->spool_fd >= 0)
+			spool_remove(r->store, p->id);
+		put_off(w, p);
+		return;
+	}
+	buf_done(&p->body);
+	buf_done(&p->head); /* the envelope was copied */
+	r->receiving -= mail_weight(m);
+	r->pending += mail_weight(m);
+	mail_uncount(r, m);
+	m->job.job.done = submitted;
+	m->job.job.host = w;
+	jobs_add(r->jobs, &m->job.job);
+}
+
 /* ---- claims that are over ---- */
+
+static void
+unclaimed(void *host, struct store_job *job)
+{
+	struct unclaim *u = host;
+
+	(void)job; /* one that could not be forgotten is harmless, and is at the next start */
+	arena_done(&u->arena);
+	free(u);
+}
 
 static void
 unclaim(struct pickups *w, const struct span *names, size_t n)
@@ -351,24 +365,13 @@ unclaim(struct pickups *w, const struct span *names, size_t n)
 		if ((kept[u->job.n] = arena_dup(&u->arena, names[i])).p)
 			u->job.n++;
 	u->job.job.work = STORE_ORIGINS;
+	u->job.job.done = unclaimed;
+	u->job.job.host = u;
 	u->job.act = ORIGIN_ACT_UNCLAIM;
 	u->job.account = SPAN(ORIGIN_CLAIMS);
 	u->job.uidls = kept;
 	list_init(&u->job.job.link);
 	jobs_add(w->r->jobs, &u->job.job);
-}
-
-bool
-pickups_unclaimed(struct store_job *job)
-{
-	struct unclaim *u = (struct unclaim *)LIST_ITEM(job, struct origin_change, job);
-
-	if (!span_eq(u->job.account, SPAN(ORIGIN_CLAIMS)))
-		return false;
-	/* One that could not be forgotten is harmless, and is at the next start. */
-	arena_done(&u->arena);
-	free(u);
-	return true;
 }
 
 /* Claims whose file is gone, left by a crash between the two. Those of files that are

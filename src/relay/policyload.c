@@ -112,7 +112,7 @@ ended(void *host)
 	answer(&p->waiting, p->loaded ? NULL : &p->err);
 	if (!list_empty(&p->asked))
 		begin(p);
-	relay_look_done(r);
+	pulse_look(&r->pulse);
 }
 
 void

@@ -33,9 +33,11 @@ all_quiet(const struct relay *r)
 			jobs_under_way(r->jobs) == 0;
 }
 
-void
-relay_look_done(struct relay *r)
+static void
+look_done(void *role)
 {
+	struct relay *r = role;
+
 	/* The loop goes round once more: whoever calls is in the middle of something. */
 	if (r->stopping || (r->once && __atomic_load_n(&r->fetched, __ATOMIC_ACQUIRE)))
 		loop_timer_set(r->done, 0);
@@ -81,7 +83,7 @@ stop_begin(struct relay *r)
 	inbound_stop(r->inbound);
 	dispatch_stop(r->dispatch);
 	pickups_leave(r->pickups);
-	relay_look_done(r);
+	look_done(r);
 }
 
 static void
@@ -92,9 +94,11 @@ limit_passed(void *host)
 	loop_stop(r->loop); /* what is left is attempted again at the next start */
 }
 
-void
-relay_fail(struct relay *r, const struct err *e)
+static void
+fail(void *role, const struct err *e)
 {
+	struct relay *r = role;
+
 	if (!r->has_failed)
 		r->failed = *e;
 	r->has_failed = true;
@@ -115,7 +119,7 @@ woken(void *host)
 
 	if (__atomic_load_n(&r->stop_asked, __ATOMIC_ACQUIRE))
 		stop_begin(r);
-	relay_look_done(r);
+	look_done(r);
 }
 
 void
@@ -164,15 +168,38 @@ tick_due(void *host)
 		settle_tick(r);
 	int64_t wait = busy ? TICK_MS : dispatch_wait(r->dispatch, REST_MS);
 	tick_in(r, wait < TICK_LEAST_MS ? TICK_LEAST_MS : wait);
-	relay_look_done(r);
+	look_done(r);
 }
 
-void
-relay_hurry(struct relay *r)
+static void
+hurry(void *role)
 {
+	struct relay *r = role;
+
 	if (r->tick_at_ms > loop_now_ms(r->loop) + TICK_MS)
 		tick_in(r, TICK_MS);
 }
+
+/* ---- the store ---- */
+
+static void
+job_result(void *host, const struct store_job *job)
+{
+	health_job(host, job);
+}
+
+static void
+batch_over(void *host)
+{
+	struct relay *r = host;
+
+	health_look(r);
+	inbound_flush(r->inbound);
+	look_done(r);
+}
+
+static const struct jobs_calls jobs_calls = { .result = job_result,
+	.batch_over = batch_over };
 
 /* ---- birth ---- */
 
@@ -252,7 +279,7 @@ static bool
 rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 {
 	r->policyload = policyload_new(r);
-	r->jobs = jobs_new(r, err);
+	r->jobs = jobs_new(r->loop, r->store, &jobs_calls, r, err);
 	if (!r->jobs)
 		return false;
 	r->dns = relay_dns(r, &r->conf->dns, err);
@@ -308,6 +335,9 @@ make(const struct relay_options *o, enum store_trouble *trouble, struct err *err
 	r->once = o->once;
 	r->hold = o->hold;
 	r->ready_fd = o->ready_fd;
+	r->pulse = (struct pulse){
+		.role = r, .hurry = hurry, .look = look_done, .give_up = fail
+	};
 	list_init(&r->unsettled);
 	relay_divide(r);
 	r->loop = loop_new(err);

@@ -80,7 +80,7 @@ dns_exchange(struct relay *r, struct dns *dns)
 	b->dns = r->dns;
 	list_add(&r->renewal.dns, &b->link);
 	r->dns = dns;
-	relay_hurry(r);
+	pulse_hurry(&r->pulse);
 }
 
 void

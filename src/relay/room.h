@@ -4,6 +4,8 @@
 #define RELAY_ROOM_H
 
 #include "heading.h"
+#include "jobs.h"
+#include "pulse.h"
 
 #include "postern/arena.h"
 #include "postern/buf.h"
@@ -55,7 +57,6 @@ struct relay {
 	uint64_t split; /* the message of which 3041 was said last: it leaves by many leases */
 	struct loop *loop;
 	struct store *store;
-	struct store_port *port;
 	struct reader *reader;
 	struct dns *dns;
 	struct directory *directory;
@@ -78,6 +79,7 @@ struct relay {
 	size_t descriptors; /* the limit of this process, */
 	struct descriptors share; /* and what it is divided into */
 
+	struct pulse pulse; /* what its parts may ask of it */
 	struct jobs *jobs;
 	struct inbound *inbound;
 	struct dispatch *dispatch;
@@ -120,10 +122,6 @@ struct relay {
 };
 
 /* ---- relay.c ---- */
-void relay_fail(struct relay *r, const struct err *e); /* this role cannot go on */
-/* Something ended: perhaps everything has. */
-void relay_look_done(struct relay *r);
-void relay_hurry(struct relay *r); /* there is work: the next tick within a second */
 /* What a process may have open, divided for this configuration; says 1008. */
 void relay_divide(struct relay *r);
 struct dns *relay_dns(struct relay *r, const struct conf_dns *c, struct err *err);
@@ -140,13 +138,6 @@ void health_job(struct relay *r, const struct store_job *job); /* one came back 
 void health_look(struct relay *r);
 void health_space(struct relay *r); /* 6004, 6005 */
 
-/* ---- jobs.c: hand-over to the store thread and back ---- */
-struct jobs *jobs_new(struct relay *r, struct err *err);
-void jobs_free(struct jobs *j);
-void jobs_add(struct jobs *j, struct store_job *job); /* goes out with the next flush */
-void jobs_flush(struct jobs *j);
-size_t jobs_under_way(const struct jobs *j);
-
 /* ---- left.c: mail whose domain has left the policies ---- */
 /* The recipient was taken because of a policy, and would not be any more. */
 bool left_waits(const struct relay *r, const struct queue_message *m,
@@ -155,8 +146,6 @@ void left_say(const struct queue_message *m,
 		const struct queue_recipient *to); /* 5010 */
 /* The policies may be others than when it last was looked at: all of it is due. */
 void left_look(struct relay *r);
-bool left_done(struct relay *r,
-		const struct retiming *job); /* false: it is not left.c's */
 
 /* ---- policyload.c ---- */
 /* Somebody who waits until what the database says now is in; `in` comes from the loop, perhaps
@@ -176,7 +165,7 @@ bool policyload_quiet(const struct policyload *p);
 
 /* One transaction, from MAIL to the answer of the store. */
 struct mail {
-	struct submission job; /* must be first: jobs hand it back */
+	struct submission job;
 	struct list link; /* of the session's mails that wait for the store */
 	struct session *session; /* NULL: the client is gone */
 	uint64_t ticket;
@@ -255,8 +244,8 @@ bool inbound_quiet(const struct inbound *in); /* nothing in hand */
 unsigned inbound_internal(const struct inbound *in); /* sessions of our own fetcher */
 size_t inbound_sessions(const struct inbound *in);
 void inbound_tick(struct inbound *in);
-void inbound_done(struct inbound *in, struct mail *m); /* the store is done with it */
-void inbound_flush(struct inbound *in); /* after a batch of inbound_done */
+/* The store gave back a batch of jobs: those that waited for it go on. */
+void inbound_flush(struct inbound *in);
 
 /* ---- dispatch.c: what is due, by next hop ---- */
 
@@ -346,8 +335,7 @@ struct verdict settle_damage(struct lease *l, const char *how);
 void settle_badmail(struct lease *l, bool written, int64_t again_ms);
 /* To the store with the answers; recipients without one stay as they are. */
 void settle_lease(struct relay *r, struct lease *l);
-void settle_done(struct relay *r,
-		struct settlement *job); /* the store is done with it */
+void settle_done(void *host, struct store_job *done); /* the job's: host is the relay */
 void settle_tick(struct relay *r); /* what the store could not take comes again */
 /* At the end, when the store is gone: false when results were not recorded, each of them
  * told (5011) and *err set. */
@@ -363,7 +351,6 @@ void notices_settled(struct relay *r, struct lease *l, struct field account,
 		struct field id);
 void notices_free(struct notices *all);
 void notices_tick(struct relay *r);
-void notices_digested(struct relay *r, struct notice_digest *job);
 
 /* ---- outbound.c ---- */
 struct outbound;
@@ -390,16 +377,12 @@ void pickups_leave(struct pickups *w);
 void pickups_stop(
 		struct pickups *w); /* ends the thread; what the store has comes back */
 void pickups_free(struct pickups *w);
-void pickups_done(struct pickups *w, struct mail *m); /* the store is done with it */
-/* Was the job one of Pickup's? Then it is done with. */
-bool pickups_unclaimed(struct store_job *job);
 bool pickups_quiet(
 		const struct pickups *w); /* nothing in hand; `once`: nothing to come */
 
 /* ---- control.c ---- */
 struct control *control_new(struct relay *r, struct err *err);
 void control_free(struct control *c);
-void control_done(struct control *c, struct store_job *job);
 bool control_quiet(const struct control *c);
 void control_tick(struct control *c);
 void control_tidy(struct control *c); /* history is pruned, now */
@@ -407,6 +390,5 @@ void control_tidy(struct control *c); /* history is pruned, now */
 /* ---- clockwatch.c ---- */
 void clockwatch_start(struct relay *r);
 void clockwatch_tick(struct relay *r);
-void clockwatch_done(struct relay *r, const struct retiming *job);
 
 #endif

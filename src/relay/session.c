@@ -159,6 +159,27 @@ say_refused(struct session *s, struct span recipient, const struct smtp_reply *r
 									.hostname)));
 }
 
+/* The store has it or not: the answer waits for inbound_flush, with those of its batch. */
+static void
+committed(void *host, struct store_job *job)
+{
+	struct mail *m = LIST_ITEM(job, struct mail, job.job);
+	struct inbound *in = host;
+	struct session *s = m->session;
+	char text[SMTP_TEXT_SIZE];
+	struct smtp_reply reply = mail_answer(in->r, m, text);
+
+	in->r->pending -= mail_weight(m);
+	if (job->result == STORE_FULL)
+		pulse_hurry(&in->r->pulse); /* 6004 comes soon */
+	if (s) {
+		smtp_server_committed(s->engine, m->ticket, reply);
+		if (list_empty(&s->dirty))
+			list_add(&in->dirty, &s->dirty);
+	}
+	mail_free(in->r, m);
+}
+
 static struct smtp_reply
 ask_commit(struct session *s, const struct smtp_commit *commit)
 {
@@ -180,6 +201,8 @@ ask_commit(struct session *s, const struct smtp_commit *commit)
 	m->ticket = commit->ticket;
 	list_add(&s->waiting, &m->link);
 	mail_uncount(r, m);
+	m->job.job.done = committed;
+	m->job.job.host = s->in;
 	jobs_add(r->jobs, &m->job.job);
 	if (r->pending > PENDING_MAX)
 		s->in->full = true;
@@ -328,7 +351,7 @@ session_closed(void *host, enum stream_end why, const char *words)
 	(void)why;
 	(void)words;
 	session_free(s);
-	relay_look_done(in->r);
+	pulse_look(&in->r->pulse);
 }
 
 static const struct stream_calls session_calls = {
@@ -373,7 +396,7 @@ session_new(struct inbound *in, int fd, const struct loop_peer *peer, bool inter
 	});
 	list_add(&in->sessions, &s->link);
 	in->n++;
-	relay_hurry(r);
+	pulse_hurry(&r->pulse);
 	if (internal)
 		in->n_internal++;
 	return s;
@@ -411,7 +434,7 @@ session_tick(struct session *s, int64_t now)
 		struct inbound *in = s->in;
 
 		session_free(s);
-		relay_look_done(in->r);
+		pulse_look(&in->r->pulse);
 		return;
 	}
 	session_end(s, SMTP_REFUSE_IDLE);

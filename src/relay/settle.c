@@ -148,6 +148,8 @@ void
 settle_lease(struct relay *r, struct lease *l)
 {
 	l->job.job.work = STORE_SETTLE;
+	l->job.job.done = settle_done;
+	l->job.job.host = r;
 	l->job.id = l->m->id;
 	l->job.at_ms = clock_wall_ms();
 	l->job.recipients = l->results;
@@ -394,13 +396,15 @@ not_settled(struct relay *r, struct lease *l)
 	r->owed += !l->owed;
 	l->owed = true;
 	if (r->unsettled_tries > UNSETTLED_MAX && job->trouble == STORE_SOUND)
-		relay_fail(r, &job->err);
+		pulse_fail(&r->pulse, &job->err);
 }
 
 void
-settle_done(struct relay *r, struct settlement *job)
+settle_done(void *host, struct store_job *done)
 {
+	struct settlement *job = LIST_ITEM(done, struct settlement, job);
 	struct lease *l = LIST_ITEM(job, struct lease, job);
+	struct relay *r = host;
 	struct told t = { .l = l };
 
 	qid_print(l->m->id, t.qid);

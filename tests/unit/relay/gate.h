@@ -27,7 +27,48 @@ struct gate {
 	struct relay r;
 	struct conf *conf;
 	uint64_t chance;
+	unsigned failures, hurries, looks; /* what its parts asked of the role */
 };
+
+static inline void
+gate_failed(void *role, const struct err *e)
+{
+	struct gate *g = role;
+
+	(void)e;
+	g->failures++;
+}
+
+static inline void
+gate_hurries(void *role)
+{
+	struct gate *g = role;
+
+	g->hurries++;
+}
+
+static inline void
+gate_looks(void *role)
+{
+	struct gate *g = role;
+
+	g->looks++;
+}
+
+static inline void
+gate_result(void *host, const struct store_job *job)
+{
+	(void)host, (void)job;
+}
+
+static inline void
+gate_batch_over(void *host)
+{
+	(void)host;
+}
+
+static const struct jobs_calls gate_jobs = { .result = gate_result,
+	.batch_over = gate_batch_over };
 
 static inline uint64_t
 gate_draw(struct gate *g, uint64_t below)
@@ -119,6 +160,10 @@ gate_new(const struct directory_rows *rows)
 	conf_faults_done(&faults);
 	assert_non_null(g->conf);
 	g->r.conf = g->conf;
+	g->r.pulse = (struct pulse){ .role = g,
+		.hurry = gate_hurries,
+		.look = gate_looks,
+		.give_up = gate_failed };
 	g->r.loop = loop_new(&err);
 	g->r.hops = nexthop_table_new(&g->conf->delivery.routes);
 	gate_directory(g, rows);

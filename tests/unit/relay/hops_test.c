@@ -16,7 +16,7 @@ set_up(void **state)
 
 	gate_fresh(g);
 	g->r.reader = store_reader(g->r.store);
-	g->r.jobs = jobs_new(&g->r, &err);
+	g->r.jobs = jobs_new(g->r.loop, g->r.store, &gate_jobs, g, &err);
 	g->r.dispatch = dispatch_new(&g->r);
 	assert_non_null(g->r.jobs);
 	*state = g;
@@ -29,8 +29,6 @@ tear_down(void **state)
 	struct gate *g = *state;
 
 	dispatch_free(g->r.dispatch);
-	store_port_free(g->r.port);
-	g->r.port = NULL;
 	jobs_free(g->r.jobs);
 	gate_free(g);
 	return 0;

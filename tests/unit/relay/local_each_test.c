@@ -6,23 +6,38 @@
 
 #include "postern/badmail.h"
 
-struct relay;
-void __real_relay_hurry(struct relay *r);
-void __wrap_relay_hurry(struct relay *r);
+struct jobs;
+struct local;
+void __real_jobs_flush(struct jobs *j);
+void __wrap_jobs_flush(struct jobs *j);
+void __real_local_deliver(struct local *w, struct list *leases);
+void __wrap_local_deliver(struct local *w, struct list *leases);
 bool __real_mailbox_take_all(struct mailbox *m, struct list *out, int64_t wait_ms);
 bool __wrap_mailbox_take_all(struct mailbox *m, struct list *out, int64_t wait_ms);
 
 /* The threads begin when all that is due was handed over: then it is one batch. */
 static bool in_one_batch;
 static sem_t handed_over;
+static bool some_handed; /* the loop thread's */
 static _Thread_local bool began;
 
 void
-__wrap_relay_hurry(struct relay *r)
+__wrap_local_deliver(struct local *w, struct list *leases)
 {
-	assert_int_equal(sem_post(&handed_over), 0); /* for the folder thread */
-	assert_int_equal(sem_post(&handed_over), 0); /* for that of Pickup */
-	__real_relay_hurry(r);
+	some_handed = true;
+	__real_local_deliver(w, leases);
+}
+
+/* The look at all next hops ends with it. */
+void
+__wrap_jobs_flush(struct jobs *j)
+{
+	if (some_handed) {
+		some_handed = false;
+		assert_int_equal(sem_post(&handed_over), 0); /* for the folder thread */
+		assert_int_equal(sem_post(&handed_over), 0); /* for that of Pickup */
+	}
+	__real_jobs_flush(j);
 }
 
 bool

@@ -88,7 +88,7 @@ who_was_put_off_too_long_expires(void **state)
 	assert_int_equal(h.l->results[1].state, QUEUE_QUEUED); /* it hardly was tried */
 	assert_int_equal(h.l->results[1].hop.n, 0);
 	forget(g);
-	settle_done(&g->r, &h.l->job);
+	settle_done(&g->r, &h.l->job.job);
 	TOLD(1, "\"id\":5004");
 	TOLD(1, "\"age\":\"720 h 0 min\"");
 	TOLD(1, "\"id\":5002");
@@ -174,7 +174,7 @@ what_badmail_has_is_settled_and_what_it_has_not_comes_again(void **state)
 					before + 120 * 1000);
 		}
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		TOLD(written ? 1 : 0, "\"id\":4117");
 		TOLD(0, "\"id\":5005");
 		assert_int_equal(g->r.sum.badmail, written);
@@ -189,7 +189,7 @@ refuse(struct gate *g, struct lease *l, enum store_trouble trouble)
 	l->job.job.result = STORE_FAILED;
 	l->job.job.trouble = trouble;
 	err_set(&l->job.job.err, 9005, "the disk is full");
-	settle_done(&g->r, &l->job);
+	settle_done(&g->r, &l->job.job);
 }
 
 /* Until all of it is recorded no other attempt begins. */
@@ -218,13 +218,13 @@ results_come_again_until_they_are_recorded(void **state)
 		}
 		assert_int_equal(g->r.owed, 2);
 	}
-	assert_int_equal(failures, 0); /* it waits, as health.c says */
+	assert_int_equal(g->failures, 0); /* it waits, as health.c says */
 	TOLD(0, "\"id\"");
 	for (size_t i = 0; i < 2; i++) {
 		list_del(&h[i].l->link);
 		h[i].l->job.job.result = STORE_DONE;
 		loop_timer_cancel(g->r.dispatch->look);
-		settle_done(&g->r, &h[i].l->job);
+		settle_done(&g->r, &h[i].l->job.job);
 		assert_int_equal(g->r.owed, 1 - i);
 		assert_int_equal(g->r.unsettled_tries, 0);
 		assert_true(loop_timer_pending(g->r.dispatch->look));
@@ -244,12 +244,12 @@ a_sound_store_that_refuses_ten_times_ends_the_role(void **state)
 	settle_all(h.l, &v);
 	refuse(g, h.l, STORE_SOUND);
 	for (int again = 1; again <= 11; again++) {
-		assert_int_equal(failures, 0);
+		assert_int_equal(g->failures, 0);
 		settle_tick(&g->r);
 		list_del(&h.l->job.job.link);
 		refuse(g, h.l, STORE_SOUND);
 	}
-	assert_int_equal(failures, 1);
+	assert_int_equal(g->failures, 1);
 }
 
 /* Who was delivered may get it twice, and is named; nobody else is. */

@@ -22,7 +22,7 @@ each_result_is_told_once_it_is_recorded(void **state)
 	char qid[QID_SIZE], id[40];
 	qid_print(h.m.id, qid);
 	(void)snprintf(id, sizeof(id), "\"trace\":\"%s\"", qid);
-	settle_done(&g->r, &h.l->job);
+	settle_done(&g->r, &h.l->job.job);
 	assert_int_equal(g->r.sum.delivered, 1);
 	assert_int_equal(g->r.sum.deferred, 1);
 	assert_int_equal(g->r.sum.refused, 2);
@@ -75,7 +75,7 @@ a_refusal_is_told_at_the_lowest_level(void **state)
 	h.l->attempted = true;
 	settle_verdict(h.l, 0, &v[0]);
 	settle_verdict(h.l, 1, &v[1]);
-	settle_done(&g->r, &h.l->job);
+	settle_done(&g->r, &h.l->job.job);
 	TOLD(2, "\"id\"");
 	TOLD(1, "\"id\":4031");
 	TOLD(1, "\"id\":4032");
@@ -95,7 +95,7 @@ what_was_no_attempt_is_told_as_none(void **state)
 	h.l->results[0].attempted = h.l->results[1].attempted = false;
 	h.l->results[1].state = QUEUE_BOUNCED;
 	h.l->results[2].state = QUEUE_BADMAIL;
-	settle_done(&g->r, &h.l->job);
+	settle_done(&g->r, &h.l->job.job);
 	TOLD(1, "\"id\"");
 	assert_int_equal(event(g, 2001, "\"delivered\":0,\"undeliverable\":0", "", ""),
 			1);
@@ -109,7 +109,7 @@ what_was_no_attempt_is_told_as_none(void **state)
 		h.m.flags = MESSAGE_NOTICE;
 		v.fate = fates[i];
 		settle_all(h.l, &v);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 	}
 	TOLD(1, "\"id\":5003");
 	TOLD(1, "\"id\":5002");
@@ -143,7 +143,7 @@ a_status_is_told_without_its_dots(void **state)
 		hand_take(g, &h, "smtp:h.test:25", 1);
 		settle_all(h.l, &v);
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		TOLD(1, all[i].ndr);
 	}
 }
@@ -162,7 +162,7 @@ a_long_reply_is_told_as_far_as_there_is_room(void **state)
 	hand_take(g, &h, "smtp:h.test:25", 1);
 	settle_all(h.l, &v);
 	h.l->results[0].reply = span_of(text);
-	settle_done(&g->r, &h.l->job);
+	settle_done(&g->r, &h.l->job.job);
 	text[639 - 4] = '\0';
 	char want[800];
 	(void)snprintf(want, sizeof(want), "\"reply\":\"250 %s\"", text);
@@ -191,7 +191,7 @@ mended_line_ends_are_told_as_what_they_were(void **state)
 		h.l->nul = all[i].nul;
 		settle_all(h.l, &v);
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		assert_int_equal(event(g, 4044, all[i].found, "h.test:25", "trace"), 1);
 	}
 }
@@ -217,7 +217,7 @@ a_message_that_is_split_is_told_once(void **state)
 		h.l->parts = all[i].parts;
 		settle_all(h.l, &v);
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		TOLD(all[i].told, "\"id\":3041");
 		assert_int_equal(event(g, 3041, "\"recipients\":101", "\"max\":100",
 						 "\"parts\":2"),
@@ -252,7 +252,7 @@ damage_is_told_with_what_comes_of_it(void **state)
 		h.l->job.again = all[i].again;
 		h.l->job.damage_new = all[i].told;
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		assert_int_equal(event(g, 5009, all[i].disp, "\"how\":\"cut short\"",
 						 "trace"),
 				all[i].told);
@@ -287,7 +287,7 @@ badmail_is_told_for_its_reason_or_as_held(void **state)
 		settle_badmail(h.l, all[i].written, 1000);
 		g->r.sum.badmail = g->r.sum.notices_lost = 0;
 		forget(g);
-		settle_done(&g->r, &h.l->job);
+		settle_done(&g->r, &h.l->job.job);
 		if (all[i].id != 0)
 			assert_int_equal(event(g, all[i].id, all[i].want, "trace", ""),
 					1);
