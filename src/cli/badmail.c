@@ -206,6 +206,7 @@ struct replay {
 	struct badmail *folder;
 	struct directory *directory;
 	struct nexthop_table *routes;
+	struct rcpt_rules rules; /* of these two */
 	const char *to;
 	bool dry;
 	json_t *json;
@@ -287,20 +288,18 @@ load_body(struct replay *r, const struct badmail_item *item, struct submission *
 static struct submission_recipient *
 recipients_of(struct replay *r, const struct directory_said *said, struct arena *a)
 {
-	struct submission_recipient *to = arena_alloc(a, said->n * sizeof(*to));
-	const struct directory_entry *e = said->decision.to.entry;
+	struct submission_recipient *to = arena_alloc(a, said->rcpt.n * sizeof(*to));
 
-	for (size_t i = 0; to && i < said->n; i++) {
-		bool other = !span_eq_nocase(said->v[i].address, said->asked);
+	for (size_t i = 0; to && i < said->rcpt.n; i++) {
+		bool other = !span_eq(said->rcpt.v[i].key, said->rcpt.key);
 
 		to[i] = (struct submission_recipient){
-			.address = said->v[i].address,
-			.hop = span_of(directory_hop(
-					r->directory, r->routes, &said->v[i])
+			.address = said->rcpt.v[i].address,
+			.hop = span_of(rcpt_hop(&r->rules, said->rcpt.v[i].domain)
 							->key),
 			.state = QUEUE_QUEUED,
 			.asked = other ? said->asked : (struct span){ "", 0 },
-			.asked_list = other && e && e->list,
+			.asked_list = other && said->rcpt.list,
 		};
 	}
 	return to;
@@ -325,7 +324,7 @@ submit(struct replay *r, const struct badmail_item *item,
 		.flags = MESSAGE_BARE | MESSAGE_8BIT,
 		.spool_fd = -1,
 		.recipients = recipients_of(r, said, a),
-		.n = said->n };
+		.n = said->rcpt.n };
 	struct sum *sum = sum_new();
 	struct err err = { 0 };
 	struct list jobs;
@@ -378,7 +377,7 @@ replay_recipient(struct replay *r, const struct badmail_item *item, struct span 
 	struct directory_said said;
 	struct err err = { 0 };
 
-	if (!directory_ask(r->directory, r->c->conf, address, &a, &said)) {
+	if (!directory_ask(&r->rules, address, &a, &said)) {
 		report(r, item, address, "stays: it is no address; use --to", 0);
 		return STAYS;
 	}
@@ -392,14 +391,14 @@ replay_recipient(struct replay *r, const struct badmail_item *item, struct span 
 		report(r, item, address, "was replayed before, skipped", 0);
 		return REPLAYED;
 	}
-	if (!said.accepted) {
+	if (!said.rcpt.accepted) {
 		static const char *const why[] = {
 			[DIRECTORY_FOREIGN] = "stays: its domain is in no policy",
 			[DIRECTORY_UNKNOWN] =
 					"stays: nobody has this address; postern recipient add",
 			[DIRECTORY_NOBODY] = "stays: the list leads to nobody",
 		};
-		report(r, item, address, why[said.decision.outcome], 0);
+		report(r, item, address, why[said.rcpt.decision.outcome], 0);
 		return STAYS;
 	}
 	if (r->dry) {
@@ -490,6 +489,8 @@ cli_badmail_replay(struct cli *c)
 	r.store = r.folder ? cli_store_open(c) : NULL;
 	r.directory = r.store ? directory_now(c, store_reader(r.store), &err) : NULL;
 	r.routes = nexthop_table_new(&c->conf->delivery.routes);
+	r.rules = (struct rcpt_rules){ r.directory, r.routes,
+		span_of(c->conf->server.postmaster) };
 	r.json = json_array();
 	if (r.store && !r.directory)
 		(void)cli_fail(0, "%s", err.text);

@@ -8,8 +8,6 @@
 #include "postern/address.h"
 #include "postern/map.h"
 #include "postern/recipientstore.h"
-#include "postern/smtp_path.h"
-#include "postern/smtp_reply.h"
 
 enum { ROWS_MAX = 1024 * 1024 * 1024 };
 
@@ -151,105 +149,53 @@ directory_now(struct cli *c, struct reader *r, struct err *err)
 
 /* ---- what the relay would say ---- */
 
+/* As RCPT may say it, or as people type it: with a comment, with white space. */
 static bool
-print_reply(enum directory_outcome outcome, struct span address, struct buf *out)
+read_path(struct arena *a, struct span text, struct smtp_path *out)
 {
-	static const enum smtp_refusal why[] = {
-		[DIRECTORY_FOREIGN] = SMTP_REFUSE_RELAY,
-		[DIRECTORY_UNKNOWN] = SMTP_REFUSE_UNKNOWN,
-		[DIRECTORY_NOBODY] = SMTP_REFUSE_LIST,
-	};
+	AUTO(buf_done) struct buf wire = BUF_MAX(ADDRESS_SIZE);
+	struct address typed;
+
+	if (smtp_mailbox_parse(text, out))
+		return out->domain.n > 0;
+	if (!address_parse(a, text, &typed) || !address_wire(&wire, &typed))
+		return false;
+	struct span kept = arena_dup(a, buf_span(&wire));
+	return kept.p && smtp_mailbox_parse(kept, out) && out->domain.n > 0;
+}
+
+static bool
+print_reply(const struct rcpt *rc, struct span asked, struct buf *out)
+{
 	char text[SMTP_TEXT_SIZE];
 
-	if (outcome == DIRECTORY_AS_IS || outcome == DIRECTORY_RESOLVED)
-		return buf_addf(out, "250 2.1.5 ") && buf_add(out, address);
-	struct smtp_reply r = smtp_refuse_for(why[outcome], address, text);
+	if (rc->accepted)
+		return buf_addf(out, "250 2.1.5 ") && buf_add(out, asked);
+	struct smtp_reply r = rcpt_reply(rc->why, asked, text);
 	return buf_addf(out, "%d %s %s", r.code, r.esc, r.text);
 }
 
-/* As somebody types it, or as RCPT may say it: white space in quotes and all. */
-static bool
-read_address(struct arena *a, struct span text, struct address *out)
+bool
+directory_ask(const struct rcpt_rules *rules, struct span address, struct arena *a,
+		struct directory_said *out)
 {
-	char room[ADDRESS_LOCAL_MAX];
+	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
+	char canon[ADDRESS_DOMAIN_MAX + 1];
 	struct smtp_path path;
 
-	if (address_parse(a, text, out))
-		return true;
-	if (!smtp_mailbox_parse(text, &path) || path.domain.n == 0)
-		return false;
-	*out = (struct address){ .kind = ADDRESS_FULL,
-		.local = arena_dup(a, address_unquote(path.local, room)),
-		.domain = path.domain };
-	return out->local.p;
-}
-
-bool
-directory_ask(const struct directory *d, const struct conf *conf, struct span address,
-		struct arena *a, struct directory_said *out)
-{
-	char domain[ADDRESS_DOMAIN_MAX + 1];
-	AUTO(buf_done) struct buf reply = BUF_MAX(4096);
-	AUTO(buf_done) struct buf wire = BUF_MAX(ADDRESS_SIZE);
-	struct address parsed;
-
 	*out = (struct directory_said){ .asked = address };
-	if (!read_address(a, address, &parsed) || !domain_canon(parsed.domain, domain))
-		return false;
-	struct directory_target *self = arena_alloc(a, sizeof(*self));
-	parsed.domain = arena_dup(a, span_of(domain));
-	if (!self || !parsed.domain.p ||
-			!directory_decide(d, &parsed, span_of(conf->server.postmaster),
-					a, &out->decision) ||
-			!print_reply(out->decision.outcome, address, &reply))
+	if (!read_path(a, address, &path) || !domain_canon(path.domain, canon) ||
+			!rcpt_decide(rules, &path, false, a, &out->rcpt) ||
+			!print_reply(&out->rcpt, address, &reply))
 		return false;
 	out->reply = arena_dup(a, buf_span(&reply));
-	out->accepted = out->decision.outcome >= DIRECTORY_AS_IS;
-	if (!address_wire(&wire, &parsed))
-		return false;
-	*self = (struct directory_target){
-		.address = arena_dup(a, buf_span(&wire)),
-		.domain = parsed.domain,
-	};
-	out->key = self->key = directory_fold(a, self->address);
-	if (out->decision.outcome == DIRECTORY_AS_IS) {
-		out->v = self;
-		out->n = 1;
-	} else if (out->accepted) {
-		out->v = out->decision.to.v;
-		out->n = out->decision.to.n;
-	}
-	return out->reply.p && self->address.p && self->key.p;
-}
-
-const struct nexthop *
-directory_hop(const struct directory *d, const struct nexthop_table *routes,
-		const struct directory_target *t)
-{
-	return nexthop_find(routes, t->domain,
-			policy_find(directory_policies(d), t->domain) != NULL);
-}
-
-const char *
-directory_refusal(const struct directory_said *s)
-{
-	switch (s->decision.outcome) {
-	case DIRECTORY_UNKNOWN:
-		return "unknown-user";
-	case DIRECTORY_NOBODY:
-		return "general";
-	case DIRECTORY_FOREIGN:
-	case DIRECTORY_AS_IS:
-	case DIRECTORY_RESOLVED:
-		break;
-	}
-	return "relay-denied";
+	return out->reply.p;
 }
 
 const char *
 directory_found(const struct directory_said *s)
 {
-	const struct directory_decision *d = &s->decision;
+	const struct directory_decision *d = &s->rcpt.decision;
 
 	if (d->postmaster)
 		return "postmaster";

@@ -4,7 +4,7 @@
 
 #include "policies.h"
 #include "postern/directory.h"
-#include "postern/nexthop.h"
+#include "postern/rcpt.h"
 
 /* What the relay knows; without a reader, when there is no state yet, what the
  * configured files would make of it at the first start. NULL and *err. */
@@ -21,25 +21,16 @@ void directory_overlay(const struct policy_files *f, struct arena *a,
 /* policy_dry.c: prints what applying these files would change. */
 int policy_dry_run(struct cli *c, const struct policy_files *f);
 
-/* The answer to RCPT TO:<address>, from the same function as the relay's. */
+/* The answer to RCPT TO:<address>, as the relay would give it to who may not relay. */
 struct directory_said {
-	struct span asked;
-	struct span key; /* the same, for telling whether it is another one */
-	bool accepted;
+	struct span asked; /* as it was typed */
+	struct rcpt rcpt;
 	struct span reply; /* "550 5.1.1 User unknown X" */
-	struct directory_decision decision;
-	const struct directory_target *v; /* accepted: where it goes */
-	size_t n;
 };
 
-/* False when it is no address. Spans live in d and a. */
-bool directory_ask(const struct directory *d, const struct conf *conf,
-		struct span address, struct arena *a, struct directory_said *out);
-/* The next hop of one of them. */
-const struct nexthop *directory_hop(const struct directory *d,
-		const struct nexthop_table *routes, const struct directory_target *t);
-/* Not accepted: the reason that the relay keeps with the message (recipient.c). */
-const char *directory_refusal(const struct directory_said *s);
+/* False when it is no address. Spans live in the directory and a. */
+bool directory_ask(const struct rcpt_rules *rules, struct span address, struct arena *a,
+		struct directory_said *out);
 /* How it was found: exact, without-tag, list, postmaster, unknown or foreign. */
 const char *directory_found(const struct directory_said *s);
 

@@ -4,8 +4,6 @@
 
 #include "directory.h"
 #include "explain_words.h"
-#include "postern/map.h"
-#include "postern/nexthop.h"
 #include "postern/provider.h"
 #include "postern/routing.h"
 
@@ -14,8 +12,8 @@ struct answers {
 	const struct conf *conf;
 	struct directory *directory;
 	struct nexthop_table *routes;
+	struct rcpt_rules rules;
 	/* Of the last explain_answers: */
-	struct map seen; /* final addresses */
 	json_t *recipients, *refused;
 	json_t *reasons; /* of the refused, in their order: Badmail's words */
 	bool hops; /* more than smtp.max_hops: it goes to nobody */

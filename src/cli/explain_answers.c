@@ -1,93 +1,118 @@
 /* What the relay would say to each recipient of a decision. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "explain.h"
 #include "postern/clock.h"
-#include "postern/smtp_reply.h"
+#include "postern/roll.h"
+#include "postern/store.h"
 
-static void
-refuse_one(struct answers *all, struct span address, struct span key, struct span reply,
-		const char *reason)
+/* ---- the rows of one message ---- */
+
+struct row {
+	struct span address, asked, reply;
+	const struct nexthop *hop; /* NULL: refused */
+	const char *reason;
+};
+
+struct rows {
+	struct arena arena;
+	struct row *v;
+	size_t n, cap;
+	bool fallback; /* nobody was found: it is the stopgap that is refused */
+};
+
+static struct row *
+row_room(struct rows *rows, size_t i)
 {
-	json_t *one = json_pack("{s:o,s:o}", "address", cli_json_span(address), "reply",
-			cli_json_span(reply));
-
-	(void)map_put(&all->seen, key, one);
-	(void)json_array_append_new(all->refused, one);
-	(void)json_array_append_new(all->reasons, json_string(reason));
+	if (i == rows->cap) {
+		rows->cap = rows->cap * 4 + 16;
+		rows->v = realloc(rows->v, rows->cap * sizeof(*rows->v));
+		if (!rows->v)
+			abort();
+	}
+	rows->n += i == rows->n;
+	return &rows->v[i];
 }
 
-/* A list leads to somebody who was refused before: he gets it all the same. */
-static void
-not_refused(struct answers *all, const json_t *was)
+static struct span
+reply_kept(struct rows *rows, enum smtp_refusal why, struct span said)
 {
-	const json_t *one;
-	size_t i;
+	AUTO(buf_done) struct buf b = BUF_MAX(1024);
+	char text[SMTP_TEXT_SIZE];
+	struct smtp_reply r = rcpt_reply(why, said, text);
 
-	json_array_foreach(all->refused, i, one)
-	{
-		if (one != was)
-			continue;
-		(void)json_array_remove(all->refused, i);
-		(void)json_array_remove(all->reasons, i);
+	(void)!buf_addf(&b, "%d %s %s", r.code, r.esc, r.text);
+	return arena_dup(&rows->arena, buf_span(&b));
+}
+
+static bool
+put(void *host, size_t i, const struct roll_entry *e)
+{
+	struct rows *rows = host;
+	struct row what = { .address = arena_dup(&rows->arena, e->address),
+		.asked = arena_dup(&rows->arena, e->asked),
+		.hop = e->hop };
+
+	if (e->refused) {
+		what.reply = reply_kept(rows, e->why, e->said);
+		what.reason = rows->fallback ? "no-recipients" : rcpt_reason(e->why);
+	}
+	if (!what.address.p || (e->refused && !what.reply.p))
+		return false;
+	*row_room(rows, i) = what;
+	return true;
+}
+
+static void
+seed(void *host, uint64_t number[2])
+{
+	(void)host;
+	clock_random(number, 2 * sizeof(*number));
+}
+
+static void
+refuse(void *host, size_t i, enum smtp_refusal why)
+{
+	struct rows *rows = host;
+	struct row *row = &rows->v[i];
+
+	if (!row->hop)
 		return;
-	}
+	row->hop = NULL;
+	row->reply = reply_kept(rows, why, row->address);
+	row->reason = rcpt_reason(why);
 }
 
-static void
-accept_one(struct answers *all, struct span asked, const struct directory_target *t)
-{
-	json_t *one = json_pack("{s:o,s:s}", "address", cli_json_span(t->address),
-			"route", directory_hop(all->directory, all->routes, t)->key);
+static const struct roll_calls calls = { .put = put, .seed = seed, .refuse = refuse };
 
-	if (!span_eq_nocase(t->address, asked))
-		(void)json_object_set_new(one, "asked", cli_json_span(asked));
-	(void)json_array_append_new(all->recipients, one);
-}
+/* ---- as JSON ---- */
 
 static void
-answer_one(struct answers *all, struct span address, bool fallback, struct arena *a)
+answers_fill(struct answers *all, const struct rows *rows)
 {
-	struct directory_said said;
+	for (size_t i = 0; i < rows->n; i++) {
+		const struct row *row = &rows->v[i];
+		json_t *one = json_object();
 
-	if (!directory_ask(all->directory, all->conf, address, a, &said))
-		return;
-	if (!said.accepted && !map_get(&all->seen, said.key))
-		refuse_one(all, address, said.key, said.reply,
-				fallback ? "no-recipients" : directory_refusal(&said));
-	for (size_t i = 0; i < said.n; i++) {
-		const struct directory_target *t = &said.v[i];
-		const void *was = map_put(&all->seen, t->key, all);
-
-		if (was == all)
+		(void)json_object_set_new(one, "address", cli_json_span(row->address));
+		if (!row->hop) {
+			(void)json_object_set_new(
+					one, "reply", cli_json_span(row->reply));
+			(void)json_array_append_new(all->refused, one);
+			(void)json_array_append_new(
+					all->reasons, json_string(row->reason));
 			continue;
-		if (was)
-			not_refused(all, was);
-		accept_one(all, address, t);
+		}
+		(void)json_object_set_new(one, "route", json_string(row->hop->key));
+		if (row->asked.n > 0)
+			(void)json_object_set_new(
+					one, "asked", cli_json_span(row->asked));
+		(void)json_array_append_new(all->recipients, one);
 	}
 }
 
-/* What the relay says when the header is here: nobody gets it. */
-static void
-refuse_for_hops(struct answers *all)
-{
-	const struct smtp_reply hops = smtp_refuse(SMTP_REFUSE_HOPS);
-	AUTO(buf_done) struct buf reply = BUF_MAX(1024);
-	const json_t *one;
-	size_t i;
-
-	(void)!buf_addf(&reply, "%d %s %s", hops.code, hops.esc, hops.text);
-	json_array_foreach(all->recipients, i, one)
-	{
-		(void)json_array_append_new(all->refused,
-				json_pack("{s:O,s:o}", "address",
-						json_object_get(one, "address"),
-						"reply",
-						cli_json_span(buf_span(&reply))));
-		(void)json_array_append_new(all->reasons, json_string("hop-count"));
-	}
-	(void)json_array_clear(all->recipients);
-}
+/* ---- the door of this file ---- */
 
 void
 answers_open(struct answers *all, struct cli *c, struct directory *d)
@@ -95,6 +120,9 @@ answers_open(struct answers *all, struct cli *c, struct directory *d)
 	*all = (struct answers){ .conf = c->conf,
 		.directory = d,
 		.routes = nexthop_table_new(&c->conf->delivery.routes) };
+	all->rules = (struct rcpt_rules){ .directory = d,
+		.routes = all->routes,
+		.postmaster = span_of(c->conf->server.postmaster) };
 }
 
 void
@@ -112,7 +140,12 @@ void
 explain_answers(struct answers *all, const struct recipients *r)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(256 * 1024 * 1024);
-	uint64_t seed[2];
+	struct rows rows = { .arena = ARENA_MAX(256 * 1024 * 1024),
+		.fallback = r->outcome == RECIPIENTS_FALLBACK };
+	struct smtp_path path;
+	enum smtp_refusal why;
+	struct roll roll;
+	struct rcpt rc;
 
 	json_decref(all->recipients);
 	json_decref(all->refused);
@@ -120,14 +153,17 @@ explain_answers(struct answers *all, const struct recipients *r)
 	all->recipients = json_array();
 	all->refused = json_array();
 	all->reasons = json_array();
-	all->hops = r->received > all->conf->smtp.max_hops;
-	clock_random(seed, sizeof(seed));
-	map_init(&all->seen, seed[0], seed[1]);
-	for (size_t i = 0; i < r->n; i++)
-		answer_one(all, r->v[i], r->outcome == RECIPIENTS_FALLBACK, &a);
-	map_done(&all->seen);
-	if (all->hops)
-		refuse_for_hops(all);
+	roll_init(&roll, &calls, &rows, &rows.arena, STORE_RECIPIENTS_MAX, true);
+	for (size_t i = 0; i < r->n; i++) {
+		if (smtp_mailbox_parse(r->v[i], &path) &&
+				rcpt_decide(&all->rules, &path, false, &a, &rc))
+			(void)roll_take(&roll, &all->rules, &rc, &why);
+	}
+	all->hops = roll_hops(&roll, r->received, all->conf->smtp.max_hops);
+	roll_done(&roll);
+	answers_fill(all, &rows);
+	arena_done(&rows.arena);
+	free(rows.v);
 }
 
 bool

@@ -294,13 +294,12 @@ cli_policy_remove(struct cli *c)
 
 /* The one route of all its addresses; NULL: there are several. */
 static const char *
-one_route(const struct directory *d, const struct nexthop_table *routes,
-		const struct directory_said *said)
+one_route(const struct rcpt_rules *rules, const struct directory_said *said)
 {
 	const char *key = NULL;
 
-	for (size_t i = 0; i < said->n; i++) {
-		const char *next = directory_hop(d, routes, &said->v[i])->key;
+	for (size_t i = 0; i < said->rcpt.n; i++) {
+		const char *next = rcpt_hop(rules, said->rcpt.v[i].domain)->key;
 
 		if (key && strcmp(key, next) != 0)
 			return NULL;
@@ -310,37 +309,35 @@ one_route(const struct directory *d, const struct nexthop_table *routes,
 }
 
 static int
-test_json(const struct directory *d, const struct nexthop_table *routes,
-		const struct directory_said *said)
+test_json(const struct rcpt_rules *rules, const struct directory_said *said)
 {
-	const struct directory_entry *e = said->decision.to.entry;
-	const struct policy_domain *row = said->decision.row;
-	const char *route = one_route(d, routes, said);
+	const struct directory_entry *e = said->rcpt.decision.to.entry;
+	const struct policy_domain *row = said->rcpt.decision.row;
+	const char *route = one_route(rules, said);
 	json_t *goes = json_array();
 
-	for (size_t i = 0; i < said->n; i++)
+	for (size_t i = 0; i < said->rcpt.n; i++)
 		(void)json_array_append_new(goes,
 				json_pack("{s:o,s:s}", "address",
-						cli_json_span(said->v[i].address),
+						cli_json_span(said->rcpt.v[i].address),
 						"route",
-						directory_hop(d, routes, &said->v[i])
+						rcpt_hop(rules, said->rcpt.v[i].domain)
 								->key));
 	return cli_print_json(json_pack("{s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:o}",
 			"address", cli_json_span(said->asked), "accepted",
-			said->accepted, "reply", cli_json_span(said->reply), "policy",
-			row ? cli_json_span(row->policy) : json_null(), "recipient",
-			e ? cli_json_span(e->alias) : json_null(), "primary",
-			e ? cli_json_span(e->primary) : json_null(), "route",
+			said->rcpt.accepted, "reply", cli_json_span(said->reply),
+			"policy", row ? cli_json_span(row->policy) : json_null(),
+			"recipient", e ? cli_json_span(e->alias) : json_null(),
+			"primary", e ? cli_json_span(e->primary) : json_null(), "route",
 			route ? json_string(route) : json_null(), "found",
 			directory_found(said), "delivers_to", goes));
 }
 
 static void
-test_text(const struct directory *d, const struct nexthop_table *routes,
-		const struct directory_said *said)
+test_text(const struct rcpt_rules *rules, const struct directory_said *said)
 {
 	enum { SHOWN = 50 };
-	const struct directory_decision *x = &said->decision;
+	const struct directory_decision *x = &said->rcpt.decision;
 	AUTO(buf_done) struct buf who = BUF_MAX(1024);
 
 	cli_print_span(stdout, said->reply, 0);
@@ -361,14 +358,14 @@ test_text(const struct directory *d, const struct nexthop_table *routes,
 	(void)putchar('\n');
 	if (x->outcome == DIRECTORY_UNKNOWN)
 		(void)puts("The policy rejects who is unknown; postern recipient add ALIAS adds one.");
-	for (size_t i = 0; i < said->n && i < SHOWN; i++) {
+	for (size_t i = 0; i < said->rcpt.n && i < SHOWN; i++) {
 		(void)fputs("  to ", stdout);
-		cli_print_span(stdout, said->v[i].address, 0);
+		cli_print_span(stdout, said->rcpt.v[i].address, 0);
 		(void)printf(", next hop %s\n",
-				directory_hop(d, routes, &said->v[i])->key);
+				rcpt_hop(rules, said->rcpt.v[i].domain)->key);
 	}
-	if (said->n > SHOWN)
-		(void)printf("  and %zu more\n", said->n - SHOWN);
+	if (said->rcpt.n > SHOWN)
+		(void)printf("  and %zu more\n", said->rcpt.n - SHOWN);
 	if (x->to.unknown > 0)
 		(void)printf("  %zu members are no recipients\n", x->to.unknown);
 	if (x->to.too_many)
@@ -400,16 +397,18 @@ cli_policy_test(struct cli *c)
 		return cli_fail(CLI_FAILED, "%s", err.text);
 
 	struct nexthop_table *routes = nexthop_table_new(&c->conf->delivery.routes);
+	const struct rcpt_rules rules = { d, routes,
+		span_of(c->conf->server.postmaster) };
 	int status = CLI_DONE;
 
-	if (!directory_ask(d, c->conf, span_of(c->argv[0]), &a, &said))
+	if (!directory_ask(&rules, span_of(c->argv[0]), &a, &said))
 		status = cli_fail(CLI_USAGE,
 				"%s is no address; USER@DOMAIN is expected",
 				c->argv[0]);
 	else if (c->json)
-		status = test_json(d, routes, &said);
+		status = test_json(&rules, &said);
 	else
-		test_text(d, routes, &said);
+		test_text(&rules, &said);
 	nexthop_table_free(routes);
 	directory_free(d);
 	return status;

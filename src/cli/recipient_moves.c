@@ -67,20 +67,21 @@ targets_json(const struct directory_said *said)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; said->accepted && i < said->n; i++)
-		(void)json_array_append_new(list, cli_json_span(said->v[i].address));
+	for (size_t i = 0; i < said->rcpt.n; i++)
+		(void)json_array_append_new(
+				list, cli_json_span(said->rcpt.v[i].address));
 	return list;
 }
 
 static void
-compare(struct cli *c, const struct directory *was, const struct directory *would,
+compare(const struct rcpt_rules *was, const struct rcpt_rules *would,
 		struct span address, json_t *moves)
 {
 	AUTO(arena_done) struct arena a = ARENA_MAX(64 * 1024 * 1024);
 	struct directory_said before, now;
 
-	if (!directory_ask(was, c->conf, address, &a, &before) ||
-			!directory_ask(would, c->conf, address, &a, &now))
+	if (!directory_ask(was, address, &a, &before) ||
+			!directory_ask(would, address, &a, &now))
 		return;
 	json_t *from = targets_json(&before), *to = targets_json(&now);
 	if (!json_equal(from, to))
@@ -123,13 +124,18 @@ recipients_moves(struct cli *c, const struct directory_row *rows, size_t n,
 		return NULL;
 	}
 	would = directory_new(&all);
+	struct nexthop_table *routes = nexthop_table_new(&c->conf->delivery.routes);
+	struct span postmaster = span_of(c->conf->server.postmaster);
+	const struct rcpt_rules old_rules = { was, routes, postmaster },
+				new_rules = { would, routes, postmaster };
 	json_t *moves = json_array();
 	for (size_t i = 0; i < n; i++) {
 		const struct directory_entry *e = directory_alias(would, rows[i].alias);
 
 		for (size_t k = 0; e && k < e->n_addresses; k++)
-			compare(c, was, would, e->addresses[k], moves);
+			compare(&old_rules, &new_rules, e->addresses[k], moves);
 	}
+	nexthop_table_free(routes);
 	directory_free(was);
 	directory_free(would);
 	policy_files_done(&files);

@@ -7,7 +7,6 @@
 #include "postern/clock.h"
 #include "postern/header.h"
 #include "postern/log.h"
-#include "postern/nexthop.h"
 #include "postern/qid.h"
 #include "postern/routing.h"
 #include "unrouted.h"
@@ -41,7 +40,7 @@ say_refused(const struct directory_said *said, struct arena *a)
 {
 	AUTO(buf_done) struct buf advice = BUF_MAX(4096);
 	const struct words_refused r = { said->asked, said->reply,
-		span_of(directory_refusal(said)) };
+		span_of(rcpt_reason(said->rcpt.why)) };
 	bool advised = words_refused_advice(&r, &advice) && buf_cstr(&advice);
 
 	(void)cli_fail(0, "nothing is changed: the relay would say %s%s%s",
@@ -58,32 +57,34 @@ find_target(struct assigning *x, const char *text, struct nexthop_table *routes,
 			directory_alias(x->directory, span_of(text));
 	struct span address = entry ? entry->primary : span_of(text);
 	struct target *out = &x->to;
+	const struct rcpt_rules rules = { x->directory, routes,
+		span_of(x->c->conf->server.postmaster) };
 	struct directory_said said;
 
-	if (!directory_ask(x->directory, x->c->conf, address, a, &said)) {
+	if (!directory_ask(&rules, address, a, &said)) {
 		(void)cli_fail(0,
 				"%s is no address, nor the alias of a recipient with one; "
 				"postern recipient list shows them",
 				text);
 		return false;
 	}
-	if (!said.accepted) {
+	if (!said.rcpt.accepted) {
 		say_refused(&said, a);
 		return false;
 	}
-	struct queue_target *to = arena_alloc(a, said.n * sizeof(*to));
+	struct queue_target *to = arena_alloc(a, said.rcpt.n * sizeof(*to));
 	out->address = directory_wire(a, address);
 	if (!to || !out->address.p) {
 		(void)cli_fail(0, "%s leads to too many recipients", text);
 		return false;
 	}
-	for (size_t i = 0; i < said.n; i++)
-		to[i] = (struct queue_target){ said.v[i].address,
-			span_of(directory_hop(x->directory, routes, &said.v[i])->key) };
+	for (size_t i = 0; i < said.rcpt.n; i++)
+		to[i] = (struct queue_target){ said.rcpt.v[i].address,
+			span_of(rcpt_hop(&rules, said.rcpt.v[i].domain)->key) };
 	out->to = to;
-	out->n = said.n;
-	out->list = said.decision.to.entry && said.decision.to.entry->list;
-	return said.n > 0;
+	out->n = said.rcpt.n;
+	out->list = said.rcpt.list != NULL;
+	return said.rcpt.n > 0;
 }
 
 /* ---- the rule ---- */

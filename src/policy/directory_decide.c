@@ -9,8 +9,11 @@ stand_in(const struct directory *d, struct span postmaster, struct arena *arena,
 	char domain[ADDRESS_DOMAIN_MAX + 1], key[DIRECTORY_KEY_MAX];
 	struct address a;
 
-	if (postmaster.n == 0 || !address_parse(arena, postmaster, &a) ||
-			!domain_canon(a.domain, domain) ||
+	if (postmaster.n == 0)
+		return true;
+	if (!address_parse(arena, postmaster, &a)) /* the configuration has read it */
+		return false;
+	if (!domain_canon(a.domain, domain) ||
 			!policy_find(d->domains, span_of(domain)))
 		return true;
 	if (directory_resolve_address(d, postmaster, arena, &out->to)) {

@@ -80,7 +80,8 @@ directory_link(struct directory *d)
 
 /* ---- resolving ---- */
 
-/* jane.doe+news@contoso.test; false when that would be no address. */
+/* jane.doe+news@contoso.test, or without its tag when that would be no address. False: the
+ * arena is full. */
 static bool
 tagged(const struct entry *e, struct span tag, struct arena *arena,
 		struct directory_target *out)
@@ -88,8 +89,9 @@ tagged(const struct entry *e, struct span tag, struct arena *arena,
 	char text[ADDRESS_LOCAL_MAX], room[DIRECTORY_KEY_MAX];
 	AUTO(buf_done) struct buf wire = BUF_MAX(ADDRESS_SIZE);
 
-	if (e->target.address.n == 0 || e->local.n + tag.n > sizeof(text))
-		return false;
+	*out = e->target;
+	if (out->address.n == 0 || e->local.n + tag.n > sizeof(text))
+		return true;
 	memcpy(text, e->local.p, e->local.n);
 	memcpy(text + e->local.n, tag.p, tag.n);
 	const struct address a = {
@@ -98,7 +100,7 @@ tagged(const struct entry *e, struct span tag, struct arena *arena,
 		.domain = e->target.domain,
 	};
 	if (address_refused(&a) || !address_wire(&wire, &a))
-		return false;
+		return true;
 	*out = (struct directory_target){
 		.address = arena_dup(arena, buf_span(&wire)),
 		.domain = e->target.domain,
@@ -227,10 +229,9 @@ directory_resolve(const struct directory *d, const struct directory_entry *entry
 		return true;
 
 	struct directory_target *v = arena_alloc(arena, sizeof(*v));
-	if (!v)
+	if (!v || !tagged(e, match->tag, arena, v))
 		return false;
-	if (tagged(e, match->tag, arena, v))
-		out->v = v;
+	out->v = v;
 	return true;
 }
 

@@ -174,18 +174,6 @@ hop_window(const struct hop *h)
 
 /* ---- where a recipient goes now ---- */
 
-bool
-hop_is_ours(const struct relay *r, struct span domain)
-{
-	return domain.n == 0 || policy_find(r->policies, domain);
-}
-
-const struct nexthop *
-hop_route(const struct relay *r, struct span domain)
-{
-	return nexthop_find(r->hops, domain, hop_is_ours(r, domain));
-}
-
 /* The configuration or the policies may have changed since it was queued. */
 static const struct nexthop *
 route_of(const struct relay *r, struct span address)
@@ -199,7 +187,8 @@ route_of(const struct relay *r, struct span address)
 	if (path.domain.n > 0 && !domain_canon(path.domain, canon))
 		return NULL;
 
-	return hop_route(r, span_of(canon));
+	const struct rcpt_rules rules = rcpt_rules_now(r);
+	return rcpt_hop(&rules, span_of(canon));
 }
 
 /* Q12. It is said when it begins; until it expires, or a policy has the domain again. */

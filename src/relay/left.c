@@ -20,7 +20,7 @@ ours(const struct relay *r, struct span address)
 		return false;
 	return path.domain.n == 0 ||
 			(domain_canon(path.domain, canon) &&
-					hop_is_ours(r, span_of(canon)));
+					rcpt_is_ours(r->directory, span_of(canon)));
 }
 
 bool

@@ -76,6 +76,7 @@ mail_new(struct relay *r, const struct smtp_mail *said,
 	list_init(&m->job.job.link);
 	m->began_ms = loop_now_ms(r->loop);
 	m->relay_client = client->may_relay;
+	recipient_begin(r, m);
 	m->job.job.work = STORE_SUBMIT;
 	m->job.id = store_new_id(r->store, clock_wall_ms());
 	m->job.spool_fd = -1;
@@ -132,12 +133,7 @@ mail_free(struct relay *r, struct mail *m)
 	buf_done(&m->head);
 	buf_done(&m->gather);
 	buf_done(&m->top);
-	if (m->recipients != &m->one)
-		free(m->recipients);
-	if (m->seen_map)
-		map_done(&m->seen);
-	map_done(&m->lists);
-	r->expanded -= m->expanded;
+	recipient_end(m);
 	arena_done(&m->arena);
 	free(m);
 }
@@ -325,24 +321,6 @@ say_hops(struct mail *m)
 									HEADING_SUBJECT))));
 }
 
-static void
-refuse_all(struct mail *m, const struct smtp_reply *reply, struct span reason)
-{
-	struct span text = recipient_reply(m, reply);
-
-	for (size_t i = 0; i < m->job.n; i++) {
-		struct submission_recipient *to = &m->recipients[i];
-
-		if (to->state != QUEUE_QUEUED && to->state != QUEUE_HELD)
-			continue;
-		to->state = QUEUE_REFUSED;
-		to->hop = SPAN(HOP_BADMAIL);
-		to->code = reply->code;
-		to->reply = text;
-		to->reason = reason;
-	}
-}
-
 struct smtp_reply
 mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 		const struct mail_client *client)
@@ -356,24 +334,13 @@ mail_whole(struct relay *r, struct mail *m, const struct smtp_commit *commit,
 	if (m->collected && m->put_off)
 		return smtp_refuse(SMTP_REFUSE_BUSY);
 	m->job.arrived_ms = clock_wall_ms();
-	if (m->hops.hops > r->conf->smtp.max_hops) {
+	if (!recipient_hops(m, m->hops.hops, r->conf->smtp.max_hops)) {
 		say_hops(m);
-		reply = smtp_refuse(SMTP_REFUSE_HOPS);
 		if (!m->collected && !m->picked)
-			return reply;
-		refuse_all(m, &reply, SPAN("hop-count"));
-		if (m->hold.n > 0) { /* somebody would only send it on its way again */
-			m->hold = SPAN("");
-			m->badmail = SPAN("hop-count");
-		}
+			return smtp_refuse(SMTP_REFUSE_HOPS);
 	}
-	if (m->job.n == 0) {
-		struct submission_recipient *to = recipient_room(m);
-
-		*to = (struct submission_recipient){ .address = { "", 0 } };
-		recipient_nobody(m, to);
-		m->job.n = 1;
-	}
+	if (m->job.n == 0)
+		recipient_none(m);
 	m->job.recipients = m->recipients;
 	m->job.flags = (commit->eight_bit ? MESSAGE_8BIT : 0u) |
 			(commit->bare || commit->nul ? MESSAGE_BARE : 0u) |

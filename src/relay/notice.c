@@ -112,29 +112,27 @@ has_failed(const struct lease *l, struct span address)
 	return false;
 }
 
-/* Whom mail for the address would reach, as at RCPT; 0: nobody. All of it in the letter's
+/* Whom mail for its address would reach, as at RCPT; 0: nobody. All of it in the letter's
  * arena: the store reads it later, and the directory may be another one by then. */
 static size_t
-targets_of(struct relay *r, struct letter *l, const struct address *to)
+targets_of(struct relay *r, struct letter *l)
 {
-	struct span server = span_of(r->conf->server.postmaster);
-	struct directory_decision d;
-	size_t n = 1;
+	const struct rcpt_rules rules = rcpt_rules_now(r);
+	struct smtp_path path;
+	struct rcpt rc;
 
-	if (!directory_decide(r->directory, to, server, &l->arena, &d) ||
-			d.outcome < DIRECTORY_AS_IS)
+	if (!smtp_mailbox_parse(l->address, &path) ||
+			!rcpt_decide(&rules, &path, false, &l->arena, &rc) ||
+			!rc.accepted)
 		return 0;
-	if (d.outcome == DIRECTORY_RESOLVED)
-		n = d.to.n < TARGETS_MAX ? d.to.n : TARGETS_MAX;
+	size_t n = rc.n < TARGETS_MAX ? rc.n : TARGETS_MAX;
 	l->to = arena_alloc(&l->arena, n * sizeof(*l->to));
 	for (size_t i = 0; l->to && i < n; i++) {
-		bool as_is = d.outcome == DIRECTORY_AS_IS;
-		struct span domain = as_is ? to->domain : d.to.v[i].domain;
+		const struct nexthop *hop = rcpt_hop(&rules, rc.v[i].domain);
 
 		l->to[i] = (struct submission_recipient){
-			.address = as_is ? l->address
-					 : arena_dup(&l->arena, d.to.v[i].address),
-			.hop = arena_dup(&l->arena, span_of(hop_route(r, domain)->key)),
+			.address = arena_dup(&l->arena, rc.v[i].address),
+			.hop = arena_dup(&l->arena, span_of(hop->key)),
 			.state = QUEUE_QUEUED,
 		};
 		if (!l->to[i].hop.p || !l->to[i].address.p)
@@ -161,8 +159,8 @@ letter_to(struct relay *r, struct span address)
 		to.domain = arena_dup(&l->arena, span_of(canon));
 		if (address_wire(&wire, &to))
 			l->address = arena_dup(&l->arena, buf_span(&wire));
-		if (l->address.p && to.domain.p)
-			l->n_to = targets_of(r, l, &to);
+		if (l->address.p)
+			l->n_to = targets_of(r, l);
 	}
 	l->notice.postmaster = l->address;
 	if (l->n_to > 0)

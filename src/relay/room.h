@@ -21,8 +21,10 @@
 #include "postern/origin.h"
 #include "postern/policy.h"
 #include "postern/queue.h"
+#include "postern/rcpt.h"
 #include "postern/relay.h"
 #include "postern/retry.h"
+#include "postern/roll.h"
 #include "postern/smtp_server.h"
 #include "postern/store.h"
 #include "postern/sum.h"
@@ -61,7 +63,7 @@ struct relay {
 	struct dns *dns;
 	struct directory *directory;
 	const struct policy_set *policies; /* the directory's */
-	size_t expanded; /* members of lists in the mails at hand */
+	size_t members; /* of lists, in the mails at hand */
 	uint64_t policy_version;
 	struct policyload *policyload;
 	struct nexthop_table *hops;
@@ -178,11 +180,8 @@ struct mail {
 	struct submission_recipient *recipients; /* &one, or allocated */
 	struct submission_recipient one;
 	size_t cap;
-	struct span keys[8]; /* the first recipients in canonical form, to tell duplicates */
-	struct map seen; /* when there are more, all of them */
-	bool seen_map;
-	struct map lists; /* those that were expanded, by alias */
-	size_t expanded; /* what they gave, counted in the relay's */
+	struct roll roll; /* which of them is whose */
+	size_t *members; /* the relay's, with those of the roll */
 	bool collected, tls, relay_client, utf8;
 	bool put_off; /* a recipient was told to come again */
 	struct picked *picked; /* it is a file of the Pickup folder: pickups.h */
@@ -227,11 +226,12 @@ struct smtp_reply mail_vrfy(const struct relay *r, const struct smtp_path *path,
 		bool may_relay, char *text);
 /* As it is kept and sent, in the mail's arena: its domain as A-labels (E5). */
 struct span mail_wire(struct mail *m, const struct smtp_path *path);
-struct submission_recipient *recipient_room(struct mail *m); /* one more */
-/* Without the code, as the store keeps it. */
-struct span recipient_reply(struct mail *m, const struct smtp_reply *reply);
-/* What becomes of a message that the collector found nobody for. */
-void recipient_nobody(const struct mail *m, struct submission_recipient *out);
+void recipient_begin(struct relay *r, struct mail *m);
+void recipient_end(struct mail *m);
+/* It is whole, with so many hops: false when it passed too many of them, and nobody gets it. */
+bool recipient_hops(struct mail *m, unsigned hops, unsigned most);
+/* The one row of a message without recipients. */
+void recipient_none(struct mail *m);
 
 /* ---- inbound.c: listeners and sessions ---- */
 struct inbound *inbound_new(
@@ -278,10 +278,8 @@ struct lease {
 	size_t sends; /* transactions under way */
 };
 
-/* ---- hop.c: by a canonical domain; empty: the bare postmaster's ---- */
-bool hop_is_ours(const struct relay *r, struct span domain);
-/* Where mail for it goes now; never NULL. */
-const struct nexthop *hop_route(const struct relay *r, struct span domain);
+/* What decides about recipients now. */
+struct rcpt_rules rcpt_rules_now(const struct relay *r);
 
 struct dispatch *dispatch_new(struct relay *r);
 void dispatch_free(struct dispatch *d);

@@ -299,7 +299,7 @@ no_recipient_is_half_taken(void **state)
 				assert_int_equal(m->job.n, 1);
 				assert_true(same(m->recipients[0].address,
 						cases[i].address));
-				assert_int_equal(m->keys[0].n > 0, true);
+				assert_int_equal(m->roll.first[0].n > 0, true);
 			} else {
 				assert_int_equal(code, 452);
 			}
@@ -357,14 +357,14 @@ a_list_is_taken_whole_or_not_at_all(void **state)
 		assert_int_equal(ask(g, m, "three@contoso.test"), 452);
 		assert_int_equal(m->job.n, LONG_BOTH);
 	}
-	assert_int_equal(g->r.expanded, LONG_BOTH);
+	assert_int_equal(g->r.members, LONG_BOTH);
 	/* Another one has room for it meanwhile. */
 	struct mail *next = mail_new(&g->r, &begin, &client);
 	assert_int_equal(ask(g, next, "three@contoso.test"), SMTP_YES.code);
 	assert_int_equal(next->job.n, 1000);
 	mail_free(&g->r, m);
 	mail_free(&g->r, next);
-	assert_int_equal(g->r.expanded, 0);
+	assert_int_equal(g->r.members, 0);
 }
 
 /* Edge 32: who is in two lists is one recipient, and does not count twice against the most that
@@ -380,8 +380,8 @@ lists_that_overlap_count_each_member_once(void **state)
 	struct mail *m = mail_new(&g->r, &begin, &client);
 	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
 	assert_int_equal(ask(g, m, "two@contoso.test"), SMTP_YES.code);
-	map_done(&m->lists); /* as if they were members of another list */
-	map_init(&m->lists, 1, 2);
+	map_done(&m->roll.lists); /* as if they were members of another list */
+	map_init(&m->roll.lists, 1, 2);
 	assert_int_equal(ask(g, m, "one@contoso.test"), SMTP_YES.code);
 	assert_int_equal(m->job.n, LONG_BOTH);
 	assert_int_equal(ask(g, m, "three@contoso.test"), 452);
@@ -413,9 +413,9 @@ what_is_collected_waits_for_all_its_recipients(void **state)
 
 		if (first[i])
 			(void)ask(g, m, first[i]);
-		g->r.expanded += 1000000; /* by other messages */
+		g->r.members += 1000000; /* by other messages */
 		assert_int_equal(ask(g, m, "sales@contoso.test"), 452);
-		g->r.expanded -= 1000000;
+		g->r.members -= 1000000;
 		assert_int_equal(whole(g, m), 452);
 		mail_drop(&g->r, m);
 
@@ -458,14 +458,14 @@ lists_that_overlap_beyond_what_fits_are_refused(void **state)
 	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
 
 	assert_int_equal(ask(g, m, "ann@contoso.test"), SMTP_YES.code);
-	m->expanded = g->r.expanded = 500000; /* by its other lists, the same people */
+	m->roll.members = g->r.members = 500000; /* by its other lists, the same people */
 	assert_int_equal(ask(g, m, "sales@contoso.test"), 554);
 	assert_int_equal(m->job.n, 2);
 	assert_int_equal(m->recipients[1].state, QUEUE_REFUSED);
 	assert_int_equal(whole(g, m),
 			0); /* Ann has it, the list's copy goes to Badmail */
 	mail_drop(&g->r, m);
-	assert_int_equal(g->r.expanded, 0);
+	assert_int_equal(g->r.members, 0);
 }
 
 /* Members that are there already take no memory again. */
@@ -477,8 +477,8 @@ a_list_of_those_who_have_it_keeps_nothing_more(void **state)
 
 	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
 	size_t n = m->job.n, used = m->arena.used;
-	map_done(&m->lists); /* as if it were another list */
-	map_init(&m->lists, 1, 2);
+	map_done(&m->roll.lists); /* as if it were another list */
+	map_init(&m->roll.lists, 1, 2);
 	assert_int_equal(ask(g, m, "sales@contoso.test"), SMTP_YES.code);
 	assert_int_equal(m->job.n, n);
 	assert_in_range(m->arena.used - used, 0, 40); /* its own name */
