@@ -65,8 +65,7 @@ flush_due(void *host)
 }
 
 struct jobs *
-jobs_new(struct loop *loop, struct store *s, const struct jobs_calls *calls, void *host,
-		struct err *err)
+jobs_new(struct loop *loop, struct store *s, const struct jobs_calls *calls, void *host)
 {
 	struct jobs *j = calloc(1, sizeof(*j));
 
@@ -78,11 +77,6 @@ jobs_new(struct loop *loop, struct store *s, const struct jobs_calls *calls, voi
 	j->bell = loop_wake_new(loop, woken, j);
 	j->flush = loop_timer_new(loop, flush_due, j);
 	j->port = store_port_new(s, ring, j);
-	if (!j->port) {
-		err_set(err, 9005, "no port to the store");
-		jobs_free(j);
-		return NULL;
-	}
 	return j;
 }
 
@@ -91,18 +85,16 @@ jobs_free(struct jobs *j)
 {
 	if (!j)
 		return;
-	if (j->port) {
-		j->closing = true;
-		take_back(j);
-		LIST_EACH (link, &j->out) {
-			struct store_job *job = LIST_ITEM(link, struct store_job, link);
+	j->closing = true;
+	take_back(j);
+	LIST_EACH (link, &j->out) {
+		struct store_job *job = LIST_ITEM(link, struct store_job, link);
 
-			list_del(link);
-			j->under_way--;
-			not_taken(job);
-		}
-		store_port_free(j->port);
+		list_del(link);
+		j->under_way--;
+		not_taken(job);
 	}
+	store_port_free(j->port);
 	loop_timer_free(j->flush);
 	loop_wake_free(j->bell);
 	free(j);

@@ -16,9 +16,9 @@ struct jobs_calls {
 	void (*batch_over)(void *host); /* and with all that it gave back together */
 };
 
-/* The loop and the store outlive it. NULL and *err (9005): no port to the store. */
+/* The loop and the store outlive it. */
 struct jobs *jobs_new(struct loop *loop, struct store *s,
-		const struct jobs_calls *calls, void *host, struct err *err);
+		const struct jobs_calls *calls, void *host);
 /* The store thread has ended, or never began: what it did is passed to `done`, and so is,
  * as STORE_FAILED, what it was not given. */
 void jobs_free(struct jobs *j);

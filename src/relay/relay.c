@@ -279,9 +279,7 @@ static bool
 rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
 {
 	r->policyload = policyload_new(r);
-	r->jobs = jobs_new(r->loop, r->store, &jobs_calls, r, err);
-	if (!r->jobs)
-		return false;
+	r->jobs = jobs_new(r->loop, r->store, &jobs_calls, r);
 	r->dns = relay_dns(r, &r->conf->dns, err);
 	if (!r->dns)
 		return false;

@@ -12,13 +12,11 @@ static int
 set_up(void **state)
 {
 	struct gate *g = gate_new(&rows);
-	struct err err = { 0 };
 
 	gate_fresh(g);
 	g->r.reader = store_reader(g->r.store);
-	g->r.jobs = jobs_new(g->r.loop, g->r.store, &gate_jobs, g, &err);
+	g->r.jobs = jobs_new(g->r.loop, g->r.store, &gate_jobs, g);
 	g->r.dispatch = dispatch_new(&g->r);
-	assert_non_null(g->r.jobs);
 	*state = g;
 	return 0;
 }

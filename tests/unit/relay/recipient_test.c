@@ -458,7 +458,8 @@ lists_that_overlap_beyond_what_fits_are_refused(void **state)
 	struct mail *m = mail_new(&g->r, &a_collected_one, &collector);
 
 	assert_int_equal(ask(g, m, "ann@contoso.test"), SMTP_YES.code);
-	m->roll.members = g->r.members = 500000; /* by its other lists, the same people */
+	m->roll.members = g->r.members =
+			500000; /* by its other lists, the same people */
 	assert_int_equal(ask(g, m, "sales@contoso.test"), 554);
 	assert_int_equal(m->job.n, 2);
 	assert_int_equal(m->recipients[1].state, QUEUE_REFUSED);
