@@ -1,162 +1,6 @@
 /* What a next hop does with what is due: who is looked up anew, who works on it, and when it
- * looks again. Those who would talk or write are stood in for. */
-#include "hand.h"
-
-#include "postern/queue.h"
-
-/* ---- those who work ---- */
-
-static struct {
-	size_t delivered, opened, poked; /* leases to the folder thread; sessions */
-	struct list leases;
-	bool queue_fails;
-	size_t queue_room[2], queue_asked; /* what was asked for */
-} world;
-
-void __wrap_local_deliver(struct local *w, struct list *leases);
-void __wrap_outbound_open(struct relay *r, struct hop *h, struct list *all);
-void __wrap_outbound_poke(struct list *all, const struct hop *h);
-bool __real_queue_due(struct reader *r, const struct queue_due *q, struct arena *a,
-		struct queue_message **out, size_t *n, struct err *err);
-bool __wrap_queue_due(struct reader *r, const struct queue_due *q, struct arena *a,
-		struct queue_message **out, size_t *n, struct err *err);
-
-void
-__wrap_local_deliver(struct local *w, struct list *leases)
-{
-	(void)w;
-	LIST_EACH (link, leases) {
-		list_del(link);
-		list_add(&world.leases, link);
-		world.delivered++;
-	}
-}
-
-void
-__wrap_outbound_open(struct relay *r, struct hop *h, struct list *all)
-{
-	(void)r, (void)h, (void)all;
-	world.opened++;
-}
-
-void
-__wrap_outbound_poke(struct list *all, const struct hop *h)
-{
-	(void)all, (void)h;
-	world.poked++;
-}
-
-bool
-__wrap_queue_due(struct reader *r, const struct queue_due *q, struct arena *a,
-		struct queue_message **out, size_t *n, struct err *err)
-{
-	if (world.queue_asked < 2)
-		world.queue_room[world.queue_asked] = q->messages;
-	world.queue_asked++;
-	if (world.queue_fails)
-		return err_set(err, 9005, "the queue cannot be read");
-	return __real_queue_due(r, q, a, out, n, err);
-}
-
-static int
-look_up(void **state)
-{
-	static const char text[] =
-			"server: { hostname: gw.contoso.test, state: /var/lib/postern }\n"
-			"delivery:\n"
-			"  routes:\n"
-			"    h.test: { to: 'smtp:h.test:25' }\n"
-			"    other.test: { to: 'smtp:other.test:25' }\n"
-			"    contoso.test: { to: 'smtp:h.test:25' }\n";
-	struct conf_faults faults;
-
-	assert_int_equal(set_up(state), 0);
-	struct gate *g = *state;
-	conf_faults_init(&faults);
-	struct conf *c = conf_parse(&(struct conf_source){ .text = span_of(text),
-						    .path = "/etc/p.yaml" },
-			&faults);
-	assert_non_null(c);
-	conf_faults_done(&faults);
-	nexthop_table_free(g->r.hops);
-	g->r.hops = nexthop_table_new(&c->delivery.routes);
-	conf_free(c);
-	g->r.share.outgoing = 100;
-	memset(&world, 0, sizeof(world));
-	list_init(&world.leases);
-	return 0;
-}
-
-static void
-leases_free(struct list *all)
-{
-	LIST_EACH (link, all)
-		lease_free(LIST_ITEM(link, struct lease, link));
-}
-
-static int
-look_down(void **state)
-{
-	LIST_EACH (link, &handed) {
-		struct store_job *job = LIST_ITEM(link, struct store_job, link);
-
-		list_del(link);
-		if (job->work == STORE_SETTLE)
-			lease_free(LIST_ITEM(LIST_ITEM(job, struct settlement, job),
-					struct lease, job));
-	}
-	leases_free(&world.leases);
-	return tear_down(state);
-}
-
-/* A message for each of these, on that hop. */
-static uint64_t
-queued(struct gate *g, const char *hop, const char *const *to, size_t n, unsigned flags)
-{
-	struct submission_recipient all[8];
-	struct list jobs;
-
-	for (size_t i = 0; i < n; i++)
-		all[i] = (struct submission_recipient){ .address = span_of(to[i]),
-			.hop = span_of(hop),
-			.state = QUEUE_QUEUED };
-	struct submission sub = { .job = { .work = STORE_SUBMIT },
-		.id = store_new_id(g->r.store, clock_wall_ms()),
-		.sender = SPAN("s@x.test"),
-		.arrived_ms = clock_wall_ms(),
-		.flags = flags,
-		.top = SPAN(""),
-		.body = SPAN("A: b\r\n\r\nx\r\n"),
-		.spool_fd = -1,
-		.recipients = all,
-		.n = n };
-	list_init(&jobs);
-	list_init(&sub.job.link);
-	list_add(&jobs, &sub.job.link);
-	store_run(g->r.store, &jobs);
-	assert_int_equal(sub.job.result, STORE_DONE);
-	return sub.id;
-}
-
-/* The one lease that went to the store. */
-static struct lease *
-settled_one(void)
-{
-	assert_false(list_empty(&handed));
-	assert_ptr_equal(handed.next->next, &handed);
-	struct store_job *job = LIST_ITEM(handed.next, struct store_job, link);
-	assert_int_equal(job->work, STORE_SETTLE);
-	return LIST_ITEM(LIST_ITEM(job, struct settlement, job), struct lease, job);
-}
-
-static struct hop *
-hop_due(struct gate *g, const char *key)
-{
-	struct hop *h = hop_new(g->r.dispatch, span_of(key));
-
-	h->wake_ms = 0;
-	return h;
-}
+ * looks again. */
+#include "due.h"
 
 /* ---- who is looked up anew ---- */
 
@@ -576,25 +420,23 @@ what_was_taken_for_a_hop_that_fails_is_put_off(void **state)
 	assert_int_equal(h->n_ready, 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, look_up, look_down)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(what_goes_elsewhere_now_is_moved_and_the_rest_stays),
-		TEST(what_has_left_the_policies_waits_and_is_said_once),
-		TEST(what_is_for_this_hop_is_left_to_its_sessions),
-		TEST(sessions_are_opened_as_mail_and_limits_have_it),
-		TEST(folders_get_all_that_is_due_at_once),
-		TEST(badmail_is_written_or_kept),
-		TEST(once_puts_off_what_a_hop_would_not_take),
-		TEST(a_queue_that_cannot_be_read_is_asked_for_less_and_later_again),
-		TEST(the_window_is_refilled_by_halves),
-		TEST(a_hop_that_is_long_dead_is_asked_about_more_at_a_time),
-		TEST(nothing_is_begun_while_it_is_shut_held_or_could_not_be_recorded),
-		TEST(a_hop_that_will_not_talk_is_left_alone_longer_each_time),
-		TEST(what_was_taken_for_a_hop_that_fails_is_put_off),
+		DUE(what_goes_elsewhere_now_is_moved_and_the_rest_stays),
+		DUE(what_has_left_the_policies_waits_and_is_said_once),
+		DUE(what_is_for_this_hop_is_left_to_its_sessions),
+		DUE(sessions_are_opened_as_mail_and_limits_have_it),
+		DUE(folders_get_all_that_is_due_at_once),
+		DUE(badmail_is_written_or_kept),
+		DUE(once_puts_off_what_a_hop_would_not_take),
+		DUE(a_queue_that_cannot_be_read_is_asked_for_less_and_later_again),
+		DUE(the_window_is_refilled_by_halves),
+		DUE(a_hop_that_is_long_dead_is_asked_about_more_at_a_time),
+		DUE(nothing_is_begun_while_it_is_shut_held_or_could_not_be_recorded),
+		DUE(a_hop_that_will_not_talk_is_left_alone_longer_each_time),
+		DUE(what_was_taken_for_a_hop_that_fails_is_put_off),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
