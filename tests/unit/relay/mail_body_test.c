@@ -4,6 +4,7 @@
 #include "faults.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* ---- where its octets are ---- */
 
@@ -56,8 +57,10 @@ large_ones_are_in_the_spool_octet_by_octet(void **state)
 		is_in_spool(g, m, (struct span){ text, ALL });
 		assert_true(m->job.body.n == 0);
 		uint64_t id = m->job.id;
+		int fd = m->job.spool_fd;
 		mail_drop(&g->r, m);
 		assert_false(spooled(g, id));
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
 		assert_int_equal(g->r.receiving, 0);
 	}
 	free(text);
