@@ -304,7 +304,8 @@ what_its_octets_are_is_known(void **state)
 		bool eight, bare, nul;
 	} bodies[] = { { "plain\r\n", 7, .eight = false },
 		{ "\xc3\xbc\r\n", 4, .eight = true }, { "a\rb\r\n", 5, .bare = true },
-		{ "a\0b\r\n", 5, .nul = true }, { "end\r", 4, .bare = true } };
+		{ "a\0b\r\n", 5, .nul = true }, { "end\r", 4, .bare = true },
+		{ "\r\n.\r", 4, .bare = true } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -317,6 +318,10 @@ what_its_octets_are_is_known(void **state)
 		assert_int_equal(got[0]->scan.bare, bodies[i].bare);
 		assert_int_equal(got[0]->scan.nul, bodies[i].nul);
 		assert_int_equal(got[0]->hops.hops, 2);
+		holds(got[0],
+				(struct span){ text + sizeof(envelope) - 1,
+						(size_t)n + bodies[i].n -
+								sizeof(envelope) + 1 });
 		remove_all();
 		forget_all();
 	}
@@ -402,6 +407,75 @@ what_is_no_message_goes_to_badmail(void **state)
 		}
 		forget_all();
 	}
+}
+
+/* Badmail says where it lay. That it is gone from there is not told before the disk says so. */
+static void
+badmail_is_told_where_it_lay(void **state)
+{
+	AUTO(buf_done) struct buf all = BUF_MAX(1024 * 1024);
+	struct file_names names;
+
+	(void)state;
+	put("bad.eml", SPAN("nothing"));
+	faults_begin(path_in("work"));
+	faults_fail(FAULT_SYNC, 2, 1, EIO); /* the first one is that of the claim */
+	look(true, true);
+	assert_true(faults_struck());
+	faults_end();
+	assert_int_equal(looked->badmail, 1);
+	assert_int_equal(
+			event(g, 5108, path_in("Pickup"), "Input/output error", ""), 1);
+	forget_all();
+	int fd = dir_open(AT_FDCWD, path_in("Badmail"), NULL);
+	assert_true(dir_names(fd, 10, &names, NULL));
+	for (size_t i = 0; i < names.n; i++)
+		assert_true(file_read(fd, names.names[i], 0, &all, NULL));
+	file_names_done(&names);
+	(void)close(fd);
+	assert_non_null(strstr(buf_cstr(&all), path_in("Pickup/bad.eml")));
+	assert_int_equal(files("work"), 0);
+}
+
+static void
+what_is_too_large_stays_where_it_is(void **state)
+{
+	(void)state;
+	put("large.eml", make(1000));
+	struct picked *p = picked_new(PICKED_LOOK);
+	p->max_size = 999;
+	p->hostname = strdup("gw.contoso.test");
+	(void)mailbox_post(work.in, &p->link);
+	(void)mailbox_post(work.in, &picked_new(PICKED_END)->link);
+	picked_thread(&work);
+	take();
+	assert_int_equal(got_n, 0);
+	assert_int_equal(files("Pickup"), 1);
+	assert_int_equal(event(g, 5102, "large.eml", "limits.message", ""), 1);
+	forget_all();
+}
+
+/* A slice has as many as it may, and says that there are more. */
+static void
+no_more_are_taken_than_may_be_open(void **state)
+{
+	char name[20];
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		(void)snprintf(name, sizeof(name), "%u.eml", i);
+		put(name, make(500));
+	}
+	g->r.share.pickups = 3;
+	look(false, true);
+	assert_int_equal(got_n, 3);
+	assert_true(looked->look.more);
+	remove_all();
+	forget_all();
+	look(false, true);
+	assert_int_equal(got_n, 2);
+	remove_all();
+	forget_all();
 }
 
 /* ---- what fails ---- */
@@ -649,6 +723,9 @@ main(void)
 		TEST(what_its_octets_are_is_known),
 		TEST(a_head_may_be_long),
 		TEST(what_is_no_message_goes_to_badmail),
+		TEST(badmail_is_told_where_it_lay),
+		TEST(what_is_too_large_stays_where_it_is),
+		TEST(no_more_are_taken_than_may_be_open),
 		TEST(whichever_piece_is_missing_the_others_come),
 		TEST(whichever_write_fails_the_others_come),
 		TEST(whichever_call_of_badmail_fails_no_file_is_lost),
