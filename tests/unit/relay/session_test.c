@@ -302,9 +302,8 @@ a_client_that_goes_leaves_what_it_sent(void **state)
 
 	greet(g);
 	send_one(g);
-	say(g, "MAIL FROM:<a@x.test>\r\nRCPT TO:<u@contoso.test>\r\nDATA\r\n");
-	say(g, "More: ");
-	assert_true(g->r.receiving > 0 && s->mail && about_to_end == 1);
+	say(g, "MAIL FROM:<a@x.test>\r\n");
+	assert_true(s->mail && about_to_end == 1);
 	session_free(s);
 	assert_int_equal(in.n, 0);
 	assert_int_equal(g->r.receiving, 0);
@@ -316,6 +315,25 @@ a_client_that_goes_leaves_what_it_sent(void **state)
 	assert_int_equal(g->r.pending, 0);
 	assert_true(list_empty(&in.dirty));
 	assert_int_equal(event(g, 2002, "", "", ""), 1);
+}
+
+static void
+who_goes_in_the_middle_leaves_nothing(void **state)
+{
+	struct gate *g = *state;
+	struct session *s = session(g, "192.0.2.7", false);
+
+	greet(g);
+	say(g, "MAIL FROM:<a@x.test>\r\nRCPT TO:<u@contoso.test>\r\nDATA\r\n");
+	say(g, "More: ");
+	assert_true(g->r.receiving > 0 && s->mail);
+	assert_int_equal(shutdown(client.fd, SHUT_RDWR), 0);
+	g->looks = 0;
+	turn(g);
+	assert_int_equal(in.n, 0);
+	assert_true(g->looks > 0);
+	assert_int_equal(g->r.receiving + g->r.pending, 0);
+	assert_true(list_empty(&handed));
 }
 
 /* It says no more, and is still told what became of its mail. */
@@ -651,6 +669,7 @@ main(void)
 		TEST(each_result_is_told_when_the_store_is_done),
 		TEST(answers_keep_their_order),
 		TEST(a_client_that_goes_leaves_what_it_sent),
+		TEST(who_goes_in_the_middle_leaves_nothing),
 		TEST(who_has_closed_its_side_is_answered),
 		TEST(who_is_refused_is_told_in_the_log),
 		TEST(no_transaction_begins_where_it_could_not_end),
