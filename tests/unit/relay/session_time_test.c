@@ -134,9 +134,10 @@ time_is_up_for_idlers_alone(void **state)
 		g->looks = 0;
 		struct session *s = session(g, "192.0.2.7", way == 1);
 		greet(g);
-		if (way >= 3 && way <= 5)
-			say(g, "MAIL FROM:<a@x.test>\r\nRCPT TO:<u@contoso.test>\r\nDATA\r\n"),
-					say(g, "Subject: ");
+		if (way >= 3 && way <= 5) {
+			say(g, "MAIL FROM:<a@x.test>\r\nRCPT TO:<u@contoso.test>\r\nDATA\r\n");
+			say(g, "Subject: ");
+		}
 		if (way == 6)
 			send_one(g);
 		s->moved = 0;
