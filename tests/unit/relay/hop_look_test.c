@@ -252,7 +252,6 @@ once_puts_off_what_a_hop_would_not_take(void **state)
 			assert_int_equal(world.poked > 0, true);
 			h->sessions = 0;
 		}
-		hop_free(h);
 	}
 }
 
