@@ -165,7 +165,10 @@ what_is_taken_counts_at_once(void **state)
 	const struct nexthop_table *hops = g->r.hops;
 
 	next[0].smtp.max_hops = 7;
+	next[0].delivery.expire_s = g->conf->delivery.expire_s + 7;
 	assert_true(renew(&g->r, &err));
+	assert_int_equal(dispatch_retry(g->r.dispatch)->expire_s,
+			next[0].delivery.expire_s);
 	assert_int_equal(g->r.conf->smtp.max_hops, 7);
 	assert_ptr_equal(g->r.conf, &g->r.renewal.mixed);
 	assert_true(g->r.hops && g->r.hops != hops);
