@@ -44,6 +44,12 @@ def must(words, **more):
     return got.stdout
 
 
+def limits(seconds, octets=2 << 30):
+    """A fault may loop, or write without end."""
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, octets))
+
+
 class Work:
     def __init__(self, folder):
         self.folder = folder
@@ -81,7 +87,7 @@ class Work:
         burn = int(5 + 4 * seconds)
         p = subprocess.Popen(command, env=env, cwd=self.tree, start_new_session=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (burn, burn + 1)))
+                             preexec_fn=lambda: limits(burn))
         try:
             return p.wait(60 + 20 * seconds) == 0
         except subprocess.TimeoutExpired:

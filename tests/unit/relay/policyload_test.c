@@ -79,7 +79,7 @@ end(void **state)
 static bool
 is_ours(const struct gate *g, const char *domain)
 {
-	return hop_is_ours(&g->r, span_of(domain));
+	return rcpt_is_ours(g->r.directory, span_of(domain));
 }
 
 static void
