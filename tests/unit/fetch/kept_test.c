@@ -1,29 +1,29 @@
 /* A provider that confirms deletions and keeps the messages: when that is told, and what is left
  * alone from then on. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../../src/fetch/print.h"
 #include "../../../src/fetch/session.h"
 #include "check.h"
+#include "journal.h"
 #include "postern/clock.h"
 #include "postern/log.h"
 
-static unsigned told;
-static int64_t told_messages;
-
-void
-log_event_at(int id, char severity, unsigned level, const struct field *fields)
+/* Lines of the journal that hold this word. */
+static unsigned
+told(const char *word)
 {
-	(void)severity;
-	(void)level;
-	assert_int_equal(id, 4014);
-	assert_string_equal(fields[0].name, "account");
-	assert_true(span_eq(fields[0].text, SPAN("contoso")));
-	assert_string_equal(fields[1].name, "messages");
-	told_messages = fields[1].num;
-	assert_string_equal(fields[2].name, "since");
-	assert_true(span_starts(fields[2].text, SPAN("2")));
-	told++;
+	char line[1000];
+	FILE *f = fopen(journal, "r");
+	unsigned n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, word) != NULL;
+	if (f)
+		(void)fclose(f);
+	return n;
 }
 
 bool
@@ -45,7 +45,7 @@ it_is_told_once(void **state)
 	assert_int_equal(m.kept_rounds, 1);
 	assert_true(m.kept_ms >= before);
 	assert_int_equal(m.kept_try_ms, m.kept_ms);
-	assert_int_equal(told, 0);
+	assert_int_equal(told("4014"), 0);
 
 	m.kept_ms = m.kept_try_ms = 1700000000000;
 	s.kept_again = 2;
@@ -53,12 +53,11 @@ it_is_told_once(void **state)
 	assert_int_equal(m.kept_rounds, 2);
 	assert_int_equal(m.kept_ms, 1700000000000); /* since then */
 	assert_true(m.kept_try_ms >= before);
-	assert_int_equal(told, 1);
-	assert_int_equal(told_messages, 2);
+	assert_int_equal(told("4014"), 1);
 	for (int i = 0; i < 2000; i++)
 		pop_kept_judge(&s);
 	assert_int_equal(m.kept_rounds, 1000);
-	assert_int_equal(told, 1);
+	assert_int_equal(told("4014"), 1);
 
 	/* Those that were left today say nothing; when none is there any more, it is over. */
 	s.kept_again = 0;
@@ -111,5 +110,15 @@ main(void)
 		cmocka_unit_test(it_is_told_once),
 		cmocka_unit_test(what_was_deleted_in_vain_is_left),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	struct err err;
+	int fd;
+
+	(void)snprintf(journal, sizeof(journal), "/tmp/postern-kept-XXXXXX");
+	fd = mkstemp(journal);
+	if (fd < 0 || !log_open(&(struct log_options){ .to = journal }, &err))
+		return 1;
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	log_close();
+	(void)unlink(journal);
+	return failed;
 }

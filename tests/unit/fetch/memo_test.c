@@ -468,8 +468,8 @@ a_check_tells_texts_apart(void **state)
 	(void)state;
 	assert_int_equal(fetch_memo_check(ab, 2), fetch_memo_check(ab, 2));
 	assert_int_not_equal(fetch_memo_check(ab, 2), fetch_memo_check(ab, 1));
-	for (int i = 0; i < 100; i++) {
-		char text[8];
+	for (int i = 0; i < 150000; i++) {
+		char text[12];
 
 		(void)snprintf(text, sizeof(text), "%d", i);
 		const struct span one = span_of(text);
