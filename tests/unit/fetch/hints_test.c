@@ -87,6 +87,84 @@ test_logon(void **state)
 	buf_done(&tight);
 }
 
+/* Every reason has its advice, and what has none gets none. */
+static void
+test_each_reason(void **state)
+{
+	static const struct {
+		int event;
+		enum dial_end end;
+		const char *words, *hint;
+	} rows[] = {
+		{ 4002, DIAL_NO_NAME, "", "check the name in server" },
+		{ 4002, DIAL_DNS, "", "check dns.servers" },
+		{ 4002, DIAL_DEADLINE, "", "no answer at all" },
+		{ 4002, DIAL_EOF, "", "hung up" },
+		{ 4002, DIAL_RESET, "", "hung up" },
+		{ 4002, DIAL_SYSTEM, "", NULL },
+		{ 4002, DIAL_OK, "the server greets with: 220 x", "SMTP or FTP" },
+		{ 4002, DIAL_OK, "the server greets with: * OK", "IMAP" },
+		{ 4002, DIAL_OK, "the server greets with: -ERR", "does not serve now" },
+		{ 4003, DIAL_OK, "the password cannot be read: x", "does it exist" },
+		{ 4003, DIAL_OK, "there is no token: x", "does it exist" },
+		{ 4003, DIAL_OK, "the server does not offer PLAIN", "set auth" },
+		{ 4003, DIAL_OK, "the server offers no way to log on", "set auth" },
+		{ 4003, DIAL_OK, "-ERR [SYS/PERM] off", "for good" },
+		{ 4003, DIAL_OK, "something else", NULL },
+		{ 4004, DIAL_OK, "it is being polled here", "when it is over" },
+		{ 4004, DIAL_OK, "-ERR [IN-USE]", "another client" },
+		{ 4005, DIAL_OK, "what?", "does not keep to the protocol" },
+		{ 8002, DIAL_TLS, "", "TLS 1.2 at least" },
+		{ 8003, DIAL_OK, "", "no password was sent" },
+		{ 8004, DIAL_CERTIFICATE, "it is not valid before x", "clock" },
+		{ 9005, DIAL_OK, "the disk", NULL },
+	};
+	const struct conf_account a = { .tls = CONF_TLS_IMPLICIT };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hint_fault f = { .event = rows[i].event,
+			.end = rows[i].end,
+			.words = span_of(rows[i].words) };
+
+		if (rows[i].hint)
+			assert_has(hint(&a, &f), rows[i].hint);
+		else
+			assert_string_equal(hint(&a, &f), "");
+	}
+}
+
+static void
+test_sentences(void **state)
+{
+	static const struct {
+		int event;
+		const char *words, *stage, *sentence;
+	} rows[] = {
+		{ 4003, "-ERR no", "LOGON", "the server refused the logon: -ERR no" },
+		{ 4003, "no token", "LOGON", "no token" },
+		{ 4004, "-ERR no", "LOGON", "the mailbox is in use: -ERR no" },
+		{ 4004, "it is polled", "LOGON", "it is polled" },
+		{ 4005, "-ERR no", "LIST", "unexpected answer at LIST: -ERR no" },
+		{ 4005, "what?", NULL, "unexpected answer at -: what?" },
+		{ 4002, "-ERR no", "LIST", "-ERR no" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hint_fault f = { .event = rows[i].event,
+			.words = span_of(rows[i].words) };
+		struct buf out = BUF_MAX(100), tight = BUF_MAX(6);
+
+		assert_true(hint_sentence(&f, rows[i].stage, &out));
+		assert_string_equal(buf_cstr(&out), rows[i].sentence);
+		assert_false(hint_sentence(&f, rows[i].stage, &tight) &&
+				strlen(rows[i].sentence) > 6);
+		buf_done(&out);
+		buf_done(&tight);
+	}
+}
+
 int
 main(void)
 {
@@ -94,6 +172,8 @@ main(void)
 		cmocka_unit_test(test_connection),
 		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_logon),
+		cmocka_unit_test(test_each_reason),
+		cmocka_unit_test(test_sentences),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
