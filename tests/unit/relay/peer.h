@@ -53,6 +53,7 @@ struct peer {
 	size_t n;
 	bool marked; /* one that ended held the mark */
 	struct buf last; /* the last one that ended */
+	char from[300]; /* the last MAIL */
 };
 
 /* The relay may be gone. */
@@ -134,6 +135,9 @@ static inline void
 peer_mail(struct peer *p, struct client *c)
 {
 	bool body = strstr(c->line, "BODY=");
+
+	(void)snprintf(p->from, sizeof(p->from), "%.*s", (int)sizeof(p->from) - 1,
+			c->line);
 
 	p->bodies += body;
 	p->off = true;

@@ -32,6 +32,17 @@ each_has_one(const struct peer *p, size_t from, size_t below)
 		assert_int_equal(p->got[i], i >= from && i < below);
 }
 
+/* The store has it that so many recipients were delivered to. */
+static void
+wait_delivered(const struct bench *b, size_t n)
+{
+	for (int i = 0; i < WAIT_MS / 10 && counted(b).delivered < n; i++)
+		(void)poll(NULL, 0, 10);
+	assert_int_equal(counted(b).delivered, n);
+	for (int i = 0; i < WAIT_MS / 10 && times_logged(b, "event=5003") < n; i++)
+		(void)poll(NULL, 0, 10);
+}
+
 /* No file of the spool is open any more. */
 static void
 all_is_closed(const struct bench *b)
@@ -51,6 +62,40 @@ static void
 stop_it(struct peer *p)
 {
 	relay_stop(p->b->relay);
+}
+
+/* 250 recipients are three transactions of one message. */
+static void
+what_a_message_took_is_told_with_who_took_it(void **state)
+{
+	struct peer *p = peer_open();
+	char host[40];
+
+	(void)state;
+	struct bench *b = peer_bench(p);
+	submit(b, "dTE", 250, large(), "250 2.6.0 ");
+	wait_ends(p, 3);
+	wait_delivered(b, 250);
+	(void)snprintf(host, sizeof(host), "at 127.0.0.1:%u:", p->port);
+	assert_int_equal(times_logged(b, host), 250);
+	assert_int_equal(times_logged(b, "event=3041"), 1);
+	assert_int_equal(times_logged(b, "it was split into 3 transactions"), 1);
+	peer_free(p);
+}
+
+/* A sender who can be said is said, though the hop has no SMTPUTF8 and the mail was collected. */
+static void
+a_sender_of_ascii_is_kept(void **state)
+{
+	struct peer *p = peer_open();
+
+	(void)state;
+	struct bench *b = peer_bench(p);
+	submit(b, "dTE", 1, "Subject: s\r\n\r\nx\r\n", "250 2.6.0 ");
+	wait_ends(p, 1);
+	assert_non_null(strstr(p->from, "MAIL FROM:<a@b.test>"));
+	assert_int_equal(times_logged(b, "event=3041"), 0);
+	peer_free(p);
 }
 
 /* All transactions of it, and nothing else. */
@@ -383,6 +428,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_message_took_is_told_with_who_took_it),
+		cmocka_unit_test(a_sender_of_ascii_is_kept),
 		cmocka_unit_test(a_relay_that_stops_ends_the_message_in_hand),
 		cmocka_unit_test(a_hop_that_takes_three_a_connection_is_sent_three),
 		cmocka_unit_test(a_hop_that_takes_one_a_connection_is_sent_one),
