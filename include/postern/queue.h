@@ -15,6 +15,7 @@
 
 /* The next hop of what is to be written to Badmail. */
 #define QUEUE_HOP_BADMAIL "badmail"
+#define QUEUE_HOP_UNROUTED "unrouted" /* of what is held; nothing is ever due there */
 
 struct queue_recipient {
 	uint32_t seq; /* its number within the message, from 0 */

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "postern/err.h"
+#include "postern/summary.h"
 
 struct conf;
 struct relay;
@@ -44,17 +45,6 @@ struct relay_options {
 	/* Where the sockets of another smtp.listen come, before CTL_RELOAD asks for it:
 	 * fd_pass_last. -1: nowhere, then another smtp.listen takes another relay. */
 	int sockets_fd;
-};
-
-/* Counted over recipients since relay_new. */
-struct relay_summary {
-	/* Of mail that came; what was written about it (E9) does not count. */
-	uint64_t delivered;
-	uint64_t deferred; /* recipients that wait for another attempt at the end */
-	uint64_t refused; /* by policy or by the next hop, for good */
-	uint64_t badmail; /* messages moved to Badmail */
-	uint64_t badmail_failed; /* times that one could not be; it is queued still */
-	uint64_t notices_lost; /* notices that had to be moved there */
 };
 
 /* Opens store and sockets; connections are accepted from relay_run on, but may

@@ -20,33 +20,6 @@ ahead(void)
 	return clock_wall_ms() - clock_boot_ms();
 }
 
-static void
-retimed(void *host, struct store_job *job)
-{
-	struct relay *r = host;
-
-	r->clock.retiming = false;
-	/* What failed was told by health_job; the next start does it again. */
-	if (job->result == STORE_DONE && r->clock.job.changed > 0)
-		dispatch_refresh(r->dispatch);
-}
-
-static void
-retime(struct relay *r)
-{
-	struct clockwatch *c = &r->clock;
-
-	if (c->retiming)
-		return;
-	c->retiming = true;
-	c->job = (struct retiming){
-		.job = { .work = STORE_RETIME, .done = retimed, .host = r },
-		.latest_ms = retry_latest(dispatch_retry(r->dispatch), clock_wall_ms())
-	};
-	list_init(&c->job.job.link);
-	jobs_add(r->jobs, &c->job.job);
-}
-
 void
 clockwatch_start(struct relay *r)
 {
@@ -65,7 +38,7 @@ clockwatch_start(struct relay *r)
 						f_str("what",
 								"since the last run, or nothing ran so long; "
 								"one day of it counts for what is kept")));
-	retime(r);
+	outbound_retime(r->outbound);
 }
 
 void
@@ -83,5 +56,5 @@ clockwatch_tick(struct relay *r)
 							       : "nothing that is kept is older for it")));
 	control_tidy(r->control);
 	if (by < 0)
-		retime(r);
+		outbound_retime(r->outbound);
 }

@@ -12,6 +12,7 @@
 #include "postern/clock.h"
 #include "postern/ctl.h"
 #include "postern/log.h"
+#include "postern/origin.h"
 
 enum {
 	QUESTION_MEMORY = 2 * CTL_BODY_MAX + 1024 * 1024,
@@ -131,7 +132,7 @@ static void
 change_add(struct control *c, struct change *ch)
 {
 	ch->q->jobs++;
-	jobs_add(c->r->jobs, &ch->origins.job);
+	jobs_add(c->r->hub.jobs, &ch->origins.job);
 }
 
 /* ---- origins ---- */
@@ -282,7 +283,7 @@ static void
 status(struct control *c, struct ctl_peer *peer)
 {
 	const struct relay *r = c->r;
-	struct store_counters n = store_count(r->store);
+	struct store_counters n = store_count(r->hub.store);
 	char json[1024];
 	struct buf body = BUF_MAX(2048);
 
@@ -291,11 +292,11 @@ status(struct control *c, struct ctl_peer *peer)
 			"\"delivered\":%llu,\"deferred\":%llu,\"refused\":%llu,\"badmail\":%llu,"
 			"\"submitted\":%llu,\"groups\":%llu,\"sync_us\":%llu,\"disk_low\":%s,"
 			"\"log_lost\":%llu}",
-			inbound_sessions(r->inbound), dispatch_leases(r->dispatch),
-			(unsigned long long)r->sum.delivered,
-			(unsigned long long)r->sum.deferred,
-			(unsigned long long)r->sum.refused,
-			(unsigned long long)r->sum.badmail,
+			inbound_sessions(r->inbound), outbound_leases(r->outbound),
+			(unsigned long long)r->hub.sum.delivered,
+			(unsigned long long)r->hub.sum.deferred,
+			(unsigned long long)r->hub.sum.refused,
+			(unsigned long long)r->hub.sum.badmail,
 			(unsigned long long)n.submitted, (unsigned long long)n.groups,
 			(unsigned long long)n.sync_us, r->space_low ? "true" : "false",
 			(unsigned long long)log_lost());
@@ -312,7 +313,7 @@ awake(struct policy_wait *w, const struct err *failed)
 	if (failed)
 		question_failed(q, failed);
 	else
-		dispatch_refresh(q->c->r->dispatch);
+		outbound_refresh(q->c->r->outbound);
 	q->jobs--;
 	question_look(q);
 }
@@ -332,8 +333,10 @@ reload(struct control *c, struct ctl_peer *peer)
 {
 	struct err err = { 0 };
 
-	if (c->r->stopping || !renew(c->r, &err))
-		say_no(peer, c->r->stopping ? "the relay is about to end" : err.text);
+	if (c->r->hub.stopping || !renew(c->r, &err))
+		say_no(peer,
+				c->r->hub.stopping ? "the relay is about to end"
+						   : err.text);
 	else
 		wake(c, peer);
 }
@@ -397,21 +400,21 @@ prune(struct control *c)
 		.keep_ms = HISTORY_DAYS * INT64_C(86400000)
 	};
 	list_init(&c->pruning.job.link);
-	jobs_add(c->r->jobs, &c->pruning.job);
+	jobs_add(c->r->hub.jobs, &c->pruning.job);
 }
 
 static void
 prune_done(void *host, struct store_job *job)
 {
 	struct control *c = host;
-	int64_t now = loop_now_ms(c->r->loop);
+	int64_t now = loop_now_ms(c->r->hub.loop);
 
 	c->is_pruning = false;
 	if (job->result != STORE_DONE || !c->pruning.more)
 		return;
-	if (!c->r->once)
+	if (!c->r->hub.once)
 		c->pruned_ms = now - PRUNE_MS; /* the rest at the next tick */
-	else if (!c->r->stopping && now - c->pruned_ms < TIDY_MS)
+	else if (!c->r->hub.stopping && now - c->pruned_ms < TIDY_MS)
 		prune(c);
 }
 
@@ -420,14 +423,14 @@ control_tidy(struct control *c)
 {
 	if (c->is_pruning)
 		return;
-	c->pruned_ms = loop_now_ms(c->r->loop);
+	c->pruned_ms = loop_now_ms(c->r->hub.loop);
 	prune(c);
 }
 
 void
 control_tick(struct control *c)
 {
-	if (!c->r->once && loop_now_ms(c->r->loop) - c->pruned_ms >= PRUNE_MS)
+	if (!c->r->hub.once && loop_now_ms(c->r->hub.loop) - c->pruned_ms >= PRUNE_MS)
 		control_tidy(c);
 }
 
@@ -447,9 +450,9 @@ control_new(struct relay *r, struct err *err)
 		abort();
 	c->r = r;
 	list_init(&c->questions);
-	c->pruned_ms = loop_now_ms(r->loop); /* never in the first hour */
-	(void)snprintf(path, sizeof(path), "%s/run/relay.ctl", r->state);
-	c->server = ctl_server_new(r->loop, path, &calls, c, err);
+	c->pruned_ms = loop_now_ms(r->hub.loop); /* never in the first hour */
+	(void)snprintf(path, sizeof(path), "%s/run/relay.ctl", r->hub.state);
+	c->server = ctl_server_new(r->hub.loop, path, &calls, c, err);
 	if (!c->server) {
 		control_free(c);
 		return NULL;

@@ -20,7 +20,7 @@ enum {
 static void
 begin(struct relay *r, enum store_trouble trouble, const struct err *e)
 {
-	int64_t now = loop_now_ms(r->loop);
+	int64_t now = loop_now_ms(r->hub.loop);
 
 	if (trouble == r->trouble)
 		return;
@@ -39,14 +39,15 @@ void
 health_space(struct relay *r)
 {
 	uint64_t left = 0, total;
-	bool low = store_space_look(r->store);
+	bool low = store_space_look(r->hub.store);
 
 	if (low == r->space_low)
 		return;
 	r->space_low = low;
-	(void)file_space(r->state, &left, &total, NULL);
+	(void)file_space(r->hub.state, &left, &total, NULL);
 	log_event(low ? 6004 : 6005,
-			FIELDS(f_str("path", r->state), f_num("free", (int64_t)left)));
+			FIELDS(f_str("path", r->hub.state),
+					f_num("free", (int64_t)left)));
 }
 
 /* True when mail was put off since the disk is below its floor, which 6004 tells. A disk that
@@ -74,7 +75,7 @@ health_job(struct relay *r, const struct store_job *job)
 void
 health_look(struct relay *r)
 {
-	const struct store_health h = store_health(r->store);
+	const struct store_health h = store_health(r->hub.store);
 
 	if (h.trouble == STORE_SOUND) {
 		r->trouble = STORE_SOUND;
@@ -82,9 +83,10 @@ health_look(struct relay *r)
 	}
 	begin(r, h.trouble, &h.err);
 
-	int64_t waited_ms = loop_now_ms(r->loop) - r->trouble_since_ms;
+	int64_t waited_ms = loop_now_ms(r->hub.loop) - r->trouble_since_ms;
 	int64_t most_ms = h.trouble == STORE_LOCKED ? ONCE_LOCKED_MS : ONCE_MS;
 	if (h.over || h.broken >= BROKEN_MAX ||
-			(r->once && !list_empty(&r->unsettled) && waited_ms > most_ms))
-		pulse_fail(&r->pulse, &h.err);
+			(r->hub.once && outbound_unsettled(r->outbound) &&
+					waited_ms > most_ms))
+		pulse_fail(&r->hub.pulse, &h.err);
 }

@@ -19,7 +19,6 @@ enum {
 	TICK_LEAST_MS = 50,
 	REST_MS = 30 * 1000, /* the longest nap of the tick */
 	GOODBYE_MS = 300, /* `once`: for the peers' answers to QUIT */
-	DNS_SERVERS = 16,
 };
 
 /* ---- ending ---- */
@@ -27,10 +26,9 @@ enum {
 static bool
 all_quiet(const struct relay *r)
 {
-	return inbound_quiet(r->inbound) && dispatch_quiet(r->dispatch) &&
-			local_quiet(r->local) && control_quiet(r->control) &&
-			pickups_quiet(r->pickups) && policyload_quiet(r->policyload) &&
-			jobs_under_way(r->jobs) == 0;
+	return inbound_quiet(r->inbound) && outbound_quiet(r->outbound) &&
+			control_quiet(r->control) && policyload_quiet(r->policyload) &&
+			jobs_under_way(r->hub.jobs) == 0;
 }
 
 static void
@@ -39,7 +37,8 @@ look_done(void *role)
 	struct relay *r = role;
 
 	/* The loop goes round once more: whoever calls is in the middle of something. */
-	if (r->stopping || (r->once && __atomic_load_n(&r->fetched, __ATOMIC_ACQUIRE)))
+	if (r->hub.stopping ||
+			(r->hub.once && __atomic_load_n(&r->fetched, __ATOMIC_ACQUIRE)))
 		loop_timer_set(r->done, 0);
 }
 
@@ -48,10 +47,10 @@ done_due(void *host)
 {
 	struct relay *r = host;
 
-	if (r->stopping) {
+	if (r->hub.stopping) {
 		/* Clients that were told may take a moment to hear it, not more. */
 		if (all_quiet(r) && (inbound_sessions(r->inbound) == 0 || r->goodbye))
-			loop_stop(r->loop);
+			loop_stop(r->hub.loop);
 		else if (all_quiet(r)) {
 			r->goodbye = true;
 			loop_timer_set(r->done, GOODBYE_MS);
@@ -59,14 +58,14 @@ done_due(void *host)
 		return;
 	}
 	if (inbound_internal(r->inbound) > 0 || !all_quiet(r) ||
-			!dispatch_nothing_due(r->dispatch))
+			!outbound_nothing_due(r->outbound))
 		return;
 	if (!r->tidied) {
 		r->tidied = true;
 		control_tidy(r->control);
-		local_tidy(r->local);
-	} else if (dispatch_disconnected(r->dispatch) || r->goodbye)
-		loop_stop(r->loop);
+		outbound_tidy(r->outbound);
+	} else if (outbound_disconnected(r->outbound) || r->goodbye)
+		loop_stop(r->hub.loop);
 	else if (!r->goodbye) {
 		r->goodbye = true;
 		loop_timer_set(r->done, GOODBYE_MS);
@@ -76,13 +75,12 @@ done_due(void *host)
 static void
 stop_begin(struct relay *r)
 {
-	if (r->stopping)
+	if (r->hub.stopping)
 		return;
-	r->stopping = true;
+	r->hub.stopping = true;
 	loop_timer_set(r->limit, STOP_LIMIT_MS);
 	inbound_stop(r->inbound);
-	dispatch_stop(r->dispatch);
-	pickups_leave(r->pickups);
+	outbound_stop(r->outbound);
 	look_done(r);
 }
 
@@ -91,7 +89,7 @@ limit_passed(void *host)
 {
 	struct relay *r = host;
 
-	loop_stop(r->loop); /* what is left is attempted again at the next start */
+	loop_stop(r->hub.loop); /* what is left is attempted again at the next start */
 }
 
 static void
@@ -141,7 +139,7 @@ relay_fetched(struct relay *r)
 static void
 tick_in(struct relay *r, int64_t ms)
 {
-	r->tick_at_ms = loop_now_ms(r->loop) + ms;
+	r->tick_at_ms = loop_now_ms(r->hub.loop) + ms;
 	loop_timer_set(r->tick, ms);
 }
 
@@ -152,21 +150,16 @@ tick_due(void *host)
 
 	health_space(r);
 	bool busy = inbound_sessions(r->inbound) > 0 ||
-			dispatch_leases(r->dispatch) > 0 ||
-			!list_empty(&r->unsettled) || r->space_low;
+			outbound_leases(r->outbound) > 0 ||
+			outbound_unsettled(r->outbound) || r->space_low;
 	clockwatch_tick(r);
 	health_look(r);
 	renew_tick(r);
 	inbound_tick(r->inbound);
-	if (!r->stopping) {
-		dispatch_tick(r->dispatch);
-		local_tick(r->local);
+	if (!r->hub.stopping)
 		control_tick(r->control);
-		notices_tick(r);
-	}
-	if (!list_empty(&r->unsettled))
-		settle_tick(r);
-	int64_t wait = busy ? TICK_MS : dispatch_wait(r->dispatch, REST_MS);
+	outbound_tick(r->outbound);
+	int64_t wait = busy ? TICK_MS : outbound_wait(r->outbound, REST_MS);
 	tick_in(r, wait < TICK_LEAST_MS ? TICK_LEAST_MS : wait);
 	look_done(r);
 }
@@ -176,7 +169,7 @@ hurry(void *role)
 {
 	struct relay *r = role;
 
-	if (r->tick_at_ms > loop_now_ms(r->loop) + TICK_MS)
+	if (r->tick_at_ms > loop_now_ms(r->hub.loop) + TICK_MS)
 		tick_in(r, TICK_MS);
 }
 
@@ -203,17 +196,6 @@ static const struct jobs_calls jobs_calls = { .result = job_result,
 
 /* ---- birth ---- */
 
-/* 1.5 times the largest message, but never more than a tenth of the disk. */
-uint64_t
-relay_least_free(const struct conf *conf, const char *state)
-{
-	uint64_t want = conf->smtp.limits.message / 2 * 3, left, total;
-
-	if (file_space(state, &left, &total, NULL) && want > total / 10)
-		want = total / 10;
-	return want;
-}
-
 static void
 say_recovery(const struct store_recovery *found)
 {
@@ -228,96 +210,75 @@ say_recovery(const struct store_recovery *found)
 								(int64_t)found->damaged)));
 }
 
+static void
+directory_changed(void *host)
+{
+	struct relay *r = host;
+
+	outbound_reconsider(r->outbound);
+}
+
 static bool
 state_open(struct relay *r, struct err *err)
 {
 	struct store_recovery found = { 0 };
 	char run[PATH_MAX + 32];
 
-	(void)snprintf(run, sizeof(run), "%s/run", r->state);
+	(void)snprintf(run, sizeof(run), "%s/run", r->hub.state);
 	if (!dir_make_path(run, 0700, err))
 		return false;
-	r->store = store_open(r->state,
+	r->hub.store = store_open(r->hub.state,
 			&(struct store_options){ .service = true,
-					.min_free = relay_least_free(r->conf, r->state),
+					.min_free = relay_least_free(
+							r->hub.conf, r->hub.state),
 					.now_ms = clock_wall_ms() },
 			&found, err);
 	r->trouble = found.trouble;
-	if (!r->store)
+	if (!r->hub.store)
 		return false;
 	say_recovery(&found);
 	r->clock.away_ms = found.away_ms;
-	if (!store_secret(store_reader(r->store), "loop", r->loop_key.secret, err))
-		return false;
-	loop_key_init(&r->loop_key);
-	r->reader = reader_open(r->state, err);
-	return r->reader && policyload_first(r, err) && store_start(r->store, err);
+	r->hub.reader = reader_open(r->hub.state, err);
+	r->policyload = policyload_new(&r->hub, directory_changed, r);
+	return r->hub.reader && policyload_first(r->policyload, err) &&
+			store_start(r->hub.store, err);
 }
 
-struct dns *
-relay_dns(struct relay *r, const struct conf_dns *c, struct err *err)
+/* What inbound and outbound are joined by. */
+static void
+queued(void *host, struct span hop)
 {
-	char text[DNS_SERVERS][80];
-	const char *servers[DNS_SERVERS + 1] = { NULL };
-	size_t n = 0;
+	struct relay *r = host;
 
-	for (; n < c->servers.n && n < DNS_SERVERS; n++) {
-		const struct conf_host *s = &c->servers.p[n];
-
-		(void)snprintf(text[n], sizeof(text[n]),
-				strchr(s->name, ':') ? "[%s]:%u" : "%s:%u", s->name,
-				s->port);
-		servers[n] = text[n];
-	}
-	return dns_new(r->loop,
-			&(struct dns_setup){ .servers = n > 0 ? servers : NULL,
-					.timeout_ms = c->timeout_s * 1000 },
-			err);
+	outbound_queued(r->outbound, hop);
 }
 
 static bool
-rooms_open(struct relay *r, const struct relay_options *o, struct err *err)
+parts_open(struct relay *r, const struct relay_options *o, struct err *err)
 {
-	r->policyload = policyload_new(r);
-	r->jobs = jobs_new(r->loop, r->store, &jobs_calls, r);
-	r->dns = relay_dns(r, &r->conf->dns, err);
-	if (!r->dns)
+	struct hub *hub = &r->hub;
+	struct inbound_options in = { .hub = hub,
+		.listeners = o->listeners,
+		.listeners_n = o->listeners_n,
+		.queued = queued,
+		.host = r };
+
+	hub->jobs = jobs_new(hub->loop, hub->store, &jobs_calls, r);
+	hub->dns = parts_dns(hub->loop, &hub->conf->dns, err);
+	if (!hub->dns)
 		return false;
-	r->hops = nexthop_table_new(&r->conf->delivery.routes);
-	r->dispatch = dispatch_new(r);
-	r->local = local_new(r, err);
-	if (!r->local)
+	hub->routes = nexthop_table_new(&hub->conf->delivery.routes);
+	r->outbound = outbound_new(hub, err);
+	if (!r->outbound)
 		return false;
 	r->control = control_new(r, err);
 	if (!r->control)
 		return false;
-	r->pickups = pickups_new(r, err);
-	if (!r->pickups)
+	if (!store_secret(store_reader(hub->store), "loop", in.loop_key.secret, err))
 		return false;
-	r->inbound = inbound_new(r, o, err);
+	loop_key_init(&in.loop_key);
+	r->inbound = inbound_new(&in, err);
 	return r->inbound;
-}
-
-/* A thousand clients need more than a thousand descriptors. */
-void
-relay_divide(struct relay *r)
-{
-	size_t clients = r->conf->smtp.limits.connections;
-	size_t outgoing = r->conf->delivery.connections;
-
-	r->descriptors = descriptors_raise();
-	descriptors_divide(r->descriptors, r->once, clients, outgoing, &r->share);
-	if (r->share.outgoing < outgoing || (!r->once && r->share.clients < clients))
-		log_event(1008,
-				FIELDS(f_num("limit", (int64_t)r->descriptors),
-						f_num("clients",
-								(int64_t)r->share
-										.clients),
-						f_num("asked", (int64_t)clients),
-						f_num("outgoing",
-								(int64_t)r->share
-										.outgoing),
-						f_num("wanted", (int64_t)outgoing)));
 }
 
 /* NULL, *err and *trouble: that of the store, if it was its. */
@@ -329,28 +290,27 @@ make(const struct relay_options *o, enum store_trouble *trouble, struct err *err
 	if (!r)
 		abort();
 	renew_init(r, o);
-	r->state = o->state;
-	r->once = o->once;
-	r->hold = o->hold;
+	r->hub.state = o->state;
+	r->hub.once = o->once;
+	r->hub.hold = o->hold;
 	r->ready_fd = o->ready_fd;
-	r->pulse = (struct pulse){
+	r->hub.pulse = (struct pulse){
 		.role = r, .hurry = hurry, .look = look_done, .give_up = fail
 	};
-	list_init(&r->unsettled);
-	relay_divide(r);
-	r->loop = loop_new(err);
-	if (!r->loop || !state_open(r, err)) {
+	parts_divide(&r->hub);
+	r->hub.loop = loop_new(err);
+	if (!r->hub.loop || !state_open(r, err)) {
 		*trouble = r->trouble;
 		relay_free(r);
 		return NULL;
 	}
-	r->tick = loop_timer_new(r->loop, tick_due, r);
-	r->limit = loop_timer_new(r->loop, limit_passed, r);
-	r->done = loop_timer_new(r->loop, done_due, r);
-	r->wake = loop_wake_new(r->loop, woken, r);
-	r->signals[0] = loop_signal_new(r->loop, SIGTERM, signalled, r);
-	r->signals[1] = loop_signal_new(r->loop, SIGINT, signalled, r);
-	if (!rooms_open(r, o, err)) {
+	r->tick = loop_timer_new(r->hub.loop, tick_due, r);
+	r->limit = loop_timer_new(r->hub.loop, limit_passed, r);
+	r->done = loop_timer_new(r->hub.loop, done_due, r);
+	r->wake = loop_wake_new(r->hub.loop, woken, r);
+	r->signals[0] = loop_signal_new(r->hub.loop, SIGTERM, signalled, r);
+	r->signals[1] = loop_signal_new(r->hub.loop, SIGINT, signalled, r);
+	if (!parts_open(r, o, err)) {
 		relay_free(r);
 		return NULL;
 	}
@@ -370,35 +330,33 @@ relay_new(const struct relay_options *o, struct err *err)
 static void
 wind_up(struct relay *r)
 {
-	local_free(r->local);
-	r->local = NULL;
-	pickups_stop(r->pickups);
-	if (r->dispatch)
-		dispatch_shut(r->dispatch);
-	if (r->jobs)
-		jobs_flush(r->jobs);
-	if (r->store)
-		store_stop(r->store);
-	jobs_free(r->jobs);
-	r->jobs = NULL;
+	outbound_join(r->outbound);
+	inbound_join(r->inbound);
+	r->hub.stopping = true;
+	outbound_shut(r->outbound);
+	if (r->hub.jobs)
+		jobs_flush(r->hub.jobs);
+	if (r->hub.store)
+		store_stop(r->hub.store);
+	jobs_free(r->hub.jobs);
+	r->hub.jobs = NULL;
 }
 
 bool
 relay_run(struct relay *r, struct err *err)
 {
 	clockwatch_start(r);
-	dispatch_start(r->dispatch);
-	left_look(r);
-	pickups_start(r->pickups);
+	outbound_start(r->outbound);
+	inbound_start(r->inbound);
 	tick_in(r, 0);
 	if (r->ready_fd >= 0) {
 		(void)!write(r->ready_fd, "", 1);
 		fd_done(&r->ready_fd);
 	}
 
-	bool ok = loop_run(r->loop, err);
+	bool ok = loop_run(r->hub.loop, err);
 	wind_up(r);
-	if (!settle_end(r, err))
+	if (!outbound_end(r->outbound, err))
 		return false;
 	if (ok && r->has_failed) {
 		*err = r->failed;
@@ -410,7 +368,7 @@ relay_run(struct relay *r, struct err *err)
 void
 relay_summary(const struct relay *r, struct relay_summary *out)
 {
-	*out = r->sum;
+	*out = r->hub.sum;
 }
 
 void
@@ -419,14 +377,12 @@ relay_free(struct relay *r)
 	if (!r)
 		return;
 	wind_up(r);
-	pickups_free(r->pickups);
 	inbound_free(r->inbound);
-	settle_free(r);
-	dispatch_free(r->dispatch);
+	outbound_free(r->outbound);
 	policyload_free(r->policyload);
 	control_free(r->control);
-	nexthop_table_free(r->hops);
-	directory_free(r->directory);
+	nexthop_table_free(r->hub.routes);
+	directory_free(r->hub.directory);
 	renew_end(r);
 	for (size_t i = 0; i < 2; i++)
 		if (r->signals[i])
@@ -439,11 +395,11 @@ relay_free(struct relay *r)
 		loop_timer_free(r->limit);
 	if (r->done)
 		loop_timer_free(r->done);
-	reader_close(r->reader);
-	if (r->store)
-		store_close(r->store);
+	reader_close(r->hub.reader);
+	if (r->hub.store)
+		store_close(r->hub.store);
 	fd_done(&r->ready_fd);
-	loop_free(r->loop);
+	loop_free(r->hub.loop);
 	free(r);
 }
 

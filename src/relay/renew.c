@@ -1,7 +1,7 @@
 /* renew: another configuration while clients are connected. Open sessions go on, and what
  * is asked of the configuration from now on is answered by the new one.
  *
- * The loop thread alone reads r->conf, at each use, so its parts are exchanged here; the
+ * The loop thread alone reads r->hub.conf, at each use, so its parts are exchanged here; the
  * other threads get what they need with each task. Whatever lives longer than a callback
  * has copies. What was opened at birth (sockets, DNS, log) is opened anew. */
 #include <stdlib.h>
@@ -51,7 +51,7 @@ renew_init(struct relay *r, const struct relay_options *o)
 	n->sockets_fd = o->sockets_fd;
 	n->mixed = *o->conf;
 	list_init(&n->dns);
-	r->conf = &n->mixed;
+	r->hub.conf = &n->mixed;
 }
 
 /* ---- DNS: queries under way are answered by the servers that were asked ---- */
@@ -77,10 +77,10 @@ dns_exchange(struct relay *r, struct dns *dns)
 	if (!b)
 		abort();
 	list_init(&b->link);
-	b->dns = r->dns;
+	b->dns = r->hub.dns;
 	list_add(&r->renewal.dns, &b->link);
-	r->dns = dns;
-	pulse_hurry(&r->pulse);
+	r->hub.dns = dns;
+	pulse_hurry(&r->hub.pulse);
 }
 
 void
@@ -99,7 +99,7 @@ renew_end(struct relay *r)
 {
 	LIST_EACH (link, &r->renewal.dns)
 		dns_before_free(LIST_ITEM(link, struct dns_before, link));
-	dns_free(r->dns);
+	dns_free(r->hub.dns);
 	if (r->renewal.taken)
 		r->renewal.drop(r->renewal.taken);
 }
@@ -124,7 +124,7 @@ sockets_close(const struct opened *o)
 static bool
 open_new(struct relay *r, const struct conf *next, struct opened *o, struct err *err)
 {
-	const struct conf *old = r->conf;
+	const struct conf *old = r->hub.conf;
 
 	*o = (struct opened){ .n = -1 };
 	if (!same(old->server.state, next->server.state))
@@ -135,7 +135,7 @@ open_new(struct relay *r, const struct conf *next, struct opened *o, struct err 
 		return err_set(err, 0, "smtp.listen is another now");
 	if ((!same_hosts(&old->dns.servers, &next->dns.servers) ||
 			    old->dns.timeout_s != next->dns.timeout_s) &&
-			!(o->dns = relay_dns(r, &next->dns, err))) {
+			!(o->dns = parts_dns(r->hub.loop, &next->dns, err))) {
 		sockets_close(o);
 		return false;
 	}
@@ -166,14 +166,14 @@ renew(struct relay *r, struct err *err)
 		inbound_sockets(r->inbound, o.sockets, (size_t)o.n);
 	else
 		sockets_close(&o);
-	store_min_free(r->store, relay_least_free(r->conf, r->state));
-	struct nexthop_table *routes = nexthop_table_new(&r->conf->delivery.routes);
-	nexthop_table_free(r->hops);
-	r->hops = routes;
-	dispatch_renew(r->dispatch);
+	store_min_free(r->hub.store, relay_least_free(r->hub.conf, r->hub.state));
+	struct nexthop_table *routes = nexthop_table_new(&r->hub.conf->delivery.routes);
+	nexthop_table_free(r->hub.routes);
+	r->hub.routes = routes;
+	outbound_renew(r->outbound);
 	if (n->taken)
 		n->drop(n->taken);
 	n->taken = next;
-	relay_divide(r);
+	parts_divide(&r->hub);
 	return true;
 }

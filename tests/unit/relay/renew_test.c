@@ -1,10 +1,10 @@
 /* Another configuration for a relay that runs: all of it is taken, or nothing is. What is opened
  * for it is the test's. */
-#include "hand.h"
+#include "role.h"
 
 #include <fcntl.h>
 
-#include "inbound.h"
+#include "postern/fd_pass.h"
 
 static struct conf next[3];
 static struct conf *offered; /* what is read when it is asked for */
@@ -16,17 +16,18 @@ static char servers[3]; /* their addresses are who they are */
 static const void *freed[8];
 static size_t n_freed;
 static struct {
-	unsigned sockets, divided, min_free, dns;
+	unsigned sockets, divided, schedules, min_free, dns;
 	size_t n;
 } did;
 
 int __wrap_fd_pass_last(int from, int fds[FD_PASS_MAX]);
-struct dns *__wrap_relay_dns(
-		struct relay *r, const struct conf_dns *c, struct err *err);
+struct dns *__wrap_parts_dns(
+		struct loop *loop, const struct conf_dns *c, struct err *err);
 void __wrap_dns_free(struct dns *d);
 bool __wrap_dns_idle(const struct dns *d);
 void __wrap_inbound_sockets(struct inbound *in, const int *fds, size_t n);
-void __wrap_relay_divide(struct relay *r);
+void __wrap_parts_divide(struct hub *hub);
+void __wrap_outbound_renew(struct outbound *o);
 void __wrap_store_min_free(struct store *s, uint64_t octets);
 
 int
@@ -41,9 +42,9 @@ __wrap_fd_pass_last(int from, int fds[FD_PASS_MAX])
 }
 
 struct dns *
-__wrap_relay_dns(struct relay *r, const struct conf_dns *c, struct err *err)
+__wrap_parts_dns(struct loop *loop, const struct conf_dns *c, struct err *err)
 {
-	(void)r, (void)c;
+	(void)loop, (void)c;
 	if (dns_fails) {
 		err_set(err, 0, "no resolver");
 		return NULL;
@@ -75,10 +76,17 @@ __wrap_inbound_sockets(struct inbound *in, const int *fds, size_t n)
 }
 
 void
-__wrap_relay_divide(struct relay *r)
+__wrap_parts_divide(struct hub *hub)
 {
-	(void)r;
+	(void)hub;
 	did.divided++;
+}
+
+void
+__wrap_outbound_renew(struct outbound *o)
+{
+	(void)o;
+	did.schedules++;
 }
 
 void
@@ -111,10 +119,10 @@ log_as(const struct conf *c, struct err *err)
 static int
 begin(void **state)
 {
-	(void)set_up(state);
+	(void)role_up(state);
 	struct gate *g = *state;
 
-	renew_init(&g->r,
+	renew_init(&role,
 			&(struct relay_options){ .conf = g->conf,
 					.reload = reload,
 					.drop = drop,
@@ -128,7 +136,7 @@ begin(void **state)
 	log_fails = dns_fails = idle = false;
 	pipes[0] = pipes[1] = -1;
 	memset(&did, 0, sizeof(did));
-	g->r.dns = (struct dns *)&servers[0];
+	role.hub.dns = (struct dns *)&servers[0];
 	g->hurries = 0;
 	return 0;
 }
@@ -136,7 +144,7 @@ begin(void **state)
 static int
 end(void **state)
 {
-	return tear_down(state);
+	return role_down(state);
 }
 
 static bool
@@ -162,25 +170,24 @@ what_is_taken_counts_at_once(void **state)
 {
 	struct gate *g = *state;
 	struct err err = { 0 };
-	const struct nexthop_table *hops = g->r.hops;
+	const struct nexthop_table *hops = role.hub.routes;
 
 	next[0].smtp.max_hops = 7;
 	next[0].delivery.expire_s = g->conf->delivery.expire_s + 7;
-	assert_true(renew(&g->r, &err));
-	assert_int_equal(dispatch_retry(g->r.dispatch)->expire_s,
-			next[0].delivery.expire_s);
-	assert_int_equal(g->r.conf->smtp.max_hops, 7);
-	assert_ptr_equal(g->r.conf, &g->r.renewal.mixed);
-	assert_true(g->r.hops && g->r.hops != hops);
+	assert_true(renew(&role, &err));
+	assert_int_equal(did.schedules, 1);
+	assert_int_equal(role.hub.conf->smtp.max_hops, 7);
+	assert_ptr_equal(role.hub.conf, &role.renewal.mixed);
+	assert_true(role.hub.routes && role.hub.routes != hops);
 	assert_int_equal(did.min_free, 1);
 	assert_int_equal(did.divided, 1);
 	assert_int_equal(did.sockets + did.dns, 0);
 	assert_int_equal(n_dropped + n_freed, 0); /* the first is not ours to drop */
 	offered = &next[1];
-	assert_true(renew(&g->r, &err));
+	assert_true(renew(&role, &err));
 	assert_int_equal(n_dropped, 1);
 	assert_ptr_equal(dropped[0], &next[0]);
-	renew_end(&g->r);
+	renew_end(&role);
 	assert_int_equal(n_dropped, 2);
 	assert_ptr_equal(dropped[1], &next[1]);
 	assert_int_equal(n_freed, 1);
@@ -197,7 +204,7 @@ what_cannot_be_taken_changes_nothing(void **state)
 
 	for (unsigned i = 0; i < 5; i++) {
 		struct err err = { 0 };
-		const struct nexthop_table *hops = g->r.hops;
+		const struct nexthop_table *hops = role.hub.routes;
 
 		next[0] = *g->conf;
 		next[0].smtp.max_hops = 7;
@@ -213,29 +220,29 @@ what_cannot_be_taken_changes_nothing(void **state)
 		}
 		dns_fails = i == 3;
 		log_fails = i == 4;
-		assert_false(renew(&g->r, &err));
+		assert_false(renew(&role, &err));
 		assert_string_equal(err.text, why[i]);
 		assert_int_equal(n_dropped, i > 0);
-		assert_true(g->r.conf->smtp.max_hops != 7);
-		assert_ptr_equal(g->r.hops, hops);
-		assert_ptr_equal(g->r.dns, &servers[0]);
+		assert_true(role.hub.conf->smtp.max_hops != 7);
+		assert_ptr_equal(role.hub.routes, hops);
+		assert_ptr_equal(role.hub.dns, &servers[0]);
 		assert_int_equal(n_freed, i == 4); /* what was opened for it */
 		assert_int_equal(did.sockets + did.divided + did.min_free, 0);
 		if (i >= 3)
 			assert_false(is_open(pipes[0]) || is_open(pipes[1]));
 	}
-	g->r.renewal.reload = NULL;
+	role.renewal.reload = NULL;
 	struct err err = { 0 };
-	assert_false(renew(&g->r, &err));
+	assert_false(renew(&role, &err));
 }
 
 /* Sockets are taken where the addresses are others; else those that came are closed. */
 static void
 sockets_are_taken_for_other_addresses(void **state)
 {
-	struct gate *g = *state;
+	(void)state;
 
-	g->r.renewal.mixed.smtp.listen = (struct conf_listens){ elsewhere, 1 };
+	role.renewal.mixed.smtp.listen = (struct conf_listens){ elsewhere, 1 };
 	for (unsigned i = 0; i < 6; i++) {
 		struct err err = { 0 };
 		struct conf *c = offered = &next[i % 3];
@@ -249,8 +256,8 @@ sockets_are_taken_for_other_addresses(void **state)
 		if (i > 0)
 			assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 		did.sockets = 0;
-		g->r.renewal.taken = NULL;
-		assert_true(renew(&g->r, &err));
+		role.renewal.taken = NULL;
+		assert_true(renew(&role, &err));
 		assert_int_equal(did.sockets, other);
 		if (other)
 			assert_int_equal(did.n, 2);
@@ -262,7 +269,7 @@ sockets_are_taken_for_other_addresses(void **state)
 			(void)close(pipes[0]);
 			(void)close(pipes[1]);
 		}
-		g->r.renewal.mixed.smtp.listen = (struct conf_listens){ elsewhere, 1 };
+		role.renewal.mixed.smtp.listen = (struct conf_listens){ elsewhere, 1 };
 	}
 }
 
@@ -273,7 +280,7 @@ resolvers_before_are_kept_while_they_are_asked(void **state)
 	struct gate *g = *state;
 	struct err err = { 0 };
 
-	g->r.renewal.mixed.dns.servers = (struct conf_hosts){ resolvers, 1 };
+	role.renewal.mixed.dns.servers = (struct conf_hosts){ resolvers, 1 };
 	for (unsigned i = 0; i < 5; i++) {
 		struct conf *c = offered = &next[i % 3];
 
@@ -284,32 +291,32 @@ resolvers_before_are_kept_while_they_are_asked(void **state)
 		n_freed = 0;
 		did.dns = 0;
 		g->hurries = 0;
-		g->r.dns = (struct dns *)&servers[0];
-		g->r.renewal.taken = NULL;
-		assert_true(renew(&g->r, &err));
+		role.hub.dns = (struct dns *)&servers[0];
+		role.renewal.taken = NULL;
+		assert_true(renew(&role, &err));
 		assert_int_equal(did.dns, i > 0);
-		assert_ptr_equal(g->r.dns, &servers[i > 0]);
+		assert_ptr_equal(role.hub.dns, &servers[i > 0]);
 		assert_int_equal(g->hurries, i > 0); /* so that it is looked at soon */
 		idle = false;
-		renew_tick(&g->r);
+		renew_tick(&role);
 		assert_int_equal(n_freed, 0);
 		idle = true;
-		renew_tick(&g->r);
+		renew_tick(&role);
 		assert_int_equal(n_freed, i > 0);
 		if (i > 0)
 			assert_ptr_equal(freed[0], &servers[0]);
-		renew_tick(&g->r);
+		renew_tick(&role);
 		assert_int_equal(n_freed, i > 0);
-		g->r.renewal.mixed.dns.servers = (struct conf_hosts){ resolvers, 1 };
+		role.renewal.mixed.dns.servers = (struct conf_hosts){ resolvers, 1 };
 	}
 	/* At the end all go. */
 	offered = &next[0];
 	next[0].dns.servers = (struct conf_hosts){ resolvers, 2 };
 	did.dns = 0;
-	g->r.dns = (struct dns *)&servers[0];
-	assert_true(renew(&g->r, &err));
+	role.hub.dns = (struct dns *)&servers[0];
+	assert_true(renew(&role, &err));
 	n_freed = 0;
-	renew_end(&g->r);
+	renew_end(&role);
 	assert_int_equal(n_freed, 2);
 }
 
