@@ -1,6 +1,6 @@
 """How many planted faults do the tests find?
 
-  /usr/bin/python3 tests/mutate [--durable 150] [--random 150] [--seed N] [--rooms store,folder,relay,fetch]
+  /usr/bin/python3 tests/mutate [--durable 150] [--random 150] [--seed N] [--rooms store,folder,hub,inbound,outbound,relay,fetch]
                                 [--system SECONDS] [--again] [--list] [--only FILE] [--work DIR]
 
 Plants faults (plant.py says which kinds) at the durability points of points.txt, and at random
@@ -220,7 +220,7 @@ def main():
     p.add_argument("--durable", type=int, default=150)
     p.add_argument("--random", type=int, default=150)
     p.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    p.add_argument("--rooms", default="store,folder,relay,fetch")
+    p.add_argument("--rooms", default="store,folder,hub,inbound,outbound,relay,fetch")
     p.add_argument("--system", type=float, default=60)
     p.add_argument("--work", type=Path, default=ROOT / "build" / "mutate")
     p.add_argument("--jobs", type=int, default=2)
