@@ -18,6 +18,7 @@ inbound_new(const struct inbound_options *o, struct err *err)
 	in->loop_key = o->loop_key;
 	list_init(&in->sessions);
 	list_init(&in->dirty);
+	clients_init(&in->clients);
 	in->pickups = pickups_new(in, err);
 	if (!in->pickups || !listen_begin(in, o, err)) {
 		inbound_free(in);
@@ -58,6 +59,7 @@ inbound_free(struct inbound *in)
 	listen_end(in);
 	LIST_EACH (link, &in->sessions)
 		session_free(LIST_ITEM(link, struct session, link));
+	clients_done(&in->clients);
 	free(in);
 }
 

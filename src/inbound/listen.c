@@ -13,31 +13,21 @@
 
 /* ---- accepting ---- */
 
-static size_t
-same_client(const struct inbound *in, const struct net_addr *addr)
-{
-	size_t n = 0;
-
-	LIST_EACH (link, &in->sessions) {
-		const struct session *s = LIST_ITEM(link, struct session, link);
-
-		n += !s->internal && net_addr_same(&s->addr, addr);
-	}
-	return n;
-}
-
 /* Over a limit: 421 and the door, without an engine's worth of memory. */
 static const char *
 limit_passed(struct inbound *in, const struct net_addr *addr, int64_t *max)
 {
+	char ip[NET_TEXT_SIZE];
 	const struct conf_limits *limits = &in->hub->conf->smtp.limits;
 
 	if (in->n - in->n_internal >= in->hub->share.clients) {
 		*max = (int64_t)in->hub->share.clients;
 		return "connections";
 	}
+	net_addr_text(addr, ip);
 	if (limits->connections_per_client > 0 &&
-			same_client(in, addr) >= limits->connections_per_client) {
+			clients_sessions(&in->clients, ip) >=
+					limits->connections_per_client) {
 		*max = limits->connections_per_client;
 		return "connections of one client";
 	}

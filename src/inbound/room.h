@@ -2,6 +2,8 @@
 #ifndef INBOUND_ROOM_H
 #define INBOUND_ROOM_H
 
+#include "clients.h"
+
 #include "postern/fd_pass.h"
 #include "postern/inbound.h"
 #include "postern/list.h"
@@ -32,6 +34,7 @@ struct inbound {
 	size_t listeners_n;
 	struct loop_listen *socket; /* run/relay.sock */
 	struct list sessions;
+	struct clients clients; /* whose they are, but for our own */
 	struct list dirty; /* the store answered them */
 	size_t n, n_internal;
 	bool full; /* too much waits for the store: nobody is read */

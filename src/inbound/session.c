@@ -35,6 +35,8 @@ session_free(struct session *s)
 	in->n--;
 	if (s->internal)
 		in->n_internal--;
+	else
+		clients_leave(&in->clients, s->client);
 	smtp_server_free(s->engine);
 	stream_free(s->stream);
 	free(s);
@@ -372,7 +374,6 @@ session_new(struct inbound *in, int fd, const struct loop_peer *peer, bool inter
 		abort();
 	s->in = in;
 	s->internal = internal;
-	s->addr = peer->addr;
 	list_init(&s->waiting);
 	list_init(&s->dirty);
 	if (internal)
@@ -400,6 +401,8 @@ session_new(struct inbound *in, int fd, const struct loop_peer *peer, bool inter
 	pulse_hurry(&in->hub->pulse);
 	if (internal)
 		in->n_internal++;
+	else
+		s->client = clients_join(&in->clients, s->ip);
 	return s;
 }
 

@@ -15,7 +15,7 @@ struct session {
 	struct smtp_server *engine;
 	struct mail *mail; /* the transaction that is open */
 	struct list waiting; /* mails that the store has */
-	struct net_addr addr;
+	struct client *client; /* NULL: our own */
 	char ip[NET_TEXT_SIZE];
 	bool internal, may_relay;
 	bool paused; /* not read: the window is full, or memory is */

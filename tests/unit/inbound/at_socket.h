@@ -70,6 +70,7 @@ end(void **state)
 		session_free(LIST_ITEM(link, struct session, link));
 	assert_int_equal(in.n + in.n_internal, 0);
 	assert_int_equal(about_to_end, 0);
+	clients_done(&in.clients);
 	(void)close(client.fd);
 	return told_down(state);
 }

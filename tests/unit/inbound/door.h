@@ -39,6 +39,7 @@ door_open(struct gate *g)
 	in = (struct inbound){ .hub = &g->hub, .queued = hop_queued, .host = g };
 	list_init(&in.sessions);
 	list_init(&in.dirty);
+	clients_init(&in.clients);
 	if (!store_secret(store_reader(g->hub.store), "loop", in.loop_key.secret, &err))
 		fail_msg("%s", err.text);
 	loop_key_init(&in.loop_key);
