@@ -12,10 +12,9 @@
 #include "postern/store.h"
 #include "postern/sum.h"
 
-/* err.event of a body that is gone, cut, longer or altered; the text says which. It will not
- * get better, and 5009 is said with the settlement (queue.h). Any other: it cannot be read now. */
-enum { BODY_DAMAGED = 5009 };
-
+/* A body that is gone, cut, longer or altered has EVENT_BODY_DAMAGED in err.event; the text says
+ * which. It will not get better, and the event comes with the settlement (queue.h). Any other: it
+ * cannot be read now. */
 #define BODY_ALTERED "its octets are not those that were stored"
 
 struct body;

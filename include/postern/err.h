@@ -7,8 +7,10 @@
 
 #include <stdbool.h>
 
+#include "postern/event_id.h"
+
 struct err {
-	int event; /* the catalogue number it will be logged under, 0: none yet */
+	int event; /* enum event_id: what it will be logged under; EVENT_NONE: none yet */
 	char text[240]; /* complete: may be shown as it is */
 };
 

@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "postern/event_id.h"
+
 struct event {
 	int id;
 	char severity; /* I W E C */

@@ -47,7 +47,7 @@ f_num(const char *name, int64_t num)
 	return (struct field){ .name = name, .kind = FIELD_NUM, .num = num };
 }
 
-/* log_event(4003, FIELDS(f_str("account", name), f_span("reply", reply))) */
+/* log_event(EVENT_LOGON_FAILED, FIELDS(f_str("account", name), f_span("reply", reply))) */
 #define FIELDS(...) ((const struct field[]){ __VA_ARGS__, { 0 } })
 
 struct log_options {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "postern/address.h"
+#include "postern/event_id.h"
 #include "postern/header.h"
 #include "postern/provider.h"
 #include "postern/rewrite.h"

@@ -84,7 +84,7 @@ report(struct cli *c, const char *name, const struct adopting *a,
 static int
 failed(const char *name, const struct fetch_result *r, const struct fetch_look *look)
 {
-	int status = r->error.event == 4004 ? CLI_LATER : CLI_FAILED;
+	int status = r->error.event == EVENT_MAILBOX_IN_USE ? CLI_LATER : CLI_FAILED;
 
 	(void)cli_fail(0, "%s: %s", name, look->words[0] ? look->words : r->error.text);
 	if (look->hint[0])

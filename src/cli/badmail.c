@@ -359,7 +359,7 @@ submit(struct replay *r, const struct badmail_item *item,
 	char bad[QID_SIZE], id[QID_SIZE];
 	qid_print(item->qid, bad);
 	qid_print(sub.id, id);
-	log_event(2010,
+	log_event(EVENT_BADMAIL_REPLAYED,
 			FIELDS(f_str("badmail", bad), f_str("id", id),
 					f_num("recipients", 1), f_num("already", 0),
 					f_str("user", cli_user())));

@@ -67,7 +67,7 @@ warn_certificate(json_t *list, const struct conf_account *a, const struct fetch_
 	if (!l->tls || l->facts.expires_s == 0 || (a->tls_pin && !a->tls_ca) ||
 			days_left(l) >= EXPIRES_SOON_DAYS)
 		return;
-	if (log_words(&words, 8006,
+	if (log_words(&words, EVENT_CERTIFICATE_EXPIRES,
 			    FIELDS(f_str("host", a->server.name),
 					    f_num("days", days_left(l)))) &&
 			buf_cstr(&words))

@@ -365,7 +365,7 @@ cli_changed(const struct cli *c, const char *action, const char *detail)
 	struct err err = { 0 };
 
 	if (cli_log_quietly(c->conf, &err))
-		log_event(9002,
+		log_event(EVENT_ADMIN_ACTION,
 				FIELDS(f_str("user", cli_user()),
 						f_str("action", action),
 						f_str("detail", detail)));

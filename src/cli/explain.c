@@ -148,7 +148,7 @@ static struct span
 rule_of(const struct recipients *r)
 {
 	for (size_t i = 0; i < r->n_facts; i++) {
-		if (r->facts[i].event == 4040)
+		if (r->facts[i].event == EVENT_ALIAS_APPLIED)
 			return r->facts[i].name;
 	}
 	return SPAN("");
@@ -230,7 +230,9 @@ make_sentence(struct explained *x)
 static bool
 is_warning(const struct recipients_fact *f)
 {
-	return f->event != 4030 && f->event != 4033 && f->event != 4034;
+	return f->event != EVENT_RECIPIENTS_DETERMINED &&
+			f->event != EVENT_NOBODY_FOUND &&
+			f->event != EVENT_NOBODY_FOUND_HELD;
 }
 
 static bool
@@ -238,12 +240,14 @@ fact_words(const struct recipients_fact *f, struct buf *out)
 {
 	buf_clear(out);
 	/* The event's words are about addresses, whatever there is too much of. */
-	if (f->event == 4038 && span_eq(f->name, SPAN("header octets")))
+	if (f->event == EVENT_TOO_MANY_ADDRESSES &&
+			span_eq(f->name, SPAN("header octets")))
 		return buf_addf(out,
 				"The header of this message has more than %" PRIu64
 				" octets; what is behind them was not looked at.",
 				f->m);
-	if (f->event == 4038 && span_eq(f->name, SPAN("field octets")))
+	if (f->event == EVENT_TOO_MANY_ADDRESSES &&
+			span_eq(f->name, SPAN("field octets")))
 		return buf_addf(out,
 				"A header field of this message has more than %" PRIu64
 				" octets; what is behind them was not looked at.",
@@ -398,7 +402,7 @@ explain(struct cli *c, const struct conf_account *account, const struct letter *
 
 	if (!d || !routing_init(&routing, c->conf, account, d, reader, &err)) {
 		directory_free(d);
-		return err.event == 4046
+		return err.event == EVENT_TARGET_DISABLED
 				? cli_fail(CLI_FAILED,
 						  "there is no recipient %s; account %s is not collected",
 						  err.text, account->name)

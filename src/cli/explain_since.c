@@ -15,7 +15,6 @@ enum {
 	MESSAGE_MEMORY = 256 * 1024 * 1024,
 	TOLD_MAX = 10000, /* differences in one JSON answer */
 	SHOWN = 20, /* addresses of one message, in text */
-	EV_TARGET_DISABLED = 4046,
 };
 
 /* Where one message goes: the recipients' keys, sorted, or nobody's place. */
@@ -295,7 +294,7 @@ routing_make(struct replay *x, struct replayed *out, const struct conf_account *
 		return true;
 	}
 	free(r);
-	if (err->event != EV_TARGET_DISABLED)
+	if (err->event != EVENT_TARGET_DISABLED)
 		return false;
 	*err = (struct err){ 0 };
 	say_uncollected(a);

@@ -241,7 +241,7 @@ told(struct import *im, const struct takeover *t, const char *path)
 		(void)cli_fail(0, "the change is made, but not in the log: %s",
 				err.text);
 	else if (buf_cstr(&detail))
-		log_event(9002,
+		log_event(EVENT_ADMIN_ACTION,
 				FIELDS(f_str("user", cli_user()),
 						f_str("action", "import state"),
 						f_str("detail", detail.p)));

@@ -136,7 +136,7 @@ store_ready(struct cli *c, struct err *e)
 
 	/* It is here that a newer program meets the state for the first time. */
 	if (s && found.migrated_from > 0)
-		log_event(9006,
+		log_event(EVENT_MIGRATED,
 				FIELDS(f_str("path", cli_path(c, "postern.db")),
 						f_num("from", found.migrated_from),
 						f_num("to", STORE_SCHEMA)));

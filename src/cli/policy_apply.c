@@ -135,7 +135,7 @@ tell_gone(const struct loaded *before, const struct loaded *now)
 			(void)!buf_addf(&name, "%s" SPAN_FMT,
 					p->domains[k].subdomains ? "*." : "",
 					SPAN_ARG(p->domains[k].name));
-			log_event(9016,
+			log_event(EVENT_DOMAIN_TAKEN_BACK,
 					FIELDS(f_span("domain", buf_span(&name)),
 							f_span("policy", p->name),
 							f_span("path",

@@ -150,8 +150,10 @@ static bool
 is_held(const struct poll_result *p)
 {
 	return !p->ok &&
-			(p->event == 4009 || p->event == 4018 || p->event == 4019 ||
-					p->event == 4046);
+			(p->event == EVENT_UIDL_STORM ||
+					p->event == EVENT_FIRST_REACH_NOBODY ||
+					p->event == EVENT_ACCOUNT_SUSPENDED ||
+					p->event == EVENT_TARGET_DISABLED);
 }
 
 static void

@@ -64,7 +64,10 @@ step_arrival(struct steps *s, const struct queue_story *q)
 			    "%s " SPAN_FMT ", sender <" SPAN_FMT ">, %" PRIu64
 			    " octets; durable in the queue",
 			    how, SPAN_ARG(from), SPAN_ARG(m->sender), m->size))
-		add_step(s, m->arrived_ms, m->account.n > 0 ? 2003 : 2002, &text);
+		add_step(s, m->arrived_ms,
+				m->account.n > 0 ? EVENT_MESSAGE_COLLECTED
+						 : EVENT_MESSAGE_RECEIVED,
+				&text);
 }
 
 /* The event that stands for a decision. */
@@ -74,13 +77,13 @@ event_of(enum recipients_outcome outcome)
 	switch (outcome) {
 	case RECIPIENTS_FALLBACK:
 	case RECIPIENTS_BADMAIL:
-		return 4033;
+		return EVENT_NOBODY_FOUND;
 	case RECIPIENTS_HOLD:
-		return 4034;
+		return EVENT_NOBODY_FOUND_HELD;
 	case RECIPIENTS_FOUND:
 		break;
 	}
-	return 4030;
+	return EVENT_RECIPIENTS_DETERMINED;
 }
 
 /* What the route record says: the sentence, then every candidate, from where and why. */
@@ -136,10 +139,13 @@ step_nobody(struct steps *s, const struct queue_story *q,
 			    was_held ? SPAN("held as unrouted")
 				     : SPAN("for nobody, refused: ")) &&
 			(was_held || buf_add(&text, r->reason)))
-		add_step(s, q->message.arrived_ms, was_held ? 4034 : 4032, &text);
+		add_step(s, q->message.arrived_ms,
+				was_held ? EVENT_NOBODY_FOUND_HELD
+					 : EVENT_RECIPIENT_PROCESSED,
+				&text);
 	buf_clear(&text);
 	if (r->state == QUEUE_REMOVED && buf_add(&text, r->reason))
-		add_step(s, r->next_try_ms, 9002, &text);
+		add_step(s, r->next_try_ms, EVENT_ADMIN_ACTION, &text);
 }
 
 static void
@@ -158,7 +164,8 @@ step_recipient(struct steps *s, const struct queue_story *q,
 	if (r->state == QUEUE_DUPLICATE) {
 		if (buf_addf(&text, "recipient " SPAN_FMT ": has it already, " SPAN_FMT,
 				    SPAN_ARG(r->address), SPAN_ARG(r->reply)))
-			add_step(s, q->message.arrived_ms, 4041, &text);
+			add_step(s, q->message.arrived_ms, EVENT_COPY_SUPPRESSED,
+					&text);
 		return;
 	}
 	if (buf_addf(&text,
@@ -174,7 +181,8 @@ step_recipient(struct steps *s, const struct queue_story *q,
 						       : "accepted",
 			    SPAN_ARG(refused ? r->reply : SPAN("")), SPAN_ARG(r->hop)))
 		add_step(s, assigned ? assigned : q->message.arrived_ms,
-				refused ? 4032 : 5001, &text);
+				refused ? EVENT_RECIPIENT_PROCESSED : EVENT_QUEUED,
+				&text);
 	if (asked && s->n > 0)
 		s->v[s->n - 1].asked = r->asked;
 }
@@ -191,9 +199,9 @@ step_recipients(struct steps *s, const struct queue_story *q)
 		char code[16] = ""; /* nobody spoke SMTP to a folder */
 		if (t->code > 0)
 			(void)snprintf(code, sizeof(code), "%d ", t->code);
-		int event = t->state == QUEUE_DELIVERED	   ? 5003
-				: t->state == QUEUE_QUEUED ? 5002
-							   : 4031;
+		int event = t->state == QUEUE_DELIVERED	   ? EVENT_DELIVERED
+				: t->state == QUEUE_QUEUED ? EVENT_DEFERRED
+							   : EVENT_DELIVERY_REFUSED;
 		if (buf_addf(&text,
 				    "attempt %" PRIu32 " for " SPAN_FMT " at " SPAN_FMT
 				    ": %s, %s" SPAN_FMT,
@@ -222,7 +230,7 @@ step_replays(struct steps *s, struct reader *r, uint64_t id, struct err *err)
 		qid_print(v[i].id, as);
 		if (buf_addf(&text, "replayed from Badmail for " SPAN_FMT " as %s",
 				    SPAN_ARG(v[i].address), as))
-			add_step(s, v[i].at_ms, 2010, &text);
+			add_step(s, v[i].at_ms, EVENT_BADMAIL_REPLAYED, &text);
 	}
 	return true;
 }

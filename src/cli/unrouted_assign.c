@@ -181,7 +181,7 @@ say_assigned(struct assigning *x, const char *id, const struct queue_message *m,
 	if (buf_addf(&detail, "%s to " SPAN_FMT, id, SPAN_ARG(x->to.address)) && rule)
 		(void)!buf_addf(&detail, ", with a rule for \"" SPAN_FMT "\"",
 				SPAN_ARG(rule->match));
-	log_event(9002,
+	log_event(EVENT_ADMIN_ACTION,
 			FIELDS(f_span("account", m->account), f_str("id", id),
 					f_str("user", cli_user()),
 					f_str("action", "unrouted assign"),

@@ -89,7 +89,7 @@ say_aside(struct pop_session *s, size_t i, struct memo_message *m, struct span w
 	m->aside = true;
 	keep_evidence(s, i, why, &path);
 	date_iso(m->next_ms, next);
-	log_event(4012,
+	log_event(EVENT_SET_ASIDE,
 			FIELDS(f_span("account", s->poll->name),
 					f_span("id", buf_span(&trace)),
 					f_span("uidl", pop_listing_uid(&s->listing, i)),
@@ -134,7 +134,7 @@ pop_not_retrieved(struct pop_session *s, size_t i, struct span why)
 	/* 4011 first, then what follows from it. */
 	if (pop_trace(s, i, &trace)) {
 		date_iso(clock_wall_ms() + fetch_memo_pause_ms(attempt), next);
-		log_event(4011,
+		log_event(EVENT_RETRIEVE_FAILED,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", buf_span(&trace)),
 						f_span("uidl", uid),

@@ -52,11 +52,11 @@ static void
 refused(struct logon *l, struct span text)
 {
 	static const int events[] = {
-		[REPLY_REFUSED] = 4003,
-		[REPLY_IN_USE] = 4004,
-		[REPLY_LATER] = 4002,
-		[REPLY_BARRED] = 4003,
-		[REPLY_ILL] = 4005,
+		[REPLY_REFUSED] = EVENT_LOGON_REFUSED,
+		[REPLY_IN_USE] = EVENT_MAILBOX_IN_USE,
+		[REPLY_LATER] = EVENT_CONNECT_ACCOUNT_FAILED,
+		[REPLY_BARRED] = EVENT_LOGON_REFUSED,
+		[REPLY_ILL] = EVENT_UNEXPECTED_RESPONSE,
 	};
 	enum reply_sense sense = reply_to_logon(text);
 
@@ -200,7 +200,8 @@ say(struct logon *l)
 	size_t proof_n = proof(l).n;
 
 	if (!buf_add(&l->line, SPAN("\r\n")))
-		return ended(l, 4003, "user name and secret are too long");
+		return ended(l, EVENT_LOGON_REFUSED,
+				"user name and secret are too long");
 	l->told = true;
 
 	struct span line = buf_span(&l->line);
@@ -224,7 +225,8 @@ begin(struct logon *l)
 
 	enum answer a = answer(l);
 	if (a == ANSWER_IN)
-		return ended(l, 4005, "the server says +OK before anything was proved");
+		return ended(l, EVENT_UNEXPECTED_RESPONSE,
+				"the server says +OK before anything was proved");
 	return a;
 }
 
@@ -232,10 +234,11 @@ begin(struct logon *l)
 static enum answer
 last(struct logon *l, bool built)
 {
-	enum answer a = built ? say(l) : ended(l, 4003, "out of room");
+	enum answer a = built ? say(l) : ended(l, EVENT_LOGON_REFUSED, "out of room");
 
 	if (a == ANSWER_MORE)
-		return ended(l, 4005, "the server asks for more than there is to say");
+		return ended(l, EVENT_UNEXPECTED_RESPONSE,
+				"the server asks for more than there is to say");
 	return a;
 }
 
@@ -255,7 +258,8 @@ by_plain(struct logon *l)
 
 	if (!buf_add(&l->line, command) ||
 			!sasl_plain(user_name(l), l->secret, &l->line))
-		return ended(l, 4003, "user name and password are too long");
+		return ended(l, EVENT_LOGON_REFUSED,
+				"user name and password are too long");
 	if (l->line.n + 2 <= COMMAND_MAX)
 		return last(l, true);
 
@@ -272,10 +276,11 @@ by_login(struct logon *l)
 	if (a != ANSWER_MORE)
 		return a;
 	if (!enc_base64(&l->line, user_name(l)))
-		return ended(l, 4003, "the user name is too long");
+		return ended(l, EVENT_LOGON_REFUSED, "the user name is too long");
 	a = say(l);
 	if (a == ANSWER_IN)
-		return ended(l, 4005, "the server says +OK before anything was proved");
+		return ended(l, EVENT_UNEXPECTED_RESPONSE,
+				"the server says +OK before anything was proved");
 	if (a != ANSWER_MORE)
 		return a;
 	buf_clear(&l->line);
@@ -290,7 +295,8 @@ by_cram_md5(struct logon *l)
 	if (a != ANSWER_MORE)
 		return a;
 	if (!sasl_cram_md5(user_name(l), l->secret, l->challenge, &l->line))
-		return ended(l, 4005, "the server's challenge cannot be answered");
+		return ended(l, EVENT_UNEXPECTED_RESPONSE,
+				"the server's challenge cannot be answered");
 	return last(l, true);
 }
 
@@ -303,13 +309,13 @@ by_apop(struct logon *l)
 	char digest[DIGEST_MD5_HEX_SIZE];
 
 	if (timestamp.n == 0 && l->s->poll->account->tls == CONF_TLS_STARTTLS)
-		return ended(l, 4003,
+		return ended(l, EVENT_LOGON_REFUSED,
 				"not with tls: starttls, where the greeting comes in clear");
 	if (!sasl_timestamp_ok(timestamp))
-		return ended(l, 4003,
+		return ended(l, EVENT_LOGON_REFUSED,
 				"the greeting holds no timestamp that may be used");
 	if (!sasl_apop(timestamp, l->secret, digest))
-		return ended(l, 4003, "this machine has no MD5");
+		return ended(l, EVENT_LOGON_REFUSED, "this machine has no MD5");
 	return last(l,
 			buf_addf(&l->line, "APOP %s %s", l->s->poll->account->user,
 					digest));
@@ -342,11 +348,13 @@ by_token(struct logon *l)
 		return is;
 	if (!(bearer ? sasl_oauthbearer(&user, l->secret, &l->line)
 		     : sasl_xoauth2(&user, l->secret, &l->line)))
-		return ended(l, 4003, "user name and token are too long");
+		return ended(l, EVENT_LOGON_REFUSED,
+				"user name and token are too long");
 	is = say(l);
 	for (unsigned n = 0; is == ANSWER_MORE; n++) {
 		if (n == CONTINUATIONS_MAX)
-			return ended(l, 4005, "the server asks without end");
+			return ended(l, EVENT_UNEXPECTED_RESPONSE,
+					"the server asks without end");
 		note_reason(l);
 		record(l->s, "C", SPAN(""), bearer ? SPAN("AQ==") : SPAN(""));
 		if (!put(l->s, bearer ? SPAN("AQ==\r\n") : SPAN("\r\n")) ||
@@ -388,7 +396,9 @@ pop_user_pass_read(struct pop_session *s, struct span password)
 	struct logon l = { .s = s, .how = CONF_AUTH_USER, .secret = password };
 	enum answer a = answer(&l);
 
-	return auth_settled(&l, a == ANSWER_MORE ? ended(&l, 4005, "\"+\"") : a);
+	return auth_settled(&l,
+			a == ANSWER_MORE ? ended(&l, EVENT_UNEXPECTED_RESPONSE, "\"+\"")
+					 : a);
 }
 
 /* One after the other: a server that refuses the name gets no password. */
@@ -401,11 +411,12 @@ by_user_pass(struct logon *l)
 	if (queue_user(s) && pop_flush(s))
 		a = answer(l);
 	if (a != ANSWER_IN)
-		return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
+		return a == ANSWER_MORE ? ended(l, EVENT_UNEXPECTED_RESPONSE, "\"+\"")
+					: a;
 	if (!queue_pass(s, l->secret) || !pop_flush_secret(s))
 		return ANSWER_ENDED;
 	a = answer(l);
-	return a == ANSWER_MORE ? ended(l, 4005, "\"+\"") : a;
+	return a == ANSWER_MORE ? ended(l, EVENT_UNEXPECTED_RESPONSE, "\"+\"") : a;
 }
 
 enum answer

@@ -8,29 +8,29 @@ routing_fact_fields(const struct recipients_fact *f, size_t aliases, struct fiel
 	struct field *at = out;
 
 	switch (f->event) {
-	case 4030:
+	case EVENT_RECIPIENTS_DETERMINED:
 		*at++ = f_span("source", f->name);
 		*at++ = f_num("accepted", (int64_t)f->n);
 		*at++ = f_num("ignored", (int64_t)f->m);
 		*at++ = f_num("aliases", (int64_t)aliases);
 		break;
-	case 4033:
+	case EVENT_NOBODY_FOUND:
 		*at++ = f_span("postmaster", f->text.n ? f->text : SPAN("Badmail"));
 		break;
-	case 4040:
+	case EVENT_ALIAS_APPLIED:
 		*at++ = f_span("rule", f->name);
 		*at++ = f_span("from", f->text);
 		*at++ = f_span("to", f->more);
 		break;
-	case 4036:
+	case EVENT_ENVELOPE_UNTRUSTED:
 		*at++ = f_span("header", f->name);
 		*at++ = f_num("occurrences", (int64_t)f->n);
 		break;
-	case 4038:
+	case EVENT_TOO_MANY_ADDRESSES:
 		*at++ = f_num("addresses", (int64_t)f->n);
 		*at++ = f_num("max", (int64_t)f->m);
 		break;
-	case 4043:
+	case EVENT_SENDER_GUESSED:
 		*at++ = f_span("sender", f->text);
 		break;
 	default: /* 4035, 4039 */

@@ -97,7 +97,8 @@ fly(struct pop_session *s, struct span password)
 static bool
 busy(const struct pop_session *s)
 {
-	return s->err.event == 4002 || s->err.event == 4004;
+	return s->err.event == EVENT_CONNECT_ACCOUNT_FAILED ||
+			s->err.event == EVENT_MAILBOX_IN_USE;
 }
 
 bool

@@ -76,7 +76,7 @@ say_suspect(struct pop_session *s, size_t i)
 	AUTO(buf_done) struct buf trace = BUF_MAX(1024);
 
 	if (pop_trace(s, i, &trace))
-		log_event(4020,
+		log_event(EVENT_BYTES_OUTSIDE_ANSWER,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", buf_span(&trace)),
 						f_span("uidl",
@@ -92,7 +92,8 @@ leave(struct pop_session *s, bool remembered)
 	s->again = remembered && s->poll->resumes < RESUMES;
 	s->poll->resumes++;
 	return s->again ? false
-			: pop_fail(s, 4005, "bytes nobody asked for behind message %zu",
+			: pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
+					  "bytes nobody asked for behind message %zu",
 					  s->ended_at + 1);
 }
 

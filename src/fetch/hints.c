@@ -14,11 +14,11 @@ hint_sentence(const struct hint_fault *f, const char *stage, struct buf *out)
 {
 	bool ok = true;
 
-	if (f->event == 4003 && says(f, "-ERR"))
+	if (f->event == EVENT_LOGON_REFUSED && says(f, "-ERR"))
 		ok = buf_add(out, SPAN("the server refused the logon: "));
-	else if (f->event == 4004 && says(f, "-ERR"))
+	else if (f->event == EVENT_MAILBOX_IN_USE && says(f, "-ERR"))
 		ok = buf_add(out, SPAN("the mailbox is in use: "));
-	else if (f->event == 4005)
+	else if (f->event == EVENT_UNEXPECTED_RESPONSE)
 		ok = buf_addf(out, "unexpected answer at %s: ", stage ? stage : "-");
 	return ok && buf_add(out, f->words);
 }
@@ -180,7 +180,7 @@ hint_for(const struct conf_account *a, const struct hint_fault *f, struct buf *o
 				SPAN("this port speaks TLS from the first byte: set tls: "
 				     "implicit, or port 110?"));
 	switch (f->event) {
-	case 4002:
+	case EVENT_CONNECT_ACCOUNT_FAILED:
 		if (says(f, "greets with: 220"))
 			return buf_addf(out,
 					"an SMTP or FTP server answers on this port: server "
@@ -196,23 +196,23 @@ hint_for(const struct conf_account *a, const struct hint_fault *f, struct buf *o
 					SPAN("the server is there, but does not serve now; "
 					     "if it stays so, ask the provider"));
 		return hint_unreached(a, f, out);
-	case 4003:
+	case EVENT_LOGON_REFUSED:
 		return hint_logon(a, f, out);
-	case 4004:
+	case EVENT_MAILBOX_IN_USE:
 		return hint_later(f, out);
-	case 4005:
+	case EVENT_UNEXPECTED_RESPONSE:
 		return buf_add(out,
 				SPAN("the server does not keep to the protocol; tell the "
 				     "provider what it said"));
-	case 8002:
+	case EVENT_TLS_FAILED:
 		return buf_add(out,
 				SPAN("TLS 1.2 at least is needed; ask the provider, or check "
 				     "tls_ca and tls_pin"));
-	case 8003:
+	case EVENT_TLS_MISSING:
 		return hint_no_tls(a, out);
-	case 8004:
+	case EVENT_CERTIFICATE_INVALID:
 		return hint_certificate(a, f, out);
-	case 8005:
+	case EVENT_PIN_CHANGED:
 		return hint_pin(f, out);
 	default:
 		return true;

@@ -39,7 +39,8 @@ look_for_key(struct reading *r)
 			    &err) ||
 			!origin_since(s->poll->reader, s->poll->name, pop_key(s, r->i),
 					&since_ms, &err))
-		return pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+		return pop_fail(s, err.event ? err.event : EVENT_DATABASE_TROUBLE, "%s",
+				err.text);
 	if (state == ORIGIN_NEW)
 		return true;
 

@@ -41,7 +41,7 @@ pop_kept_judge(struct pop_session *s)
 	if (m->kept_rounds != MEMO_ROUNDS)
 		return;
 	date_iso(m->kept_ms, since);
-	log_event(4014,
+	log_event(EVENT_DELETIONS_UNDONE,
 			FIELDS(f_span("account", s->poll->name),
 					f_num("messages", (int64_t)s->kept_again),
 					f_str("since", since)));

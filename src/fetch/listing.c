@@ -45,7 +45,7 @@ push(struct pop_listing *l, uint64_t octets)
 static bool
 odd(struct err *err, const char *what, struct span line)
 {
-	return err_set(err, 4005, "%s: \"" SPAN_FMT "\"", what,
+	return err_set(err, EVENT_UNEXPECTED_RESPONSE, "%s: \"" SPAN_FMT "\"", what,
 			SPAN_ARG(span_first(line, 100)));
 }
 
@@ -126,7 +126,8 @@ pop_listing_read_uids(struct pop_listing *l, struct pop_wire *w, struct err *err
 	if (lost)
 		return err_set(err, 0, "the connection was lost in UIDL");
 	if (i != l->n)
-		return err_set(err, 4005, "UIDL names %zu messages, LIST %zu", i, l->n);
+		return err_set(err, EVENT_UNEXPECTED_RESPONSE,
+				"UIDL names %zu messages, LIST %zu", i, l->n);
 	return true;
 }
 

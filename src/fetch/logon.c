@@ -30,14 +30,14 @@ pop_secret_welcome(struct pop_session *s)
 	if (s->poll->account->tls == CONF_TLS_NONE)
 		return true;
 	return (dial_tls_facts(s->low.dial, &facts) && facts.verified) ||
-			pop_fail(s, 8003,
+			pop_fail(s, EVENT_TLS_MISSING,
 					"no verified TLS, so nothing secret was sent");
 }
 
 static bool
 bad_argument(struct pop_session *s)
 {
-	return pop_fail(s, 4003,
+	return pop_fail(s, EVENT_LOGON_REFUSED,
 			"user name or password is empty, longer than %d octets or "
 			"holds a control character",
 			SASL_ARGUMENT_MAX);
@@ -91,10 +91,10 @@ choose(struct pop_session *s, enum conf_auth *how)
 	bool sasl = is != CONF_AUTH_USER && is != CONF_AUTH_APOP;
 
 	if (is == CONF_AUTH_AUTO)
-		return pop_fail(s, 4003,
+		return pop_fail(s, EVENT_LOGON_REFUSED,
 				"the server offers no way to log on that auth: auto takes");
 	if (sasl && s->caps.sasl_said && !offers(s, is))
-		return pop_fail(s, 4003,
+		return pop_fail(s, EVENT_LOGON_REFUSED,
 				"the server does not offer %s; nothing else was tried",
 				sasl_name(is));
 	*how = is;
@@ -109,7 +109,8 @@ pop_password(struct pop_session *s, struct buf *out)
 	struct err err = { 0 };
 
 	return secret_read(&s->poll->account->password, out, &err) ||
-			pop_fail(s, 4003, "the password cannot be read: %s", err.text);
+			pop_fail(s, EVENT_LOGON_REFUSED,
+					"the password cannot be read: %s", err.text);
 }
 
 static bool
@@ -159,7 +160,7 @@ tell_refusal(const struct logon *l, const char *which)
 
 	auth_refusal(l, said);
 	(void)snprintf(words, sizeof(words), "%s: %s", which, said);
-	tell(l, 8008, words);
+	tell(l, EVENT_TOKEN_FAILED, words);
 }
 
 /* The token was refused: it may have expired, and its source may have another. */
@@ -169,7 +170,7 @@ once_more(struct logon *l, struct buf *fresh)
 	struct err err = { 0 };
 
 	if (!read_token(l, fresh, &err)) {
-		tell(l, 8008, err.text);
+		tell(l, EVENT_TOKEN_FAILED, err.text);
 		return ANSWER_REFUSED;
 	}
 	if (l->s->poll->account->token.kind != SECRET_COMMAND &&
@@ -182,7 +183,7 @@ once_more(struct logon *l, struct buf *fresh)
 
 	enum answer a = auth_prove(l);
 	if (a == ANSWER_IN)
-		tell(l, 8007, NULL);
+		tell(l, EVENT_TOKEN_REFRESHED, NULL);
 	if (a == ANSWER_REFUSED && l->counts)
 		tell_refusal(l, "a fresh one is refused as well");
 	return a;
@@ -197,8 +198,9 @@ with_token(struct logon *l)
 	bool ok = pop_argument_ok(user) || bad_argument(l->s);
 
 	if (ok && !read_token(l, &token, &err)) {
-		tell(l, 8008, err.text);
-		ok = pop_fail(l->s, 4003, "there is no token: %s", err.text);
+		tell(l, EVENT_TOKEN_FAILED, err.text);
+		ok = pop_fail(l->s, EVENT_LOGON_REFUSED, "there is no token: %s",
+				err.text);
 	}
 	if (ok) {
 		l->secret = buf_span(&token);

@@ -36,7 +36,7 @@ hand_over(struct pop_session *s)
 	bool ok = true;
 
 	if (l->n > 0 && l->named == 0)
-		return pop_fail(s, 4008,
+		return pop_fail(s, EVENT_UIDL_UNUSABLE,
 				"the server names its messages by no usable unique-id, so "
 				"there is nothing to know them by");
 
@@ -52,7 +52,9 @@ hand_over(struct pop_session *s)
 		pop_progress(s);
 	}
 	free(uidls);
-	return ok || pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+	return ok ||
+			pop_fail(s, err.event ? err.event : EVENT_DATABASE_TROUBLE,
+					"%s", err.text);
 }
 
 bool
@@ -108,7 +110,8 @@ ask_port(const struct fetch_poll *p)
 	bool greeting = p->stage &&
 			strcmp(p->stage, pop_stage_name(POP_AT_GREETING)) == 0;
 
-	if (p->account->tls == CONF_TLS_IMPLICIT && e->event == 8002 && p->tls)
+	if (p->account->tls == CONF_TLS_IMPLICIT && e->event == EVENT_TLS_FAILED &&
+			p->tls)
 		return port_speaks(p, NULL) ? HINT_PORT_CLEAR : HINT_PORT_UNKNOWN;
 	if (p->account->tls == CONF_TLS_IMPLICIT || !greeting || !silent)
 		return HINT_PORT_UNKNOWN;

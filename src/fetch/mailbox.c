@@ -46,9 +46,10 @@ fetch_mailbox_lock(const char *state, const struct conf_account *a, bool make, i
 	if (*fd >= 0)
 		return MAILBOX_OURS;
 	if (!taken) {
-		err->event = 9005;
+		err->event = EVENT_DATABASE_TROUBLE;
 		return MAILBOX_FAILED;
 	}
-	(void)err_set(err, 4004, "another poll of the same mailbox is under way here");
+	(void)err_set(err, EVENT_MAILBOX_IN_USE,
+			"another poll of the same mailbox is under way here");
 	return MAILBOX_TAKEN;
 }

@@ -69,7 +69,7 @@ forget_troubles(struct pop_session *s, size_t i)
 static void
 say_held(struct pop_session *s, const struct fetch_flight *f, struct span id)
 {
-	log_event(4034,
+	log_event(EVENT_NOBODY_FOUND_HELD,
 			FIELDS(f_span("account", s->poll->name), f_span("id", id),
 					f_span("uidl", f->collect.uidl),
 					f_span("unrouted", id)));
@@ -100,7 +100,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 	}
 	forget_troubles(s, f->index);
 	if (!had && log_wants(1))
-		log_event(2003,
+		log_event(EVENT_MESSAGE_COLLECTED,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", queue_id(span_of(v->text))),
 						f_span("uidl", f->collect.uidl),
@@ -109,7 +109,7 @@ collected(struct pop_session *s, struct fetch_flight *f, const struct verdict *v
 		char until[DATE_ISO_SIZE];
 
 		date_iso(clock_wall_ms() + s->poll->account->keep_s * 1000, until);
-		log_event(2005,
+		log_event(EVENT_MESSAGE_KEPT,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", f->trace),
 						f_span("uidl", f->collect.uidl),
@@ -130,11 +130,11 @@ pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v)
 		break;
 	case FATE_DEFERRED:
 		s->relay_down = true;
-		(void)pop_fail(s, 4024, "%s", v->text);
+		(void)pop_fail(s, EVENT_SUBMISSION_DEFERRED, "%s", v->text);
 		break;
 	case FATE_BOUNCED:
 		s->poll->result.failures++;
-		log_event(4025,
+		log_event(EVENT_SUBMISSION_REFUSED,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", f->trace),
 						f_str("reply", v->text),
@@ -152,7 +152,7 @@ static bool
 relay_failed(struct pop_session *s, const char *why)
 {
 	s->relay_down = true;
-	return pop_fail(s, 4024, "%s", why);
+	return pop_fail(s, EVENT_SUBMISSION_DEFERRED, "%s", why);
 }
 
 static bool
@@ -312,9 +312,10 @@ reading_decide(struct reading *r, bool open)
 			buf_span(&s->head), &arena, &to);
 	size_t aliases = 0;
 	for (size_t i = 0; i < to.n_facts; i++)
-		aliases += to.facts[i].event == 4040;
+		aliases += to.facts[i].event == EVENT_ALIAS_APPLIED;
 	for (size_t i = 0; i < to.n_facts; i++) {
-		if (to.facts[i].event != 4034) /* once it is held: say_held */
+		if (to.facts[i].event !=
+				EVENT_NOBODY_FOUND_HELD) /* once it is held: say_held */
 			log_fact(s, r->i, &to.facts[i], aliases);
 	}
 	/* With what was known when it was decided: before it is learned from. */
@@ -373,7 +374,7 @@ too_large(struct reading *r)
 		if (first) /* what becomes of it is told by the next session */
 			m->told = false;
 	} else {
-		(void)pop_fail(s, 4005,
+		(void)pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
 				"message %zu is larger than LIST says and than "
 				"max_size",
 				r->i + 1);
@@ -415,7 +416,7 @@ cut(struct reading *r)
 	struct buf trace = BUF_MAX(1024);
 
 	if (pop_trace(s, r->i, &trace))
-		log_event(4013,
+		log_event(EVENT_MESSAGE_CUT,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", buf_span(&trace)),
 						f_span("uidl", pop_key(s, r->i)),
@@ -465,7 +466,7 @@ still_its_number(struct pop_session *s, size_t i)
 			!(num_u64(span_word(&words), LISTING_MESSAGES, &number) &&
 					number == i + 1 &&
 					span_eq(span_word(&words), uid)))
-		return pop_fail(s, 4005,
+		return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
 				"message %zu is another one now than in the listing",
 				i + 1);
 	return pop_in_step(s, answer, text, true);

@@ -9,8 +9,6 @@
 #include "postern/policy.h"
 #include "session.h"
 
-enum { EV_NOBODY = 4018 };
-
 /* Logs the hold when it begins; gives false to return. */
 static bool
 hold(struct pop_session *s, uint64_t n, const char *why, bool told)
@@ -26,9 +24,10 @@ hold(struct pop_session *s, uint64_t n, const char *why, bool told)
 	const char *text;
 
 	if (!told)
-		log_event(EV_NOBODY, fields);
-	if (log_words(&words, EV_NOBODY, fields) && (text = buf_cstr(&words)))
-		(void)pop_fail(s, EV_NOBODY, "%s", text);
+		log_event(EVENT_FIRST_REACH_NOBODY, fields);
+	if (log_words(&words, EVENT_FIRST_REACH_NOBODY, fields) &&
+			(text = buf_cstr(&words)))
+		(void)pop_fail(s, EVENT_FIRST_REACH_NOBODY, "%s", text);
 	return false;
 }
 

@@ -23,7 +23,7 @@ log_tls(struct pop_session *s)
 	struct tls_facts facts;
 
 	if (log_wants(3) && dial_tls_facts(s->low.dial, &facts))
-		log_event(8001,
+		log_event(EVENT_TLS_NEGOTIATED,
 				FIELDS(f_span("account", s->poll->name),
 						f_str("host",
 								s->poll->account->server
@@ -36,15 +36,15 @@ log_tls(struct pop_session *s)
 static bool
 tls_failed(struct pop_session *s, enum dial_end why, const struct err *err)
 {
-	int event = 4002;
+	int event = EVENT_CONNECT_ACCOUNT_FAILED;
 
 	s->poll->end = why;
 	if (why == DIAL_PIN)
-		event = 8005;
+		event = EVENT_PIN_CHANGED;
 	else if (why == DIAL_CERTIFICATE)
-		event = 8004;
+		event = EVENT_CERTIFICATE_INVALID;
 	else if (why == DIAL_TLS)
-		event = 8002;
+		event = EVENT_TLS_FAILED;
 	return pop_fail(s, event, "%s", err->text);
 }
 
@@ -66,7 +66,7 @@ dial_server(struct pop_session *s)
 	struct err err = { 0 };
 
 	if (a->tls != CONF_TLS_NONE && !s->poll->tls)
-		return pop_fail(s, 8002, "%s", s->poll->tls_error.text);
+		return pop_fail(s, EVENT_TLS_FAILED, "%s", s->poll->tls_error.text);
 	s->low.dial = s->poll->connected;
 	s->poll->connected = NULL;
 	if (!s->low.dial)
@@ -116,18 +116,20 @@ connect_server(struct pop_session *s)
 	int rc = mailpop3_connect(s->pop, stream);
 	if (rc != MAILPOP3_NO_ERROR) {
 		if (pop_low_bad(&s->low) || dial_why(s->low.dial) != DIAL_OK)
-			return pop_fail(s, 4002, "no greeting: %s",
-					pop_low_error(&s->low));
+			return pop_fail(s, EVENT_CONNECT_ACCOUNT_FAILED,
+					"no greeting: %s", pop_low_error(&s->low));
 		char said[160];
 
 		greeting_of(s, said);
-		return pop_fail(s, 4002, "the server greets with: %s", said);
+		return pop_fail(s, EVENT_CONNECT_ACCOUNT_FAILED,
+				"the server greets with: %s", said);
 	}
 	ring_add(&s->poll->ring, clock_mono_ms(), "S",
 			span_of(s->pop->pop3_response ? s->pop->pop3_response : "+OK"));
 	/* Nobody asked for anything yet (P09). */
 	if (pop_early(&s->wire))
-		return pop_fail(s, 4005, "the server speaks before it is asked");
+		return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
+				"the server speaks before it is asked");
 	dial_set_idle(s->low.dial, s->poll->setup->limits.idle_ms);
 	log_tls(s);
 	return true;
@@ -219,7 +221,7 @@ ask_capabilities(struct pop_session *s)
 		ring_add(&s->poll->ring, clock_mono_ms(), "S", line);
 		note_policy(s, line);
 		if (++lines > CAPA_LINES || s->wire.cut)
-			return pop_fail(s, 4005,
+			return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
 					"the list of capabilities is too long");
 		read_capability(&s->caps, line);
 	}
@@ -240,16 +242,18 @@ start_tls(struct pop_session *s, bool fast)
 
 	s->stage = POP_AT_STLS;
 	if (s->caps.heard && !s->caps.stls)
-		return pop_fail(s, 8003, "the server does not offer STLS");
+		return pop_fail(s, EVENT_TLS_MISSING, "the server does not offer STLS");
 	pop_sync(&s->wire);
 	ring_add(&s->poll->ring, clock_mono_ms(), "C", SPAN("STLS"));
 	/* Refuses by itself when plain bytes follow the answer (CVE-2020-15953). */
 	int rc = mailpop3_stls(s->pop);
 	if (rc == MAILPOP3_ERROR_STLS_NOT_SUPPORTED)
-		return pop_fail(s, 8003, "the server refuses STLS: -ERR %s",
+		return pop_fail(s, EVENT_TLS_MISSING,
+				"the server refuses STLS: -ERR %s",
 				s->pop->pop3_response ? s->pop->pop3_response : "");
 	if (rc == MAILPOP3_ERROR_SSL || pop_early(&s->wire))
-		return pop_fail(s, 8002, "the server speaks in clear behind STLS");
+		return pop_fail(s, EVENT_TLS_FAILED,
+				"the server speaks in clear behind STLS");
 	if (rc != MAILPOP3_NO_ERROR)
 		return pop_lost(s);
 	if (!dial_starttls(s->low.dial, s->poll->tls, a->server.name, &err))
@@ -284,7 +288,8 @@ log_on_slowly(struct pop_session *s)
 	if (!pop_logon(s))
 		return false;
 	if (pop_early(&s->wire))
-		return pop_fail(s, 4005, "the server speaks before it is asked");
+		return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
+				"the server speaks before it is asked");
 	/* Some tell it only to those who have logged on (RFC 2449 section 5). */
 	if (s->caps.heard && !s->caps.pipelining) {
 		struct pop_caps before = s->caps;

@@ -132,7 +132,8 @@ schedule(struct fetch_poll *p)
 {
 	if (!p->result.failed && p->word != SCHEDULE_HERE)
 		p->word = SCHEDULE_NO_WORD; /* of a refusal that did not matter */
-	if (p->result.error.event == 4016 && p->word == SCHEDULE_NO_WORD)
+	if (p->result.error.event == EVENT_ACCOUNT_REFUSES &&
+			p->word == SCHEDULE_NO_WORD)
 		p->word = SCHEDULE_SYS_TEMP;
 	p->next_ms = p->due_ms = 0;
 	if (!p->scheduled)
@@ -167,7 +168,8 @@ remember(struct fetch_poll *p)
 	}
 	/* Where the relay, the disk or the directory is to blame, the provider need not be
 	 * spared. */
-	if (p->result.error.event != 4024 && p->result.error.event != 4046 &&
+	if (p->result.error.event != EVENT_SUBMISSION_DEFERRED &&
+			p->result.error.event != EVENT_TARGET_DISABLED &&
 			p->result.error.event < 9000)
 		m->failures++;
 	if (!p->logon_refused)
@@ -182,7 +184,7 @@ say_success(const struct fetch_poll *p)
 {
 	const struct fetch_result *r = &p->result;
 
-	log_event(4001,
+	log_event(EVENT_POLL_FINISHED,
 			FIELDS(f_span("account", p->name), f_span("id", p->name),
 					f_num("listed", (int64_t)r->listed),
 					f_num("new", (int64_t)r->fresh),
@@ -199,7 +201,7 @@ say_success(const struct fetch_poll *p)
 static void
 log_failure(const struct fetch_poll *p, const struct field *fields)
 {
-	bool passing = p->result.error.event == 4004 && p->scheduled &&
+	bool passing = p->result.error.event == EVENT_MAILBOX_IN_USE && p->scheduled &&
 			p->memo->failures < 3;
 	const struct event *e = event_find(p->result.error.event);
 
@@ -224,7 +226,7 @@ say_refused(const struct fetch_poll *p)
 	char next[DATE_ISO_SIZE];
 
 	next_poll(p, next);
-	log_event(4016,
+	log_event(EVENT_ACCOUNT_REFUSES,
 			FIELDS(f_span("account", p->name), f_span("id", p->name),
 					f_num("messages", (int64_t)p->refused),
 					f_str("reply", p->refusal.text),
@@ -237,7 +239,7 @@ say_suspended(const struct fetch_poll *p)
 	char next[DATE_ISO_SIZE];
 
 	date_iso(p->memo->logon_ms, next);
-	log_event(4019,
+	log_event(EVENT_ACCOUNT_SUSPENDED,
 			FIELDS(f_span("account", p->name), f_span("id", p->name),
 					f_num("attempts", p->memo->refusals),
 					f_str("next", next)));
@@ -256,7 +258,8 @@ say_failure(struct fetch_poll *p)
 		f_span("id", p->name),
 		f_str("host", p->account->server.name),
 		f_str("err", e->text),
-		f_str(e->event == 4046 ? "recipient" : "reply", e->text),
+		f_str(e->event == EVENT_TARGET_DISABLED ? "recipient" : "reply",
+				e->text),
 		f_str("state", p->stage ? p->stage : "-"),
 		f_num("attempt", (int64_t)p->memo->failures),
 		f_num("attempts", (int64_t)p->memo->refusals),
@@ -265,19 +268,20 @@ say_failure(struct fetch_poll *p)
 		{ 0 },
 	};
 	bool tls = e->event / 1000 == 8;
-	bool told = e->event == 4015 || e->event == 4009 ||
-			e->event == 4018; /* by the session, with counts */
+	bool told = e->event == EVENT_QUIT_UNCONFIRMED ||
+			e->event == EVENT_UIDL_STORM ||
+			e->event == EVENT_FIRST_REACH_NOBODY; /* by the session, with counts */
 	struct buf words = BUF_MAX(4096);
 	const char *text;
 
 	if (e->event == 0)
-		e->event = 4002;
+		e->event = EVENT_CONNECT_ACCOUNT_FAILED;
 	if (p->look)
 		look_failed(p);
 	if (!p->look_only && !told)
 		log_failure(p, fields);
 	if (!p->look_only && tls)
-		log_event(4002, fields);
+		log_event(EVENT_CONNECT_ACCOUNT_FAILED, fields);
 	if (!p->look_only && p->logon_refused && p->memo->refusals == MEMO_REFUSALS)
 		say_suspended(p);
 	if (!told && log_words(&words, e->event, fields) && (text = buf_cstr(&words)))
@@ -351,7 +355,7 @@ prepare(struct fetch_poll *p)
 	}
 	p->result.error = err;
 	if (err.event == 0)
-		p->result.error.event = 9005;
+		p->result.error.event = EVENT_DATABASE_TROUBLE;
 	return false;
 }
 
@@ -378,7 +382,7 @@ take_blame(struct fetch_poll *p)
 		if (told)
 			continue;
 		date_iso(m->next_ms, next);
-		log_event(4012,
+		log_event(EVENT_SET_ASIDE,
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name),
 						f_span("uidl", uid),
@@ -425,7 +429,7 @@ fetch_poll_run(struct fetch_poll *p)
 	p->started_ms = clock_wall_ms();
 	ok = lock_mailbox(p, &lock) && prepare(p) && (passes = suspend_passes(p));
 	if (passes && !p->look_only)
-		log_event(4000,
+		log_event(EVENT_POLL_STARTED,
 				FIELDS(f_span("account", p->name),
 						f_span("id", p->name)));
 	if (ok && !p->look_only)
@@ -454,7 +458,7 @@ fetch_poll_run(struct fetch_poll *p)
 		say_failure(p);
 	else if (passes && !p->look_only)
 		say_success(p);
-	if (p->refused > 0 && p->result.error.event != 4016)
+	if (p->refused > 0 && p->result.error.event != EVENT_ACCOUNT_REFUSES)
 		say_refused(p);
 	if (passes && !p->look_only)
 		tell_polled(p, clock_wall_ms());

@@ -158,7 +158,8 @@ host_said(const struct fetch_poll *poll)
 	if (!poll->result.failed)
 		return HOST_GOOD;
 	return poll->word == SCHEDULE_IN_USE || poll->word == SCHEDULE_SYS_TEMP ||
-					poll->result.error.event == 4002
+					poll->result.error.event ==
+							EVENT_CONNECT_ACCOUNT_FAILED
 			? HOST_STRAINED
 			: HOST_NOTHING;
 }

@@ -82,7 +82,7 @@ pop_refusals_end(struct pop_session *s)
 	s->refused = true;
 	p->refused = s->n_refusals;
 	p->result.failures += s->n_refusals;
-	(void)err_set(&p->refusal, 4016, "-ERR " SPAN_FMT,
+	(void)err_set(&p->refusal, EVENT_ACCOUNT_REFUSES, "-ERR " SPAN_FMT,
 			SPAN_ARG(span_first(s->refusals[0].text, 200)));
 	s->n_refusals = 0;
 	arena_done(&s->words);

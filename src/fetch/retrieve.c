@@ -165,7 +165,8 @@ retrieve_window(struct window *w)
 		if (!read_one(w))
 			return false;
 		if (w->s->relay_down)
-			return pop_fail(w->s, 4024, "the relay takes no mail");
+			return pop_fail(w->s, EVENT_SUBMISSION_DEFERRED,
+					"the relay takes no mail");
 	}
 	return pop_held_prove(w->s);
 }
@@ -240,10 +241,11 @@ pop_retrieve(struct pop_session *s)
 	/* What was handed over before a failure is answered all the same. */
 	if (s->submit && !fetch_submit_drain(s->submit) && !s->relay_down) {
 		s->relay_down = true;
-		ok = pop_fail(s, 4024, "%s", fetch_submit_error(s->submit));
+		ok = pop_fail(s, EVENT_SUBMISSION_DEFERRED, "%s",
+				fetch_submit_error(s->submit));
 	}
 	if (ok && s->relay_down)
-		ok = pop_fail(s, 4024, "the relay takes no mail");
+		ok = pop_fail(s, EVENT_SUBMISSION_DEFERRED, "the relay takes no mail");
 	free(order);
 	return ok;
 }
@@ -286,7 +288,7 @@ say_left_out(struct pop_session *s, size_t i)
 	if (!m || !pop_trace(s, i, &trace))
 		return;
 	date_iso(m->delete_ms, until);
-	log_event_at(2005, 'W', 0,
+	log_event_at(EVENT_MESSAGE_KEPT, 'W', 0,
 			FIELDS(f_span("account", s->poll->name),
 					f_span("id", buf_span(&trace)),
 					f_span("uidl", uid), f_str("until", until)));
@@ -321,7 +323,7 @@ static void
 refused(struct undeleted *u, struct pop_session *s, size_t i, struct span text)
 {
 	if (u->n++ == 0)
-		(void)err_set(&u->first, 4016, "DELE: -ERR " SPAN_FMT,
+		(void)err_set(&u->first, EVENT_ACCOUNT_REFUSES, "DELE: -ERR " SPAN_FMT,
 				SPAN_ARG(span_first(text, 200)));
 	if (not_deleted(s, i, MEMO_DELETES_REFUSED))
 		u->left[u->n_left++] = i;

@@ -72,7 +72,7 @@ plan_next(struct role *r, size_t i)
 	if (v.due_ms == 0 || v.busy)
 		return;
 	if (!v.result.failed && v.result.ms > (uint64_t)a->every_s * 1000)
-		log_event(4017,
+		log_event(EVENT_POLL_OVERRAN,
 				FIELDS(f_str("account", a->name),
 						f_str("id", a->name)));
 	int64_t wait = v.due_ms > now ? v.due_ms - now : 0;
@@ -424,7 +424,7 @@ fetch_role(const struct fetch_role *o)
 		loop_signal_free(interrupt);
 	}
 	if (!ok)
-		log_event(err.event ? err.event : 1005,
+		log_event(err.event ? err.event : EVENT_WORKER_STUCK,
 				FIELDS(f_str("worker", "fetch"),
 						f_str("err", err.text)));
 	close_role(&r);

@@ -3,7 +3,7 @@
 #include "postern/address.h"
 #include "postern/aliasstore.h"
 
-enum { ROUTING_MAX = 32 * 1024 * 1024, EV_TARGET_DISABLED = 4046 };
+enum { ROUTING_MAX = 32 * 1024 * 1024 };
 
 /* The policy domains as texts, "contoso.test" or "*.contoso.test". */
 static bool
@@ -29,7 +29,7 @@ policy_domains(struct routing *r, const struct policy_set *set, struct span **na
 static bool
 target_missing(const struct conf_account *a, struct err *err)
 {
-	return err_set(err, EV_TARGET_DISABLED, "%s", a->recipient);
+	return err_set(err, EVENT_TARGET_DISABLED, "%s", a->recipient);
 }
 
 /* E0: the alias, or any address, of a recipient is its primary address. An address

@@ -44,7 +44,8 @@ read_answer(struct pop_session *s)
 		else if (n == LINE_RECIPIENT)
 			keep(&s->told_to, line);
 		if (++n > LINES_MAX || s->wire.cut)
-			return pop_fail(s, 4005, "the answer to *ENV is too long");
+			return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
+					"the answer to *ENV is too long");
 	}
 	if (lost)
 		return pop_lost(s);
@@ -71,7 +72,7 @@ pop_sdps_ask(struct pop_session *s, size_t i)
 	if (answer == POP_OK)
 		return read_answer(s);
 	/* The header is asked. */
-	log_event(4035,
+	log_event(EVENT_ENVELOPE_MISSING,
 			FIELDS(f_span("account", s->poll->name),
 					f_str("header", "*ENV"),
 					f_span("uidl", pop_key(s, i))));

@@ -51,13 +51,14 @@ pop_fail(struct pop_session *s, int event, const char *fmt, ...)
 bool
 pop_lost(struct pop_session *s)
 {
-	return pop_fail(s, 4005, "%s", pop_low_error(&s->low));
+	return pop_fail(s, EVENT_UNEXPECTED_RESPONSE, "%s", pop_low_error(&s->low));
 }
 
 bool
 pop_odd(struct pop_session *s, struct span line)
 {
-	return pop_fail(s, 4005, "\"" SPAN_FMT "\"", SPAN_ARG(span_first(line, 160)));
+	return pop_fail(s, EVENT_UNEXPECTED_RESPONSE, "\"" SPAN_FMT "\"",
+			SPAN_ARG(span_first(line, 160)));
 }
 
 bool
@@ -165,7 +166,8 @@ look_up(struct pop_session *s)
 	}
 	if (!pop_known_look(k, s->poll->reader, s->poll->name, &s->listing, s->messages,
 			    &err))
-		return pop_fail(s, err.event ? err.event : 9005, "%s", err.text);
+		return pop_fail(s, err.event ? err.event : EVENT_DATABASE_TROUBLE, "%s",
+				err.text);
 	if (k->absent.n + k->back.n + k->forget.n > 0)
 		tell_listed(s->poll, k);
 	return true;
@@ -185,7 +187,7 @@ pop_say_oversize(struct pop_session *s, size_t i, const char *action)
 		m->told = true;
 	num_size_print(s->poll->account->max_size, max);
 	if (pop_trace(s, i, &trace))
-		log_event(4010,
+		log_event(EVENT_OVERSIZE,
 				FIELDS(f_span("account", s->poll->name),
 						f_span("id", buf_span(&trace)),
 						f_span("uidl",
@@ -322,7 +324,7 @@ pop_trace(const struct pop_session *s, size_t i, struct buf *out)
 static void
 unconfirmed(struct pop_session *s, size_t deletions)
 {
-	log_event(4015,
+	log_event(EVENT_QUIT_UNCONFIRMED,
 			FIELDS(f_span("account", s->poll->name),
 					f_num("deletions", (int64_t)deletions)));
 }
@@ -345,7 +347,7 @@ confirmed(struct pop_session *s, const size_t *deleted, size_t n)
 		struct buf trace = BUF_MAX(1024);
 
 		if (pop_trace(s, deleted[i], &trace))
-			log_event(2004,
+			log_event(EVENT_MESSAGE_DELETED,
 					FIELDS(f_span("account", s->poll->name),
 							f_span("id", buf_span(&trace)),
 							f_span("uidl",
@@ -392,8 +394,9 @@ quit(struct pop_session *s, const size_t *deleted, size_t n)
 	}
 	unconfirmed(s, n);
 	if (answer == POP_ERR)
-		return pop_refused(s, 4015, text);
-	return pop_fail(s, 4015, "QUIT was not answered: %s", pop_low_error(&s->low));
+		return pop_refused(s, EVENT_QUIT_UNCONFIRMED, text);
+	return pop_fail(s, EVENT_QUIT_UNCONFIRMED, "QUIT was not answered: %s",
+			pop_low_error(&s->low));
 }
 
 static bool
@@ -415,7 +418,7 @@ collect(struct pop_session *s)
 	free(deleted);
 	/* It gave nothing at all: an account that fails. */
 	if (ok && s->refused && !s->came && s->poll->result.collected == 0)
-		return pop_fail(s, 4016, "%s", s->poll->refusal.text);
+		return pop_fail(s, EVENT_ACCOUNT_REFUSES, "%s", s->poll->refusal.text);
 	return ok;
 }
 

@@ -78,10 +78,10 @@ hold(struct pop_session *s, size_t hits)
 	const char *text;
 
 	if (!s->poll->memo->held)
-		log_event(4009, fields);
+		log_event(EVENT_UIDL_STORM, fields);
 	s->poll->memo->held = true;
-	if (log_words(&words, 4009, fields) && (text = buf_cstr(&words)))
-		(void)pop_fail(s, 4009, "%s", text);
+	if (log_words(&words, EVENT_UIDL_STORM, fields) && (text = buf_cstr(&words)))
+		(void)pop_fail(s, EVENT_UIDL_STORM, "%s", text);
 	buf_done(&words);
 	return false;
 }

@@ -82,7 +82,7 @@ fetch_submit_open(const struct fetch_submit_options *o, struct err *err)
 	struct dial *dial = dial_open(&to, &why, err);
 
 	if (!dial) {
-		err->event = 4024;
+		err->event = EVENT_SUBMISSION_DEFERRED;
 		return NULL;
 	}
 
@@ -99,7 +99,7 @@ fetch_submit_open(const struct fetch_submit_options *o, struct err *err)
 	});
 	list_init(&s->flights);
 	transcript_init(&s->transcript, log_wants(3), SUBMIT_TRANSCRIPT);
-	log_event(4021,
+	log_event(EVENT_SUBMISSION_OPENED,
 			FIELDS(f_span("account", o->account),
 					f_span("host", o->hostname),
 					f_span("id", o->account)));
@@ -135,7 +135,7 @@ log_recipient(struct fetch_submit *s, const struct fetch_flight *f, size_t i,
 	if (!failed && !log_wants(3))
 		return;
 	ndr_code(v, ndr);
-	log_event_at(4032, failed ? 'E' : 'I', failed ? 0 : 3,
+	log_event_at(EVENT_RECIPIENT_PROCESSED, failed ? 'E' : 'I', failed ? 0 : 3,
 			FIELDS(f_span("account", s->o.account), f_span("id", f->trace),
 					f_str("ndr", ndr), f_str("error", "00000000"),
 					f_str("reply", v->text),
@@ -185,7 +185,7 @@ on_over(struct fetch_submit *s, const struct verdict *v)
 {
 	s->over = true;
 	if (s->err.text[0] == '\0')
-		(void)err_set(&s->err, 4024, "%s", v->text);
+		(void)err_set(&s->err, EVENT_SUBMISSION_DEFERRED, "%s", v->text);
 }
 
 static void
@@ -232,7 +232,8 @@ static void
 lost(struct fetch_submit *s, const char *why)
 {
 	if (s->err.text[0] == '\0')
-		(void)err_set(&s->err, 4024, "the relay does not answer: %s", why);
+		(void)err_set(&s->err, EVENT_SUBMISSION_DEFERRED,
+				"the relay does not answer: %s", why);
 	if (!smtp_client_over(s->client))
 		smtp_client_lost(s->client, why);
 	facts(s);
@@ -350,7 +351,7 @@ fetch_submit_abandon(struct fetch_submit *s, const char *why)
 		pump(s, true);
 	if (s->over)
 		return;
-	(void)err_set(&s->err, 4024, "%s", why);
+	(void)err_set(&s->err, EVENT_SUBMISSION_DEFERRED, "%s", why);
 	smtp_client_abandon(s->client, why);
 	facts(s);
 }
@@ -395,7 +396,8 @@ log_transcript(struct fetch_submit *s)
 				(unsigned long long)t->left_out);
 	}
 	if (t->refused || log_wants(3))
-		log_event_at(4022, t->refused ? 'E' : 'I', t->refused ? 0 : 3,
+		log_event_at(EVENT_TRANSCRIPT, t->refused ? 'E' : 'I',
+				t->refused ? 0 : 3,
 				FIELDS(f_span("account", s->o.account),
 						f_lines("transcript",
 								buf_span(&t->said))));

@@ -54,7 +54,7 @@ read_uidl(struct pop_session *s)
 		/* Where it has unique-ids but will not tell them now, going by content
 		 * would bring everything that was kept a second time. */
 		if (s->caps.uidl && s->listing.n > 0)
-			return pop_refused(s, 4005, text);
+			return pop_refused(s, EVENT_UNEXPECTED_RESPONSE, text);
 		pop_listing_no_uids(&s->listing);
 		return true;
 	case POP_ODD:
@@ -65,7 +65,7 @@ read_uidl(struct pop_session *s)
 	if (pop_listing_read_uids(&s->listing, &s->wire, &err))
 		return true;
 	if (s->listing_refused) /* there are some: that is what went wrong */
-		return pop_refused(s, 4005, span_of(s->list_said));
+		return pop_refused(s, EVENT_UNEXPECTED_RESPONSE, span_of(s->list_said));
 	return err.event ? pop_fail(s, err.event, "%s", err.text) : pop_lost(s);
 }
 
@@ -114,7 +114,7 @@ is_empty(struct pop_session *s)
 	case POP_LOST:
 		return pop_lost(s);
 	}
-	return pop_refused(s, 4005, span_of(s->list_said));
+	return pop_refused(s, EVENT_UNEXPECTED_RESPONSE, span_of(s->list_said));
 }
 
 bool
@@ -125,10 +125,11 @@ pop_survey(struct pop_session *s)
 	if (!ask_listing(s) || (s->listing_refused && !is_empty(s)))
 		return false;
 	if (pop_early(&s->wire))
-		return pop_fail(s, 4005, "the server speaks before it is asked");
+		return pop_fail(s, EVENT_UNEXPECTED_RESPONSE,
+				"the server speaks before it is asked");
 	pop_listing_sort(&s->listing);
 	if (s->listing.unnamed > 0)
-		log_event(4008,
+		log_event(EVENT_UIDL_UNUSABLE,
 				FIELDS(f_span("account", s->poll->name),
 						f_num("duplicates",
 								(int64_t)s->listing

@@ -57,10 +57,11 @@ suspend_passes(struct fetch_poll *p)
 			is_new(p))
 		return true;
 	date_iso(m->logon_ms, next);
-	if (log_words(&words, 4019,
+	if (log_words(&words, EVENT_ACCOUNT_SUSPENDED,
 			    FIELDS(f_span("account", p->name),
 					    f_num("attempts", m->refusals),
 					    f_str("next", next))))
-		(void)err_set(&p->result.error, 4019, "%s", buf_cstr(&words));
+		(void)err_set(&p->result.error, EVENT_ACCOUNT_SUSPENDED, "%s",
+				buf_cstr(&words));
 	return false;
 }

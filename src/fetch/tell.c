@@ -106,7 +106,7 @@ print_result(const struct fetch_poll *p, int64_t ended_ms, struct buf *json)
 			       "\"ok\":%s,\"event\":%d,\"text\":",
 			       (long long)p->started_ms, (long long)ended_ms,
 			       (long long)p->next_ms, r->failed ? "false" : "true",
-			       r->failed ? r->error.event : 4001) &&
+			       r->failed ? r->error.event : EVENT_POLL_FINISHED) &&
 			enc_json(json, span_of(r->failed ? r->error.text : "ok")) &&
 			buf_addf(json,
 					",\"listed\":%llu,\"collected\":%llu,\"deleted\":%llu,"

@@ -333,8 +333,8 @@ badmail_unlink(struct badmail *b, uint64_t qid, struct err *err)
 	for (size_t i = 0; i < 3; i++) {
 		badmail_name(qid, ext[i], "", name);
 		if (unlinkat(b->batch.dir, name, 0) != 0 && errno != ENOENT)
-			return err_errno(err, EVENT_FOLDER, errno, "cannot remove %s",
-					name);
+			return err_errno(err, EVENT_FOLDER_FAULT, errno,
+					"cannot remove %s", name);
 	}
 	return true;
 }
@@ -455,7 +455,7 @@ badmail_say_pruned(uint64_t qid, bool old)
 	char id[QID_SIZE];
 
 	qid_print(qid, id);
-	log_event(5104,
+	log_event(EVENT_BADMAIL_PRUNED,
 			FIELDS(f_str("badmail", id), f_str("id", id),
 					f_str("why",
 							old ? "older than badmail.keep"
@@ -495,7 +495,7 @@ badmail_prune(struct badmail *b, int64_t steady_ms, bool *more, struct err *err)
 	if (!ok || *more)
 		return ok;
 	if (b->max_bytes > 0 && total > b->max_bytes)
-		log_event(5106,
+		log_event(EVENT_BADMAIL_OVER_LIMIT,
 				FIELDS(f_num("bytes", (int64_t)total),
 						f_num("max", (int64_t)b->max_bytes)));
 	badmail_orphans(b, now_s);

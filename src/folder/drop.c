@@ -221,7 +221,7 @@ drop_flush(struct drop *d, struct err *err)
 
 		qid_print(d->notes[i].qid, id);
 		(void)snprintf(name, sizeof(name), "%s.eml", id);
-		log_event(5103,
+		log_event(EVENT_DROP_WRITTEN,
 				FIELDS(f_str("file", name),
 						f_num("recipients",
 								(int64_t)d->notes[i]

@@ -57,9 +57,9 @@ remove_some(int dir, const struct item *all, size_t n, const struct evidence_lim
 			return true;
 		}
 		if (unlinkat(dir, all[i].name, 0) != 0 && errno != ENOENT)
-			return err_errno(err, EVENT_FOLDER, errno,
+			return err_errno(err, EVENT_FOLDER_FAULT, errno,
 					"cannot remove evidence/%s", all[i].name);
-		log_event(5109,
+		log_event(EVENT_EVIDENCE_PRUNED,
 				FIELDS(f_str("file", all[i].name),
 						f_str("id", all[i].name),
 						f_str("why",

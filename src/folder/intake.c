@@ -106,7 +106,8 @@ notes_drop(struct intake *in, bool all)
 static void
 say(const char *file, const char *why)
 {
-	log_event(5102, FIELDS(f_str("file", file), f_str("err", why)));
+	log_event(EVENT_PICKUP_UNREADABLE,
+			FIELDS(f_str("file", file), f_str("err", why)));
 }
 
 static void
@@ -205,7 +206,7 @@ folder_ready(struct intake *in)
 		in->dir = dir_make(AT_FDCWD, in->path, 0700, &err);
 		if (in->dir < 0)
 			return broken(in, err.text);
-		log_event(5105,
+		log_event(EVENT_FOLDER_MISSING,
 				FIELDS(f_str("path", in->path),
 						f_str("err", "it was made or opened anew")));
 		if (fstat(in->dir, &held) != 0)

@@ -18,7 +18,7 @@ bool
 folder_fault(struct err *err)
 {
 	if (err)
-		err->event = EVENT_FOLDER;
+		err->event = EVENT_FOLDER_FAULT;
 	return false;
 }
 
@@ -75,12 +75,12 @@ letter_copy_fd(int to, const struct letter_body *body, uint64_t skip, struct err
 		struct span in = { p, want };
 
 		if (got < 0) {
-			ok = err_errno(err, EVENT_BODY, errno,
+			ok = err_errno(err, EVENT_DATABASE_TROUBLE, errno,
 					"cannot read a spooled message");
 			break;
 		}
 		if ((size_t)got < want) {
-			ok = err_set(err, BODY_DAMAGED, "its file was cut short");
+			ok = err_set(err, EVENT_BODY_DAMAGED, "its file was cut short");
 			break;
 		}
 		if (made)
@@ -96,7 +96,7 @@ letter_copy_fd(int to, const struct letter_body *body, uint64_t skip, struct err
 	if (ok && made) {
 		sum_get(made, sum);
 		ok = memcmp(sum, body->fd_sum, SUM_SIZE) == 0 ||
-				err_set(err, BODY_DAMAGED, BODY_ALTERED);
+				err_set(err, EVENT_BODY_DAMAGED, BODY_ALTERED);
 	}
 	sum_free(made);
 	free(p);

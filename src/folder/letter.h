@@ -8,8 +8,7 @@
 #include "postern/drop.h"
 
 /* Events of a struct err. One without an event is the folder's, too: whoever writes a
- * batch says 5107 of it, once. EVENT_BODY: it is the message that fails. */
-enum { EVENT_BODY = 9005, EVENT_FOLDER = 5108 };
+ * batch says 5107 of it, once. EVENT_DATABASE_TROUBLE: it is the message that fails. */
 
 /* A folder could not be read, cleaned or synced: gives *err, filled below, its event (NULL
  * is welcome). Always false. */

@@ -228,7 +228,7 @@ say_copy(const struct mail *m, size_t i, const struct queue_source *from)
 	/* The id has no more than the order where the clock was ahead. History may have
 	 * forgotten the rest. */
 	date_iso(from->arrived_ms ? from->arrived_ms : (int64_t)(id >> 16), when);
-	log_event(4041,
+	log_event(EVENT_COPY_SUPPRESSED,
 			FIELDS(f_span("account", m->job.account), f_str("id", qid),
 					f_span("message_id", m->job.message_id),
 					f_span("recipient", m->recipients[i].address),
@@ -246,7 +246,7 @@ say_loop(const struct mail *m, const struct submission_recipient *to)
 	char qid[QID_SIZE];
 
 	qid_print(m->job.id, qid);
-	log_event(4042,
+	log_event(EVENT_LOOP_STAMP,
 			FIELDS(f_span("account", m->job.account), f_str("id", qid),
 					f_span("uidl", m->job.uidl),
 					f_span("recipient", to->address)));

@@ -38,7 +38,7 @@ static void
 session_begin(struct session *s, const char *limit, int64_t max)
 {
 	if (limit) {
-		log_event(7013,
+		log_event(EVENT_LIMIT_REACHED,
 				FIELDS(f_str("client", s->ip), f_str("limit", limit),
 						f_num("max", max)));
 		smtp_server_end(s->engine, SMTP_REFUSE_CLIENTS);
@@ -54,7 +54,7 @@ refused(void *host, int no)
 	if (in->too_many_told)
 		return;
 	in->too_many_told = true;
-	log_event(7013,
+	log_event(EVENT_LIMIT_REACHED,
 			FIELDS(f_str("client", "-"), f_str("limit", err_words(no)),
 					f_num("max", (int64_t)in->n)));
 }
@@ -140,7 +140,7 @@ listen_tcp(struct inbound *in, const struct inbound_options *o, struct err *err)
 		if (fd < 0) {
 			if (o->listeners)
 				continue;
-			err->event = 115;
+			err->event = EVENT_BIND_FAILED;
 			return false;
 		}
 		listener_add(in, fd);

@@ -303,7 +303,7 @@ say_hops(struct mail *m)
 	char qid[QID_SIZE];
 
 	qid_print(m->job.id, qid);
-	log_event(4098,
+	log_event(EVENT_HOP_COUNT,
 			FIELDS(f_span("account", m->job.account), f_str("id", qid),
 					f_span("from",
 							heading_get(&m->heading,
@@ -369,12 +369,12 @@ say_queued(struct mail *m)
 	qid_print(m->job.id, qid);
 	struct field id = f_str("id", qid), sender = f_span("sender", m->job.sender);
 	if (!m->collected && !m->picked) /* the collector says 2003, Pickup 5101 */
-		log_event(2002,
+		log_event(EVENT_MESSAGE_RECEIVED,
 				FIELDS(id, sender, f_span("host", m->job.source),
 						f_num("recipients",
 								(int64_t)m->job.n)));
 	if (log_wants(2) && copies_left(m) > 0)
-		log_event(5001,
+		log_event(EVENT_QUEUED,
 				FIELDS(f_span("account", m->job.account), id, sender,
 						f_num("recipients",
 								(int64_t)copies_left(

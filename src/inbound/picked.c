@@ -67,7 +67,8 @@ say_failed(const char *folder, const struct err *err)
 	if (err->event != 0)
 		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
 	else
-		log_event(5108, FIELDS(f_str("path", folder), f_str("err", err->text)));
+		log_event(EVENT_FOLDER_FAULT,
+				FIELDS(f_str("path", folder), f_str("err", err->text)));
 }
 
 static bool
@@ -88,7 +89,8 @@ wants_more(struct picked *p, size_t want, struct err *err)
 	ssize_t got = room ? fd_read_at(p->claim.fd, room, n, p->head.n) : -1;
 
 	if (got < 0 || (size_t)got < n)
-		return err_set(err, 5102, "it became shorter, or cannot be read");
+		return err_set(err, EVENT_PICKUP_UNREADABLE,
+				"it became shorter, or cannot be read");
 	buf_grown(&p->head, n);
 	return true;
 }
@@ -221,7 +223,7 @@ body_read(struct pickups *w, struct picked *p, struct err *err)
 		ssize_t got = fd_read_at(p->claim.fd, room, want, at);
 
 		if (got < 0 || (size_t)got < want)
-			return err_set(err, 5102,
+			return err_set(err, EVENT_PICKUP_UNREADABLE,
 					"it became shorter, or cannot be read");
 		if (!body_feed(w, p, &b, (struct span){ room, want }, err))
 			return false;
@@ -243,7 +245,7 @@ to_badmail(struct pickups *w, struct picked *p, struct err *err)
 	const struct badmail_letter letter = {
 		.qid = p->claim.id,
 		.reason = BADMAIL_BAD_PICKUP,
-		.event = 4164,
+		.event = EVENT_PICKUP_UNPARSABLE,
 		.time_ms = clock_wall_ms(),
 		.steady_ms = store_steady_ms(w->in->hub->store),
 		.path = buf_addf(&path, "%s/%s", w->path, p->claim.file)
@@ -270,8 +272,8 @@ struct slice {
 static void
 not_now(struct slice *s, struct picked *p, const struct err *err)
 {
-	if (err->event == 5102)
-		log_event(5102,
+	if (err->event == EVENT_PICKUP_UNREADABLE)
+		log_event(EVENT_PICKUP_UNREADABLE,
 				FIELDS(f_str("file", p->claim.file),
 						f_str("err", err->text)));
 	else if (!s->look->failed && !leaving(s->w)) /* once for all of a slice */
@@ -345,7 +347,7 @@ bad_done(struct slice *s)
 			continue;
 		}
 		qid_print(p->claim.id, id);
-		log_event(4164,
+		log_event(EVENT_PICKUP_UNPARSABLE,
 				FIELDS(f_str("file", p->claim.file),
 						f_str("err", p->file.why),
 						f_str("badmail", id)));

@@ -170,7 +170,7 @@ say_refused(struct inbound *in, struct span recipient, const struct smtp_reply *
 
 	(void)snprintf(line, sizeof(line), "%d %s %s", reply->code, reply->esc,
 			reply->text);
-	log_event_at(4032, 'E', 0,
+	log_event_at(EVENT_RECIPIENT_PROCESSED, 'E', 0,
 			FIELDS(f_str("ndr", reply->code == 550 ? "504" : "550"),
 					f_str("error", "00000000"),
 					f_str("reply", line),
@@ -307,7 +307,8 @@ submitted(void *host, struct store_job *job)
 	if (result == STORE_HAD) /* by whom a crash stopped before it was told */
 		qid_print(m->job.had, id);
 	if ((result == STORE_DONE || result == STORE_HAD) && log_wants(1))
-		log_event(5101, FIELDS(f_str("file", p->claim.file), f_str("id", id)));
+		log_event(EVENT_PICKUP_ACCEPTED,
+				FIELDS(f_str("file", p->claim.file), f_str("id", id)));
 	mail_free(in, m);
 	crash_point("pickup: queued");
 	if (result != STORE_DONE && result != STORE_HAD) {

@@ -49,13 +49,13 @@ say_end(struct session *s)
 
 	switch ((int)smtp_server_why(s->engine)) {
 	case SMTP_REFUSE_ERRORS:
-		log_event(7012,
+		log_event(EVENT_TOO_MANY_ERRORS,
 				FIELDS(f_str("client", s->ip),
 						f_num("errors", limits->errors)));
 		break;
 	case SMTP_REFUSE_IDLE:
 		if (s->in_body)
-			log_event(4051, FIELDS(f_str("host", s->ip)));
+			log_event(EVENT_RECEIVE_TIMEOUT, FIELDS(f_str("host", s->ip)));
 		break;
 	default:
 		break;
@@ -122,7 +122,7 @@ ask_mail(struct session *s, const struct smtp_mail *said)
 		return smtp_refuse(SMTP_REFUSE_SHUTDOWN);
 	if (!s->internal && limits->messages_per_session > 0 &&
 			s->messages >= limits->messages_per_session) {
-		log_event(7013,
+		log_event(EVENT_LIMIT_REACHED,
 				FIELDS(f_str("client", s->ip),
 						f_str("limit", "messages in one session"),
 						f_num("max", limits->messages_per_session)));
@@ -147,7 +147,7 @@ say_refused(struct session *s, struct span recipient, const struct smtp_reply *r
 	(void)snprintf(line, sizeof(line), "%d %s %s", reply->code, reply->esc,
 			reply->text);
 	bool unknown = strcmp(reply->esc, "5.1.1") == 0;
-	log_event_at(4032, 'E', 0,
+	log_event_at(EVENT_RECIPIENT_PROCESSED, 'E', 0,
 			FIELDS(f_str("ndr",
 					       unknown ? "511"
 							       : reply->code == 550
@@ -242,7 +242,7 @@ answer(struct session *s, const struct smtp_question *q)
 		break;
 	case SMTP_ASK_DROP:
 		if (smtp_server_bare(s->engine) != s->bare)
-			log_event(7011, FIELDS(f_str("client", s->ip)));
+			log_event(EVENT_BARE_LINEFEED, FIELDS(f_str("client", s->ip)));
 		s->bare = smtp_server_bare(s->engine);
 		mail_drop(in, s->mail);
 		s->mail = NULL;

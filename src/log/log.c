@@ -18,7 +18,6 @@
 enum {
 	JOURNAL_MAX = 64 * 1024 * 1024, /* then it is moved to events.jsonl.1 */
 	ROTATE_EVERY = 256, /* records between two looks at the size */
-	EVENT_UNNAMED = 1006,
 	PATIENCE_MS = 100, /* for a sink that has begun to take a record */
 };
 
@@ -186,8 +185,8 @@ say_lost(bool in_journal, const char *what, uint64_t lost, const char *why)
 			f_str("sink", what), f_str("err", why));
 	AUTO(buf_done) struct buf words = BUF_MAX(RECORD_MAX);
 	AUTO(buf_done) struct buf line = BUF_MAX(RECORD_MAX * 2);
-	const struct event *e = event_find(9008);
-	if (!log_words(&words, 9008, fields))
+	const struct event *e = event_find(EVENT_LOG_LOST);
+	if (!log_words(&words, EVENT_LOG_LOST, fields))
 		return;
 	const struct record r = { clock_wall_ms(), e, e->severity, e->level,
 		buf_span(&words), fields };
@@ -248,7 +247,7 @@ event_of(int id)
 #ifdef POSTERN_STRICT
 	MUST(e);
 #endif
-	return e ? e : event_find(EVENT_UNNAMED);
+	return e ? e : event_find(EVENT_UNNAMED_FAILURE);
 }
 
 void

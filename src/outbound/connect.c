@@ -58,7 +58,7 @@ closed(void *host, enum stream_end why, const char *words)
 
 	c->ended = true;
 	if (!c->opened) {
-		smtp_carrier_failed(c, 3010,
+		smtp_carrier_failed(c, EVENT_CONNECT_FAILED,
 				words && *words ? words : stream_end_name(why));
 		return;
 	}
@@ -109,7 +109,7 @@ answered(void *host, enum dns_answer answer, const struct net_addr *addrs, size_
 	if (answer == DNS_FOUND && n > 0)
 		connect_to(c, addrs, n);
 	else
-		smtp_carrier_failed(c, 2006, words);
+		smtp_carrier_failed(c, EVENT_HOST_NOT_FOUND, words);
 }
 
 /* An address or a socket path: no name service. Given from the loop, as answers
@@ -136,7 +136,7 @@ start(void *host)
 		c->query = dns_lookup(
 				c->hub->dns, to->host, (uint16_t)to->port, answered, c);
 	if (!c->query)
-		smtp_carrier_failed(c, 3010, "no usable address");
+		smtp_carrier_failed(c, EVENT_CONNECT_FAILED, "no usable address");
 }
 
 void

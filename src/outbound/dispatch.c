@@ -290,7 +290,7 @@ dispatch_nothing_due(struct dispatch *d)
 		return false;
 	}
 	if (due && !hub->stopping && store_space_spent(hub->store)) {
-		err_set(&err, 9005,
+		err_set(&err, EVENT_DATABASE_TROUBLE,
 				"the disk of %s is full: what becomes of mail could not be recorded, so none is delivered",
 				hub->state);
 		pulse_fail(&hub->pulse, &err);

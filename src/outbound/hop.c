@@ -438,7 +438,7 @@ hop_shut(struct hop *h, const struct verdict *why)
 	int64_t wait = BACKOFF_FIRST_MS;
 
 	if (h->failures++ == 0)
-		log_event(5008,
+		log_event(EVENT_DESTINATION,
 				FIELDS(f_span("host", h->at.key),
 						f_str("state", "closed"),
 						f_str("why", why->text)));
@@ -468,7 +468,7 @@ void
 hop_works(struct hop *h)
 {
 	if (h->failures > 0)
-		log_event(5008,
+		log_event(EVENT_DESTINATION,
 				FIELDS(f_span("host", h->at.key),
 						f_str("state", "open"),
 						f_str("why", "it answers again")));

@@ -38,7 +38,7 @@ left_say(const struct queue_message *m, const struct queue_recipient *to)
 	char id[QID_SIZE];
 
 	qid_print(m->id, id);
-	log_event(5010,
+	log_event(EVENT_DOMAIN_LEFT,
 			FIELDS(f_str("id", id), f_span("recipient", to->address),
 					f_span("account", m->account)));
 }

@@ -128,7 +128,7 @@ write_maildir(struct local *w, struct parcel *p, const struct letter_body *body)
 				: NULL;
 		if (!at) { /* no place for such a name: nothing that waiting would mend */
 			p->bounced[i] = err;
-			p->bounced[i].event = 5105;
+			p->bounced[i].event = EVENT_FOLDER_MISSING;
 			continue;
 		}
 		ok = maildir_write(w->maildir, at, m->id, m->recipients[i].seq, body,
@@ -143,18 +143,18 @@ event_of(enum badmail_reason reason)
 {
 	switch ((int)reason) {
 	case BADMAIL_RELAY_DENIED:
-		return 4032;
+		return EVENT_RECIPIENT_PROCESSED;
 	case BADMAIL_HOP_COUNT:
-		return 4098;
+		return EVENT_HOP_COUNT;
 	case BADMAIL_EXPIRED:
-		return 5004;
+		return EVENT_EXPIRED;
 	case BADMAIL_LOOP:
-		return 4042;
+		return EVENT_LOOP_STAMP;
 	case BADMAIL_UNKNOWN_USER:
 	case BADMAIL_GENERAL:
-		return 4031;
+		return EVENT_DELIVERY_REFUSED;
 	default:
-		return 4117;
+		return EVENT_BADMAIL;
 	}
 }
 
@@ -279,7 +279,7 @@ parcel_write(struct local *w, struct parcel *p)
 	bool ok = b && body_write(w, p, b);
 
 	body_close(b);
-	p->damaged = !ok && p->err.event == BODY_DAMAGED;
+	p->damaged = !ok && p->err.event == EVENT_BODY_DAMAGED;
 	if (p->damaged) {
 		p->harm = p->err;
 		ok = in_badmail(p) && left_write(w, p);
@@ -348,7 +348,7 @@ say_untaken(const struct local *w, struct list *batch)
 		all[i].n++;
 	}
 	for (size_t i = 0; i < n; i++)
-		log_event(5107,
+		log_event(EVENT_FOLDER_UNWRITABLE,
 				FIELDS(f_str("path", all[i].folder),
 						f_str("err", all[i].why),
 						f_num("count", all[i].n)));
@@ -395,11 +395,11 @@ prune(struct local *w, struct parcel *p)
 
 	badmail_limits(w->badmail, p->keep_s, p->max);
 	if (!badmail_prune(w->badmail, now, &p->more, &p->err))
-		log_event(5108,
+		log_event(EVENT_FOLDER_FAULT,
 				FIELDS(f_str("path", w->badmail_path),
 						f_str("err", p->err.text)));
 	if (!evidence_prune(w->hub->state, &limits, &more, &p->err))
-		log_event(5108,
+		log_event(EVENT_FOLDER_FAULT,
 				FIELDS(f_str("path", "evidence"),
 						f_str("err", p->err.text)));
 	p->more |= more;

@@ -250,7 +250,7 @@ header_unread(const struct lease *l, const struct err *err)
 {
 	char id[QID_SIZE];
 
-	if (err->event == BODY_DAMAGED)
+	if (err->event == EVENT_BODY_DAMAGED)
 		return;
 	qid_print(l->m->id, id);
 	log_err(err, l->m->account, span_of(id));
@@ -447,7 +447,7 @@ say_recipient(struct lease *l, size_t i, struct field account, struct field id)
 						? "is told"
 						: "has had enough notices and is told "
 						  "the number within the hour");
-	log_event(3012,
+	log_event(EVENT_NDR_SUPPRESSED,
 			FIELDS(account, id,
 					f_span("recipient",
 							l->m->recipients[i].address),
@@ -469,7 +469,7 @@ notices_settled(struct settling *s, struct lease *l, struct field account,
 		if (!n->queued)
 			continue;
 		qid_print(n->mail.id, qid);
-		log_event(3013,
+		log_event(EVENT_NDR_COPIED,
 				FIELDS(account, id, f_span("address", n->postmaster),
 						f_str("notice", qid)));
 		for (size_t i = 0; i < n->mail.n; i++)

@@ -108,8 +108,8 @@ void
 smtp_carrier_failed(struct smtp_carrier *c, int event, const char *words)
 {
 	struct verdict v = verdict_make(FATE_DEFERRED, 0,
-			event == 2006 ? "4.4.3" : "4.4.1", "connect to %s: %s", c->host,
-			words);
+			event == EVENT_HOST_NOT_FOUND ? "4.4.3" : "4.4.1",
+			"connect to %s: %s", c->host, words);
 
 	log_event(event, FIELDS(f_str("host", c->host), f_str("err", words)));
 	smtp_carrier_over(c, &v, true);
@@ -164,7 +164,7 @@ send_new(struct smtp_carrier *c, struct lease *l)
 static struct verdict
 unreadable(struct lease *l, const struct err *err)
 {
-	if (err->event == BODY_DAMAGED) /* 5009 comes with the settlement */
+	if (err->event == EVENT_BODY_DAMAGED) /* 5009 comes with the settlement */
 		return settle_damage(l, err->text);
 	log_err(err, l->m->account, (struct span){ NULL, 0 });
 	return verdict_make(FATE_DEFERRED, 0, "4.3.0", "%s", err->text);
@@ -277,7 +277,7 @@ break_off(struct smtp_carrier *c)
 	if (smtp_client_under_way(c->engine) > 1)
 		return false;
 	struct verdict v = unreadable(s->l, &c->why);
-	if (c->why.event == BODY_DAMAGED)
+	if (c->why.event == EVENT_BODY_DAMAGED)
 		settle_all(s->l, &v);
 	smtp_client_abandon(c->engine, "the message cannot be read");
 	c->ours = true;
@@ -436,7 +436,7 @@ static void
 say_exchange(const struct smtp_carrier *c, const struct smtp_fact *f)
 {
 	if (f->heard.n > 0 && f->heard.p[0] >= '4')
-		log_event(7004,
+		log_event(EVENT_SERVER_PROTOCOL_ERROR,
 				FIELDS(f_str("host", c->host),
 						f_span("command", f->said),
 						f_span("reply", f->heard)));
@@ -478,7 +478,7 @@ facts(struct smtp_carrier *c, bool *any)
 					v.fate != FATE_DEFERRED) /* a greeting of 554 */
 				v.fate = FATE_DEFERRED;
 			if (!c->works && !c->stopping) {
-				smtp_carrier_failed(c, 3010, v.text);
+				smtp_carrier_failed(c, EVENT_CONNECT_FAILED, v.text);
 				return false;
 			}
 			smtp_carrier_over(c, &v, false);

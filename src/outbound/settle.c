@@ -229,7 +229,7 @@ say_processed(struct told *t, struct span address, const struct settle_recipient
 		return;
 	if (!good)
 		ndr_of(out, ndr);
-	log_event_at(4032, good ? 'I' : 'E', good ? 3 : 0,
+	log_event_at(EVENT_RECIPIENT_PROCESSED, good ? 'I' : 'E', good ? 3 : 0,
 			FIELDS(t->account, t->id, f_str("ndr", ndr),
 					f_str("error", "00000000"),
 					f_str("reply", t->reply),
@@ -244,7 +244,7 @@ say_deferred(struct told *t, const struct queue_recipient *to,
 	char next[DATE_ISO_SIZE];
 
 	date_iso(out->next_try_ms, next);
-	log_event(5002,
+	log_event(EVENT_DEFERRED,
 			FIELDS(t->account, t->id, f_span("recipient", to->address),
 					f_str("reply", t->reply), f_str("next", next),
 					f_str("step", retry_step(to->attempts + 1)),
@@ -261,7 +261,7 @@ say_bounced(struct told *t, const struct queue_recipient *to,
 	if (span_eq(out->reason, SPAN("expired"))) {
 		(void)snprintf(age, sizeof(age), "%lld h %lld min",
 				(long long)(s / 3600), (long long)(s / 60 % 60));
-		log_event(5004,
+		log_event(EVENT_EXPIRED,
 				FIELDS(t->account, t->id,
 						f_span("recipient", to->address),
 						f_str("age", age),
@@ -269,7 +269,7 @@ say_bounced(struct told *t, const struct queue_recipient *to,
 		return;
 	}
 	say_processed(t, to->address, out);
-	log_event(4031,
+	log_event(EVENT_DELIVERY_REFUSED,
 			FIELDS(t->account, t->id, f_str("reply", t->reply),
 					f_span("recipient", to->address),
 					f_span("host", out->host)));
@@ -290,7 +290,7 @@ say_recipient(struct settling *s, struct told *t, size_t i)
 	case QUEUE_DELIVERED:
 		s->hub->sum.delivered += counts;
 		if (log_wants(1))
-			log_event(5003,
+			log_event(EVENT_DELIVERED,
 					FIELDS(t->account, t->id,
 							f_span("recipient",
 									to->address),
@@ -335,19 +335,19 @@ say_message(struct settling *s, struct told *t)
 				l->results[i].state == QUEUE_BOUNCED;
 	}
 	if (l->attempted && log_wants(1))
-		log_event(2001,
+		log_event(EVENT_DELIVERY_ATTEMPTED,
 				FIELDS(t->account, t->id,
 						f_span("sender", l->m->sender),
 						f_span("host", l->host),
 						f_num("delivered", delivered),
 						f_num("undeliverable", undeliverable)));
 	if (l->changed || l->nul)
-		log_event(4044,
+		log_event(EVENT_LINE_ENDS_MENDED,
 				FIELDS(t->account, t->id, f_span("host", l->host),
 						f_str("found", found_in(l))));
 	if (l->parts > 1 && l->m->n > TRANSACTION_MAX && s->split != l->m->id) {
 		s->split = l->m->id;
-		log_event(3041,
+		log_event(EVENT_TOO_MANY_RECIPIENTS,
 				FIELDS(t->account, t->id,
 						f_num("recipients", (int64_t)l->m->n),
 						f_num("max", TRANSACTION_MAX),
@@ -365,7 +365,7 @@ say_damage(const struct settling *s, const struct told *t)
 						      : "stays in the queue",
 			t->l->job.again ? ", and the next poll collects it again where the provider still has it"
 					: "");
-	log_event(5009,
+	log_event(EVENT_BODY_DAMAGED,
 			FIELDS(t->account, t->id, f_span("how", t->l->damage),
 					f_str("disp", disp)));
 }
@@ -384,7 +384,7 @@ say_badmail(struct settling *s, struct told *t)
 				reason = m->recipients[i].reason;
 		}
 	if (!written && !s->hub->conf->badmail.enabled)
-		log_event(5005,
+		log_event(EVENT_HELD,
 				FIELDS(t->account, t->id, f_str("recipient", "-"),
 						f_str("why", "badmail.enabled is false")));
 	if (!written)
@@ -393,7 +393,7 @@ say_badmail(struct settling *s, struct told *t)
 		s->hub->sum.notices_lost++;
 	else
 		s->hub->sum.badmail++;
-	log_event(4117,
+	log_event(EVENT_BADMAIL,
 			FIELDS(t->account, t->id,
 					f_span("reason",
 							reason.n > 0 ? reason
@@ -481,7 +481,7 @@ say_unrecorded(const struct lease *l)
 		if (!out->attempted || out->state != QUEUE_DELIVERED)
 			continue;
 		told_reply(&t, out);
-		log_event(5011,
+		log_event(EVENT_VERDICT_UNRECORDED,
 				FIELDS(f_span("account", l->m->account),
 						f_str("id", t.qid),
 						f_span("recipient",
@@ -504,7 +504,7 @@ settle_end(struct settling *s, struct err *err)
 	LIST_EACH (link, &s->unsettled)
 		say_unrecorded(LIST_ITEM(link, struct lease, link));
 	bool one = s->owed == 1;
-	return err_set(err, 9005,
+	return err_set(err, EVENT_DATABASE_TROUBLE,
 			"what became of %zu message%s could not be recorded (%s): "
 			"%s attempted again and may arrive twice",
 			s->owed, one ? "" : "s", why->text, one ? "it is" : "they are");

@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "postern/directory.h"
-
-enum { EV_DOMAIN_NOT_IN_POLICY = 4045 };
+#include "postern/event_id.h"
 
 #define HINT "postern policy add DOMAIN, or a line in its policy file"
 
@@ -77,7 +76,7 @@ account_domain(const struct checker *c, const struct conf_account *a,
 	conf_faults_add(c->faults,
 			&(struct conf_fault){
 					.warning = true,
-					.event = EV_DOMAIN_NOT_IN_POLICY,
+					.event = EVENT_DOMAIN_WITHOUT_POLICY,
 					.account = a->name,
 					.domain = spelled,
 					.file = c->conf->path,

@@ -27,13 +27,13 @@ clockwatch_start(struct relay *r)
 
 	r->clock.ahead_ms = ahead();
 	if (away < -JUMP_MS)
-		log_event(6008,
+		log_event(EVENT_CLOCK_JUMP,
 				FIELDS(f_num("seconds", away / 1000),
 						f_str("what",
 								"since the last run; what waits is tried "
 								"again within delivery.retry")));
 	else if (away > DAY_MS)
-		log_event(6008,
+		log_event(EVENT_CLOCK_JUMP,
 				FIELDS(f_num("seconds", away / 1000),
 						f_str("what",
 								"since the last run, or nothing ran so long; "
@@ -49,7 +49,7 @@ clockwatch_tick(struct relay *r)
 	r->clock.ahead_ms = now;
 	if (by > -JUMP_MS && by < JUMP_MS)
 		return;
-	log_event(6008,
+	log_event(EVENT_CLOCK_JUMP,
 			FIELDS(f_num("seconds", by / 1000),
 					f_str("what",
 							by < 0 ? "what waits is tried again within delivery.retry"

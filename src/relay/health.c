@@ -45,7 +45,7 @@ health_space(struct relay *r)
 		return;
 	r->space_low = low;
 	(void)file_space(r->hub.state, &left, &total, NULL);
-	log_event(low ? 6004 : 6005,
+	log_event(low ? EVENT_DISK_LOW : EVENT_DISK_OK,
 			FIELDS(f_str("path", r->hub.state),
 					f_num("free", (int64_t)left)));
 }

@@ -52,7 +52,7 @@ parts_divide(struct hub *hub)
 	descriptors_divide(hub->descriptors, hub->once, clients, outgoing, &hub->share);
 	if (hub->share.outgoing < outgoing ||
 			(!hub->once && hub->share.clients < clients))
-		log_event(1008,
+		log_event(EVENT_CONNECTIONS_FITTED,
 				FIELDS(f_num("limit", (int64_t)hub->descriptors),
 						f_num("clients",
 								(int64_t)hub->share

@@ -200,7 +200,7 @@ static void
 say_recovery(const struct store_recovery *found)
 {
 	if (found->unclean)
-		log_event(1004,
+		log_event(EVENT_RECOVERED,
 				FIELDS(f_num("queued", (int64_t)found->queued),
 						f_num("resumed",
 								(int64_t)found->resumed),
@@ -410,7 +410,7 @@ say_ended(const struct err *err)
 	if (err->event != 0)
 		log_err(err, (struct span){ NULL, 0 }, (struct span){ NULL, 0 });
 	else
-		log_event(1005,
+		log_event(EVENT_WORKER_STUCK,
 				FIELDS(f_str("worker", "relay"),
 						f_str("err", err->text)));
 }
@@ -424,7 +424,7 @@ relay_role(const struct relay_options *o)
 
 	if (!r) {
 		say_ended(&err);
-		return err.event == 115			   ? 78
+		return err.event == EVENT_BIND_FAILED	   ? 78
 				: trouble == STORE_DAMAGED ? RELAY_EXIT_DAMAGED
 							   : 1;
 	}

@@ -102,7 +102,9 @@ nobody(struct scan *s)
 		return;
 	if (a->unrouted == UNROUTED_HOLD) {
 		out->outcome = RECIPIENTS_HOLD;
-		scan_fact(s, (struct recipients_fact){ .event = 4034 });
+		scan_fact(s,
+				(struct recipients_fact){
+						.event = EVENT_NOBODY_FOUND_HELD });
 		return;
 	}
 	bool found = a->unrouted == UNROUTED_ADDRESS &&
@@ -116,7 +118,9 @@ nobody(struct scan *s)
 	if (!found)
 		return;
 	out->outcome = RECIPIENTS_FALLBACK;
-	scan_fact(s, (struct recipients_fact){ .event = 4033, .text = out->v[0] });
+	scan_fact(s,
+			(struct recipients_fact){ .event = EVENT_NOBODY_FOUND,
+					.text = out->v[0] });
 }
 
 /* E0: the mapping decides, whatever the header says. */
@@ -165,7 +169,8 @@ recipients_decide_told(const struct recipients_account *account,
 		decide_global(&s);
 	if (out->outcome == RECIPIENTS_FOUND)
 		scan_fact(&s,
-				(struct recipients_fact){ .event = 4030,
+				(struct recipients_fact){
+						.event = EVENT_RECIPIENTS_DETERMINED,
 						.name = out->source,
 						.n = out->n,
 						.m = out->ignored });

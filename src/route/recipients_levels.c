@@ -145,7 +145,10 @@ disagree(struct scan *s, const struct picks *p, struct span name, size_t n)
 {
 	for (size_t i = 0; i < p->n; i++)
 		s->looks[p->v[i]].why = "E2: ambiguous, two fields disagree";
-	scan_fact(s, (struct recipients_fact){ .event = 4036, .name = name, .n = n });
+	scan_fact(s,
+			(struct recipients_fact){ .event = EVENT_ENVELOPE_UNTRUSTED,
+					.name = name,
+					.n = n });
 }
 
 /* An envelope header that would have counted above the provider's Received
@@ -163,7 +166,8 @@ tell_untrusted(struct scan *s)
 					s->list.v[k].loose)
 				continue;
 			scan_fact(s,
-					(struct recipients_fact){ .event = 4036,
+					(struct recipients_fact){
+							.event = EVENT_ENVELOPE_UNTRUSTED,
 							.name = s->names[src->name],
 							.n = scan_all(s, src->name) });
 			return;
@@ -188,7 +192,7 @@ refuse_strange(struct scan *s, size_t name, const char *why)
 	}
 	s->out->seen.strange = true;
 	scan_fact(s,
-			(struct recipients_fact){ .event = 4036,
+			(struct recipients_fact){ .event = EVENT_ENVELOPE_UNTRUSTED,
 					.name = s->names[name],
 					.n = scan_inside(s, name) });
 }
@@ -229,7 +233,8 @@ tell_missing(struct scan *s)
 			continue;
 		s->out->seen.strange = s->out->seen.strange || always;
 		scan_fact(s,
-				(struct recipients_fact){ .event = 4035,
+				(struct recipients_fact){
+						.event = EVENT_ENVELOPE_MISSING,
 						.name = s->names[name] });
 		return;
 	}

@@ -262,7 +262,7 @@ say_rule(struct scan *s, const struct rule *rule, struct span text, size_t from)
 	if (rule->n > 1)
 		(void)snprintf(more, sizeof(more), " and %zu more", rule->n - 1);
 	scan_fact(s,
-			(struct recipients_fact){ .event = 4040,
+			(struct recipients_fact){ .event = EVENT_ALIAS_APPLIED,
 					.name = rule->match,
 					.text = text,
 					.more = to });

@@ -68,7 +68,7 @@ static bool
 add_rule(struct buf *out, const struct recipients *r)
 {
 	for (size_t i = 0; i < r->n_facts; i++) {
-		if (r->facts[i].event == 4040)
+		if (r->facts[i].event == EVENT_ALIAS_APPLIED)
 			return buf_addc(out, ',') &&
 					add_text(out, "rule", r->facts[i].name);
 	}

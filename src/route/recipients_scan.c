@@ -218,7 +218,8 @@ settle_members(struct scan *s, const struct source *src)
 			strip(s, a);
 		if (a->kind == ADDRESS_BAD)
 			scan_fact(s,
-					(struct recipients_fact){ .event = 4039,
+					(struct recipients_fact){
+							.event = EVENT_ADDRESS_UNPARSABLE,
 							.name = src->header,
 							.text = span_first(
 									a->raw, 256) });
@@ -477,19 +478,22 @@ tell_limits(struct scan *s, const struct header_scan *fields, size_t octets)
 {
 	if (s->list.total > s->list.n || s->full)
 		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
+				(struct recipients_fact){
+						.event = EVENT_TOO_MANY_ADDRESSES,
 						.name = SPAN("addresses"),
 						.n = s->list.total,
 						.m = ADDRESS_LIST_MAX });
 	if (octets >= HEADER_MAX)
 		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
+				(struct recipients_fact){
+						.event = EVENT_TOO_MANY_ADDRESSES,
 						.name = SPAN("header octets"),
 						.n = octets,
 						.m = HEADER_MAX });
 	else if (fields->cut_fields > 0)
 		scan_fact(s,
-				(struct recipients_fact){ .event = 4038,
+				(struct recipients_fact){
+						.event = EVENT_TOO_MANY_ADDRESSES,
 						.name = SPAN("field octets"),
 						.n = octets,
 						.m = HEADER_FIELD_MAX });
@@ -582,7 +586,7 @@ scan_sender(struct scan *s)
 		}
 	}
 	scan_fact(s,
-			(struct recipients_fact){ .event = 4043,
+			(struct recipients_fact){ .event = EVENT_SENDER_GUESSED,
 					.text = s->out->sender.n > 0 ? s->out->sender
 								     : SPAN("<>") });
 }

@@ -42,7 +42,7 @@ alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *added,
 	if (rule->account.n == 0 || rule->account.n > STORE_NAME_MAX ||
 			rule->match.n == 0 || rule->match.n > ALIAS_MATCH_MAX ||
 			rule->target.n == 0 || rule->target.n > ALIAS_TARGET_MAX)
-		return err_set(e, EVENT_DATABASE, "an alias rule that is none");
+		return err_set(e, EVENT_DATABASE_TROUBLE, "an alias rule that is none");
 	struct query q = query_of(&s->self.db, SQL_ALIAS_RULE_ADD);
 	query_text(&q, rule->account);
 	query_text(&q, rule->match);

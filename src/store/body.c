@@ -69,7 +69,7 @@ open_file(struct reader *r, uint64_t id, struct body *b, struct err *e)
 	}
 	b->fd = spool_open_any(r->spool, id, &has, e);
 	b->size = b->top + has;
-	return b->fd >= 0 || e->event == BODY_DAMAGED;
+	return b->fd >= 0 || e->event == EVENT_BODY_DAMAGED;
 }
 
 static struct body *
@@ -87,12 +87,12 @@ open_body(struct reader *r, uint64_t id, bool left, bool *gone, struct err *e)
 	bool good = query_end(&q, "cannot read the body", e);
 	*gone = good && !found;
 	if (*gone)
-		good = err_set(e, EVENT_DATABASE,
+		good = err_set(e, EVENT_DATABASE_TROUBLE,
 				"the message is not there, or settled");
 	else if (good && !left && b->damage[0])
-		good = err_set(e, BODY_DAMAGED, "%s", b->damage);
+		good = err_set(e, EVENT_BODY_DAMAGED, "%s", b->damage);
 	else if (good && !left && !whole)
-		good = err_set(e, BODY_DAMAGED, BODY_ALTERED);
+		good = err_set(e, EVENT_BODY_DAMAGED, BODY_ALTERED);
 	else if (good && file)
 		good = open_file(r, id, b, e);
 	else if (good)
@@ -176,13 +176,13 @@ body_next(struct body *b, struct span *out, struct err *e)
 	ssize_t n = fd_read_at(b->fd, b->piece, left < PIECE ? (size_t)left : PIECE,
 			b->at - b->top);
 	if (n < 0)
-		return err_errno(
-				e, EVENT_DATABASE, errno, "cannot read the spool file");
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot read the spool file");
 	if (n == 0)
-		return err_set(e, BODY_DAMAGED, "its file was cut short");
+		return err_set(e, EVENT_BODY_DAMAGED, "its file was cut short");
 	b->at += (uint64_t)n;
 	if (!sum_goes_on(b, (struct span){ b->piece, (size_t)n }))
-		return err_set(e, BODY_DAMAGED, BODY_ALTERED);
+		return err_set(e, EVENT_BODY_DAMAGED, BODY_ALTERED);
 	*out = (struct span){ b->piece, (size_t)n };
 	return true;
 }

@@ -171,7 +171,7 @@ bool
 db_failed(struct db *db, const char *doing, struct err *e)
 {
 	char space[160];
-	return err_set(e, EVENT_DATABASE, "%s: %s", doing, words_of(db, space));
+	return err_set(e, EVENT_DATABASE_TROUBLE, "%s: %s", doing, words_of(db, space));
 }
 
 bool

@@ -22,7 +22,6 @@ struct db {
 };
 
 /* Catalogue numbers (the catalogue itself is above this room). */
-enum { EVENT_DATABASE = 9005, EVENT_MOVED = 9015 };
 
 enum { DB_WRITE = 1, DB_MAKE = 2 };
 

@@ -116,11 +116,11 @@ put_aside(struct store *s, bool log_there, char aside[64], struct err *e)
 		(void)snprintf(aside, 64, "postern.db-wal.%lld",
 				(long long)clock_wall_ms());
 		if (renameat(s->dir, names[FILE_LOG], s->dir, aside) != 0)
-			return err_errno(e, EVENT_MOVED, errno,
+			return err_errno(e, EVENT_DATABASE_MOVED, errno,
 					"a foreign postern.db-wal cannot be put aside");
 	}
 	if (unlinkat(s->dir, names[FILE_INDEX], 0) != 0 && errno != ENOENT)
-		return err_errno(e, EVENT_MOVED, errno,
+		return err_errno(e, EVENT_DATABASE_MOVED, errno,
 				"postern.db-shm cannot be removed");
 	return dir_sync(s->dir, e);
 }
@@ -138,7 +138,7 @@ rescue(struct store *s, bool log_lost, bool log_there, struct err *e)
 		db_failed(&s->self.db,
 				"its contents could not be written into postern.db",
 				&why);
-		return err_set(e, EVENT_MOVED,
+		return err_set(e, EVENT_DATABASE_MOVED,
 				"%s was removed or replaced while in use; %s", what,
 				why.text);
 	}
@@ -147,7 +147,7 @@ rescue(struct store *s, bool log_lost, bool log_there, struct err *e)
 	if (log_lost && !put_aside(s, log_there, aside, e))
 		return false;
 	atomic_store(&s->over, true);
-	err_set(&s->over_err, EVENT_MOVED,
+	err_set(&s->over_err, EVENT_DATABASE_MOVED,
 			"%s was removed or replaced while in use; what it held is saved in postern.db%s%s",
 			what, aside[0] ? ", and what stood in its place is now " : "",
 			aside);

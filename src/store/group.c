@@ -43,7 +43,7 @@ still_ours(struct store *s, struct err *e)
 	/* Where it was moved, it is whole there from now on. */
 	(void)files_save(s);
 	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_MOVED,
+	return err_set(e, EVENT_DATABASE_MOVED,
 			"postern.db was removed or replaced while in use: put it back, or restart the "
 			"service with another");
 }
@@ -123,7 +123,7 @@ job_do_alone(struct store *s, struct store_job *job)
 	names_forget(&s->hops);
 	job->decided = true;
 	job->result = STORE_FAILED;
-	job->err.event = job->err.event ? job->err.event : EVENT_DATABASE;
+	job->err.event = job->err.event ? job->err.event : EVENT_DATABASE_TROUBLE;
 	return word(s, SQL_ROLLBACK_TO, "savepoint", &job->err) &&
 			word(s, SQL_RELEASE, "savepoint", &job->err);
 }
@@ -202,7 +202,7 @@ decide(struct list *jobs, bool submissions_only, enum store_trouble t,
 		job->result = result;
 		job->trouble = t;
 		job->err = *e;
-		job->err.event = e->event ? e->event : EVENT_DATABASE;
+		job->err.event = e->event ? e->event : EVENT_DATABASE_TROUBLE;
 	}
 }
 
@@ -235,7 +235,7 @@ feel(struct store *s, enum store_trouble t, const struct err *e)
 	s->health.over = atomic_load(&s->over);
 	s->health.err = *e;
 	if (t != STORE_SOUND && e->event == 0)
-		s->health.err.event = EVENT_DATABASE;
+		s->health.err.event = EVENT_DATABASE_TROUBLE;
 	mutex_unlock(s->lock);
 }
 

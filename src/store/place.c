@@ -24,7 +24,7 @@ spool_beside(int dir, const char *path, uint64_t *last, struct err *e)
 	*last = 0;
 	if (spool < 0)
 		return errno == ENOENT ||
-				err_errno(e, EVENT_DATABASE, errno,
+				err_errno(e, EVENT_DATABASE_TROUBLE, errno,
 						"cannot open %s/spool", path);
 	bool read = spool_last(spool, last, e);
 	close(spool);
@@ -39,13 +39,13 @@ place_beside(int dir, const char *path, const char *how, struct err *e)
 	if (!spool_beside(dir, path, &last, e))
 		return PLACE_UNKNOWN;
 	if (last > 0) {
-		err_set(e, EVENT_DATABASE,
+		err_set(e, EVENT_DATABASE_TROUBLE,
 				"%s/postern.db is %s, but spool/ beside it holds mail: restore it",
 				path, how);
 		return PLACE_LOST;
 	}
 	if (fstatat(dir, MARKER, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		err_set(e, EVENT_DATABASE,
+		err_set(e, EVENT_DATABASE_TROUBLE,
 				"%s/postern.db is %s, but there was one, as %s beside it says: restore it "
 				"(or remove %s too, to begin anew)",
 				path, how, MARKER, MARKER);
@@ -53,7 +53,7 @@ place_beside(int dir, const char *path, const char *how, struct err *e)
 	}
 	if (errno == ENOENT)
 		return PLACE_NEW;
-	err_errno(e, EVENT_DATABASE, errno, "cannot look into %s", path);
+	err_errno(e, EVENT_DATABASE_TROUBLE, errno, "cannot look into %s", path);
 	return PLACE_UNKNOWN;
 }
 
@@ -64,8 +64,8 @@ place_look(int dir, const char *path, off_t *size, struct err *e)
 	*size = 0;
 	bool there = fstatat(dir, "postern.db", &st, 0) == 0;
 	if (!there && errno != ENOENT) {
-		err_errno(e, EVENT_DATABASE, errno, "cannot look at %s/postern.db",
-				path);
+		err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot look at %s/postern.db", path);
 		return PLACE_UNKNOWN;
 	}
 	if (!there || st.st_size == 0)
@@ -135,8 +135,8 @@ place_make(struct store *s, const char *path, off_t *size, bool *unclean, struct
 	int fd = openat(s->dir, "postern.db", O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY,
 			0600);
 	if (fd < 0)
-		return err_errno(e, EVENT_DATABASE, errno, "cannot open %s/postern.db",
-				path);
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot open %s/postern.db", path);
 	close(fd);
 	return !s->fresh || dir_sync(s->dir, e);
 }

@@ -150,7 +150,7 @@ due_message(struct due *d, uint64_t id, struct err *e)
 	uint64_t *key = arena_alloc(d->a, sizeof *key);
 	struct queue_message *m = rows_add(&d->rows, d->a);
 	if (!key || !m)
-		return err_set(e, EVENT_DATABASE, "too much is due at once");
+		return err_set(e, EVENT_DATABASE_TROUBLE, "too much is due at once");
 	*key = id;
 	map_put(&d->taken, (struct span){ (const char *)key, sizeof *key }, key);
 	bool found;
@@ -359,7 +359,7 @@ find_qid(struct reader *r, struct span text, struct arena *a, struct rows *rows,
 	uint64_t *at = rows_add(rows, a);
 	if (at)
 		*at = id;
-	return at || err_set(e, EVENT_DATABASE, "too many messages");
+	return at || err_set(e, EVENT_DATABASE_TROUBLE, "too many messages");
 }
 
 static bool

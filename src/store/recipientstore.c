@@ -40,7 +40,8 @@ texts_of(struct reader *r, enum sql which, struct arena *a, struct directory_row
 	const struct text_row *t = found.p;
 	size_t at = 0;
 	if (!texts)
-		return err_set(e, EVENT_DATABASE, "there are too many recipients");
+		return err_set(e, EVENT_DATABASE_TROUBLE,
+				"there are too many recipients");
 	for (size_t i = 0; i < n; i++) {
 		struct directory_texts *to = which == SQL_DIRECTORY_GROUPS
 				? &rows[i].groups
@@ -163,7 +164,8 @@ recipientstore_rows(struct reader *r, struct arena *a, struct directory_rows *ou
 	if (!ask_snapshot_end(r, ours, good))
 		return false;
 	return policy_rows(p, n, a, out) ||
-			err_set(e, EVENT_DATABASE, "there are too many policy domains");
+			err_set(e, EVENT_DATABASE_TROUBLE,
+					"there are too many policy domains");
 }
 
 bool
@@ -262,7 +264,9 @@ put_changes(struct store *s, const struct directory_row *rows, size_t n,
 	map_init(&there, 0, 0);
 	for (size_t i = 0; good && i < n_old; i++) {
 		struct span key = directory_fold(&a, old[i].alias);
-		good = key.p || err_set(e, EVENT_DATABASE, "too many recipients");
+		good = key.p ||
+				err_set(e, EVENT_DATABASE_TROUBLE,
+						"too many recipients");
 		if (good)
 			(void)map_put(&there, key, &old[i]);
 	}

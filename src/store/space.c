@@ -131,7 +131,8 @@ space_before_commit(struct store *s, bool arriving, struct err *e)
 	if (!s->service || database_allocate(s) || !arriving)
 		return true;
 	s->self.db.rc = SQLITE_FULL;
-	return err_set(e, EVENT_DATABASE, "the database cannot grow: the disk is full");
+	return err_set(e, EVENT_DATABASE_TROUBLE,
+			"the database cannot grow: the disk is full");
 }
 
 /* ---- giving back ---- */
@@ -262,7 +263,7 @@ space_start(struct store *s, struct err *e)
 	if (!s->service)
 		return spare_look(s, e);
 	if (fstatvfs(s->self.spool, &v) != 0)
-		return err_errno(e, EVENT_DATABASE, errno,
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
 				"cannot ask for the room of the disk");
 	uint64_t part = (uint64_t)v.f_blocks * v.f_frsize / 16;
 	s->log_room = part > LOG_ROOM_MOST	? LOG_ROOM_MOST

@@ -45,7 +45,8 @@ spool_create(struct store *s, uint64_t id, struct err *e)
 			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
 			0600);
 	if (fd < 0)
-		err_errno(e, EVENT_DATABASE, errno, "cannot make spool/%s", name);
+		err_errno(e, EVENT_DATABASE_TROUBLE, errno, "cannot make spool/%s",
+				name);
 	return fd;
 }
 
@@ -53,7 +54,8 @@ bool
 spool_write(int fd, struct span bytes, uint64_t *written, struct err *e)
 {
 	if (!fd_write_all(fd, bytes))
-		return err_errno(e, EVENT_DATABASE, errno, "cannot write to the spool");
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot write to the spool");
 	uint64_t before = *written / WRITE_OUT,
 		 after = (*written + bytes.n) / WRITE_OUT;
 	*written += bytes.n;
@@ -108,15 +110,16 @@ spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e)
 	int fd = openat(spool, name,
 			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && gone(errno)) {
-		(void)err_set(e, BODY_DAMAGED, "its file is gone");
+		(void)err_set(e, EVENT_BODY_DAMAGED, "its file is gone");
 		return -1;
 	}
 	if (fd < 0 || fstat(fd, &st) != 0) {
-		(void)err_errno(e, EVENT_DATABASE, errno, "cannot open spool/%s", name);
+		(void)err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot open spool/%s", name);
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		(void)err_set(e, BODY_DAMAGED, "its file is gone");
+		(void)err_set(e, EVENT_BODY_DAMAGED, "its file is gone");
 		return -1;
 	}
 	*size = (uint64_t)st.st_size;
@@ -131,7 +134,7 @@ spool_open_body(int spool, uint64_t id, uint64_t size, struct err *e)
 	if (fd < 0)
 		return -1;
 	if (has != size) {
-		(void)err_set(e, BODY_DAMAGED,
+		(void)err_set(e, EVENT_BODY_DAMAGED,
 				"its file has %" PRIu64 " octets instead of %" PRIu64,
 				has, size);
 		return -1;
@@ -148,14 +151,15 @@ sync_one(struct submission *sub)
 			return true;
 		sub->job.result = STORE_FAILED;
 		sub->job.trouble = STORE_DISK_FAILS;
-		err_set(&sub->job.err, EVENT_DATABASE,
+		err_set(&sub->job.err, EVENT_DATABASE_TROUBLE,
 				"the spool file has not the size it should have");
 		return false;
 	}
 	bool full = errno == ENOSPC || errno == EDQUOT;
 	sub->job.result = full ? STORE_FULL : STORE_FAILED;
 	sub->job.trouble = full ? STORE_DISK_FULL : STORE_DISK_FAILS;
-	err_errno(&sub->job.err, EVENT_DATABASE, errno, "cannot sync the spool");
+	err_errno(&sub->job.err, EVENT_DATABASE_TROUBLE, errno,
+			"cannot sync the spool");
 	return false;
 }
 
@@ -204,7 +208,7 @@ spool_sync(struct store *s, struct list *jobs, struct err *e)
 		crash_point("store: spool directory synced");
 		return good;
 	}
-	e->event = EVENT_DATABASE;
+	e->event = EVENT_DATABASE_TROUBLE;
 	LIST_EACH (at, jobs)
 		if (spooled(at)) {
 			struct store_job *job = LIST_ITEM(at, struct store_job, link);
@@ -251,7 +255,8 @@ spool_last(int spool, uint64_t *last, struct err *e)
 	DIR *d = entries(spool);
 	*last = 0;
 	if (!d)
-		return err_errno(e, EVENT_DATABASE, errno, "cannot read the spool");
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot read the spool");
 	while (next_entry(d, &id, name))
 		*last = id > *last ? id : *last;
 	closedir(d);
@@ -295,7 +300,8 @@ spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e)
 	int64_t steady_ms = store_steady_ms(s), wall_ms = clock_wall_ms();
 	DIR *d = entries(s->self.spool);
 	if (!d)
-		return err_errno(e, EVENT_DATABASE, errno, "cannot read the spool");
+		return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+				"cannot read the spool");
 	uint64_t id;
 	char name[QID_SIZE];
 	bool good = true;
@@ -345,9 +351,10 @@ sum_holds(int fd, uint64_t size, struct span sum, struct err *e)
 	sum_get(made, got);
 	sum_free(made);
 	if (n < 0)
-		return err_errno(e, EVENT_DATABASE, no, "cannot read the spool file");
+		return err_errno(e, EVENT_DATABASE_TROUBLE, no,
+				"cannot read the spool file");
 	return span_eq(sum, (struct span){ (const char *)got, sizeof got }) ||
-			err_set(e, BODY_DAMAGED, BODY_ALTERED);
+			err_set(e, EVENT_BODY_DAMAGED, BODY_ALTERED);
 }
 
 static bool
@@ -393,7 +400,7 @@ spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 		struct err why = { 0 };
 		if (whole(s, l.id, size, query_peek(&q, 2), &left, &why)) {
 			found->verified++;
-		} else if (why.event == BODY_DAMAGED) {
+		} else if (why.event == EVENT_BODY_DAMAGED) {
 			(void)snprintf(l.how, sizeof l.how, "%.159s", why.text);
 			MUST(buf_add(&lost,
 					(struct span){ (const char *)&l, sizeof l }));

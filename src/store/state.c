@@ -142,13 +142,13 @@ schema_known(struct db *db, int64_t *version, struct err *e)
 					e))
 		return false;
 	if (*version > SCHEMA_VERSION)
-		return err_set(e, EVENT_DATABASE,
+		return err_set(e, EVENT_DATABASE_TROUBLE,
 				"the database is of schema version %" PRId64
 				", this program knows versions up to %d",
 				*version, SCHEMA_VERSION);
 	if (*version < 0 || (*version == 0 && tables > 0) ||
 			(*version > 0 && (owner != SCHEMA_APPLICATION || tables == 0)))
-		return err_set(e, EVENT_DATABASE,
+		return err_set(e, EVENT_DATABASE_TROUBLE,
 				"the database is not one of Postern's");
 	return true;
 }
@@ -198,7 +198,7 @@ schema_migrate(struct store *s, struct err *e)
 	if (!sqlite3_get_autocommit(db->h))
 		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
 	struct err why = e ? *e : (struct err){ 0 };
-	return err_set(e, EVENT_DATABASE,
+	return err_set(e, EVENT_DATABASE_TROUBLE,
 			"the database cannot be brought from schema version %" PRId64
 			" to %d: %.150s",
 			from, SCHEMA_VERSION, why.text);
@@ -218,7 +218,8 @@ quick_check(struct db *db, struct err *e)
 		const char *says = (const char *)sqlite3_column_text(st, 0);
 		good = says && strcmp(says, "ok") == 0;
 		if (!good)
-			err_set(e, EVENT_DATABASE, "the database is damaged: %s",
+			err_set(e, EVENT_DATABASE_TROUBLE,
+					"the database is damaged: %s",
 					says ? says : "no answer");
 	}
 	sqlite3_finalize(st);
@@ -234,8 +235,8 @@ log_named(struct store *s, struct err *e)
 		return true;
 	bool full = errno == ENOSPC || errno == EDQUOT;
 	s->self.db.rc = full ? SQLITE_FULL : SQLITE_IOERR_DIR_FSYNC;
-	return err_errno(e, EVENT_DATABASE, errno, "cannot sync the directory %s",
-			s->at ? s->at : "of the state");
+	return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
+			"cannot sync the directory %s", s->at ? s->at : "of the state");
 }
 
 static bool
@@ -249,7 +250,7 @@ schema_ready(struct store *s, bool migrate, struct err *e)
 	if (version == SCHEMA_VERSION)
 		return true;
 	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_MOVED,
+	return err_set(e, EVENT_DATABASE_MOVED,
 			"postern.db was replaced by another while in use");
 }
 
@@ -259,7 +260,7 @@ state_open_db(struct store *s, bool migrate, struct err *e)
 	struct db *db = &s->self.db;
 	if (!migrate && !files_same(s)) {
 		db->rc = SQLITE_READONLY_DBMOVED;
-		return err_set(e, EVENT_MOVED,
+		return err_set(e, EVENT_DATABASE_MOVED,
 				"postern.db was removed or replaced while in use");
 	}
 	if (!db_open(db, s->path, DB_WRITE, s->busy_ms, e))
@@ -317,7 +318,7 @@ store_secret(struct reader *r, const char *name, uint8_t out[STORE_SECRET_SIZE],
 	if (!query_end(&q, "cannot read a secret", e))
 		return false;
 	return whole ||
-			err_set(e, EVENT_DATABASE, "the secret %s is %s", name,
+			err_set(e, EVENT_DATABASE_TROUBLE, "the secret %s is %s", name,
 					there ? "damaged" : "not there");
 }
 
@@ -380,7 +381,7 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 		return s;
 	}
 	if (e && e->event == 0)
-		e->event = EVENT_DATABASE;
+		e->event = EVENT_DATABASE_TROUBLE;
 	if (found)
 		found->trouble = s->trouble ? s->trouble : db_trouble(s->self.db.rc);
 	store_close(s);
@@ -430,7 +431,8 @@ reader_begin(struct reader *r, int dir, const char *path, bool *none, struct err
 		*none = place_beside(dir, path, "without content", e) == PLACE_NEW;
 		return false;
 	}
-	return err_set(e, EVENT_DATABASE, "the database waits for its migration");
+	return err_set(e, EVENT_DATABASE_TROUBLE,
+			"the database waits for its migration");
 }
 
 struct reader *
@@ -440,7 +442,7 @@ reader_find(const char *dir, bool *none, struct err *e)
 	AUTO(fd_done) int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		*none = errno == ENOENT;
-		err_errno(e, EVENT_DATABASE, errno, "cannot open %s", dir);
+		err_errno(e, EVENT_DATABASE_TROUBLE, errno, "cannot open %s", dir);
 		return NULL;
 	}
 	struct reader *r = calloc(1, sizeof *r);
@@ -450,7 +452,7 @@ reader_find(const char *dir, bool *none, struct err *e)
 		return r;
 	reader_close(r);
 	if (e && e->event == 0)
-		e->event = EVENT_DATABASE;
+		e->event = EVENT_DATABASE_TROUBLE;
 	return NULL;
 }
 
@@ -460,7 +462,7 @@ reader_open(const char *dir, struct err *e)
 	bool none;
 	struct reader *r = reader_find(dir, &none, e);
 	if (none)
-		err_set(e, EVENT_DATABASE, "there is no database in %s", dir);
+		err_set(e, EVENT_DATABASE_TROUBLE, "there is no database in %s", dir);
 	return r;
 }
 

@@ -146,7 +146,7 @@ bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms
 		struct err *e);
 /* Removes what no open message owns; counts it. starting: no session of the service lives. */
 bool spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e);
-/* For reading; -1 and *e. Its event is BODY_DAMAGED when there is none, or (open_body) it has
+/* For reading; -1 and *e. Its event is EVENT_BODY_DAMAGED when there is none, or (open_body) it has
  * not that size. */
 int spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e);
 int spool_open_body(int spool, uint64_t id, uint64_t size, struct err *e);

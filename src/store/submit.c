@@ -16,26 +16,27 @@ bool
 submit_check(const struct submission *sub, struct err *e)
 {
 	if (sub->n == 0 || sub->n > STORE_RECIPIENTS_MAX)
-		return err_set(e, EVENT_DATABASE, "a message with %zu recipients",
-				sub->n);
+		return err_set(e, EVENT_DATABASE_TROUBLE,
+				"a message with %zu recipients", sub->n);
 	if (sub->account.n > STORE_NAME_MAX || sub->uidl.n > STORE_UIDL_MAX ||
 			sub->claim.n > STORE_UIDL_MAX ||
 			(sub->account.n > 0) != (sub->uidl.n > 0) ||
 			(sub->account.n > 0 && sub->claim.n > 0))
-		return err_set(e, EVENT_DATABASE, "a message with no proper origin");
+		return err_set(e, EVENT_DATABASE_TROUBLE,
+				"a message with no proper origin");
 	if (sub->route.n > STORE_ROUTE_MAX)
-		return err_set(e, EVENT_DATABASE, "a route record of %zu octets",
-				sub->route.n);
+		return err_set(e, EVENT_DATABASE_TROUBLE,
+				"a route record of %zu octets", sub->route.n);
 	if (sub->id == 0 || sub->id > INT64_MAX)
-		return err_set(e, EVENT_DATABASE, "a message without queue id");
+		return err_set(e, EVENT_DATABASE_TROUBLE, "a message without queue id");
 	for (size_t i = 0; i < sub->n; i++) {
 		const struct submission_recipient *r = &sub->recipients[i];
 		if (r->key.n > 0 && (r->key.n != STORE_KEY_SIZE || !sub->copy_of))
-			return err_set(e, EVENT_DATABASE,
+			return err_set(e, EVENT_DATABASE_TROUBLE,
 					"a key of the ledger without its place");
 	}
 	if (sub->spool_fd < 0 && sub->body.n > BODY_BLOB_MAX)
-		return err_set(e, EVENT_DATABASE,
+		return err_set(e, EVENT_DATABASE_TROUBLE,
 				"a body of %zu octets outside the spool", sub->body.n);
 	return true;
 }

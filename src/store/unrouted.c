@@ -8,7 +8,7 @@ settle_held(struct store *s, const struct queue_assignment *x, bool *was, struct
 {
 	AUTO(buf_done) struct buf reason = BUF_MAX(1024);
 	if (!buf_addf(&reason, "assigned to " SPAN_FMT, SPAN_ARG(x->address)))
-		return err_set(e, EVENT_DATABASE, "the address is too long");
+		return err_set(e, EVENT_DATABASE_TROUBLE, "the address is too long");
 	struct query q = query_of(&s->self.db, SQL_ASSIGN_HELD);
 	query_int(&q, x->id > INT64_MAX ? -1 : (int64_t)x->id);
 	query_text(&q, buf_span(&reason));
@@ -55,7 +55,7 @@ queue_assign(struct store *s, const struct queue_assignment *x, bool *was, bool 
 	for (size_t i = 0; i < x->n; i++)
 		good = good && x->to[i].address.n > 0 && x->to[i].hop.n > 0;
 	if (!good)
-		return err_set(e, EVENT_DATABASE, "nobody to assign to");
+		return err_set(e, EVENT_DATABASE_TROUBLE, "nobody to assign to");
 	if (!group_begin(s, e))
 		return false;
 	good = settle_held(s, x, &held, e) && (!held || add_recipients(s, x, e)) &&

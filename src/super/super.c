@@ -169,7 +169,7 @@ pause_more(struct child *c)
 static void
 say_trouble(const struct child *c, const char *words)
 {
-	log_event(1005,
+	log_event(EVENT_WORKER_STUCK,
 			FIELDS(f_str("worker", c->role->name), f_num("seconds", 0),
 					f_str("err", words)));
 }
@@ -239,11 +239,11 @@ start_due(struct super *s)
 		return;
 	s->announced = true;
 	if (s->reloaded)
-		log_event(1002,
+		log_event(EVENT_CONFIG_LOADED,
 				FIELDS(f_num("config", s->version),
 						f_num("changes", (int64_t)s->changes)));
 	else
-		log_event(1000,
+		log_event(EVENT_STARTED,
 				FIELDS(f_str("version", POSTERN_VERSION),
 						f_num("pid", getpid()),
 						f_num("config", s->version)));
@@ -359,7 +359,7 @@ stop_roles(struct super *s, size_t from)
 	}
 	if (!s->unsettled.worker)
 		return true;
-	log_event(1007,
+	log_event(EVENT_STOPPED_UNSETTLED,
 			FIELDS(f_str("version", POSTERN_VERSION),
 					f_str("worker", s->unsettled.worker),
 					f_str("err", s->unsettled.words)));
@@ -389,7 +389,7 @@ begin(struct super *s, size_t from, struct err *err)
 		return false;
 	if (!bound) {
 		const char *address = s->listeners[s->listeners_n].address;
-		log_event(115,
+		log_event(EVENT_BIND_FAILED,
 				FIELDS(f_str("listen", address),
 						f_str("err", unbound.text)));
 		*err = unbound;
@@ -404,7 +404,8 @@ begin(struct super *s, size_t from, struct err *err)
 static void
 reject(struct super *s, const char *why)
 {
-	log_event(1003, FIELDS(f_num("config", s->version), f_str("err", why)));
+	log_event(EVENT_CONFIG_REJECTED,
+			FIELDS(f_num("config", s->version), f_str("err", why)));
 }
 
 /* Why it cannot follow on the one in use; NULL: it can. */
@@ -607,7 +608,7 @@ super_run(struct conf *conf, const struct super_options *o)
 	close_listeners(&s);
 	(void)close(s.signal_fd);
 	if (s.status == 0)
-		log_event(1001, FIELDS(f_str("version", POSTERN_VERSION)));
+		log_event(EVENT_STOPPED, FIELDS(f_str("version", POSTERN_VERSION)));
 	o->drop(s.conf);
 	return s.status;
 }

@@ -134,7 +134,7 @@ expect_damage(const struct letter_body *body, const char *words)
 	struct err err;
 
 	assert_false(copied(body, 0, &err));
-	assert_int_equal(err.event, BODY_DAMAGED);
+	assert_int_equal(err.event, EVENT_BODY_DAMAGED);
 	assert_string_equal(err.text, words);
 }
 
@@ -176,7 +176,7 @@ a_file_that_cannot_be_read_is_not_called_damaged(void **state)
 	faults_begin(folder_dir);
 	faults_fail(FAULT_READ, 1, 1, EIO);
 	assert_false(copied(&body, 0, &err));
-	assert_int_equal(err.event, EVENT_BODY);
+	assert_int_equal(err.event, EVENT_DATABASE_TROUBLE);
 	assert_string_equal(
 			err.text, "cannot read a spooled message: Input/output error");
 	faults_fail(FAULT_READ, 1, 1, EIO);

@@ -139,7 +139,7 @@ nobody_reads_a_damaged_file_to_its_end(void **state)
 		assert_int_equal(t->err.event, 0);
 		harm(t, id, (enum harm)what);
 		uint64_t n = read_all(t, id);
-		if (n >= SIZE || t->err.event != BODY_DAMAGED)
+		if (n >= SIZE || t->err.event != EVENT_BODY_DAMAGED)
 			fail_msg("harm %d: %llu octets, event %d", what,
 					(unsigned long long)n, t->err.event);
 	}
@@ -190,7 +190,7 @@ a_damaged_row_is_seen_before_the_first_octet(void **state)
 		assert_true(read_all(t, id) > 0);
 		raw(t, harms[i]);
 		assert_int_equal(read_all(t, id), 0);
-		assert_int_equal(t->err.event, BODY_DAMAGED);
+		assert_int_equal(t->err.event, EVENT_BODY_DAMAGED);
 		raw(t, "DELETE FROM recipient; DELETE FROM body; DELETE FROM message");
 	}
 }
@@ -215,7 +215,7 @@ what_is_left_of_a_row_can_be_read_by_people(void **state)
 
 		raw(t, harms[i]);
 		assert_int_equal(read_all(t, id), 0);
-		assert_int_equal(t->err.event, BODY_DAMAGED);
+		assert_int_equal(t->err.event, EVENT_BODY_DAMAGED);
 		if (i == 3)
 			assert_int_equal(strspn(t->err.text, "d"), 159);
 		memset(&t->err, 0, sizeof t->err);
@@ -350,7 +350,7 @@ all_of_its_recipients_are_told_and_none_counts_as_served(void **state)
 	assert_int_equal(fixture_due(t, "smtp:inside.test:25", NOW + 10, &m), 1);
 	assert_int_equal(fixture_due(t, "badmail", NOW + 3600000, &m), 1);
 	assert_int_equal(read_all(t, sub.id), 0); /* nobody tries it again */
-	assert_int_equal(t->err.event, BODY_DAMAGED);
+	assert_int_equal(t->err.event, EVENT_BODY_DAMAGED);
 
 	struct submission copy = fixture_message(t, "b");
 	copy.recipients = to;
@@ -401,7 +401,7 @@ a_start_finds_what_is_gone_or_cut(void **state)
 	/* Who would have delivered it hours later does it now, and finds it. */
 	assert_int_equal(fixture_due(t, "drop", NOW, &m), 3);
 	assert_int_equal(read_all(t, gone), 0);
-	assert_int_equal(t->err.event, BODY_DAMAGED);
+	assert_int_equal(t->err.event, EVENT_BODY_DAMAGED);
 	assert_true(read_all(t, good) > SIZE);
 	assert_true(said(t, gone).damage_new); /* nobody has said it so far */
 	fixture_reopen(t);

@@ -149,7 +149,7 @@ what_is_cut_or_altered_while_it_is_read_has_no_end(void **state)
 			close(fd);
 		}
 		assert_false(read_on(b, &got, &e));
-		assert_int_equal(e.event, BODY_DAMAGED);
+		assert_int_equal(e.event, EVENT_BODY_DAMAGED);
 		assert_string_equal(e.text,
 				cuts[i] >= 0 ? "its file was cut short" : BODY_ALTERED);
 		assert_true(got.n < top.n + SIZE);
