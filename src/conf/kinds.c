@@ -8,23 +8,6 @@
 #include "postern/num.h"
 #include "values.h"
 
-bool
-not_that(struct reader *r, const struct node *n, const char *what)
-{
-	return reader_fault(r, n, NULL, "%s: expected %s, not \"%.*s\"%s", r->where,
-			what, (int)span_first(n->text, 120).n, n->text.p,
-			n->text.n > 120 ? "..." : "");
-}
-
-static bool
-text_into(struct reader *r, struct span s, void *place)
-{
-	const char *text = reader_keep(r, s);
-
-	memcpy(place, &text, sizeof(text));
-	return true;
-}
-
 static bool
 read_text(struct reader *r, const struct row *row, const struct node *n, void *place)
 {
@@ -34,7 +17,7 @@ read_text(struct reader *r, const struct row *row, const struct node *n, void *p
 		return false;
 	if (s.n < row->least)
 		return reader_fault(r, n, NULL, "%s is empty", r->where);
-	return text_into(r, s, place);
+	return reader_text(r, s, place);
 }
 
 static bool
@@ -247,29 +230,7 @@ read_name(struct reader *r, const struct row *row, const struct node *n, void *p
 	if (!conf_name_ok(s))
 		return not_that(r, n,
 				"1 to 64 letters, digits, \".\", \"_\" and \"-\"");
-	return text_into(r, s, place);
-}
-
-/* The address as it will stand in envelopes. */
-bool
-read_address(struct reader *r, const struct row *row, const struct node *n, void *place)
-{
-	struct buf wire = BUF_MAX(ADDRESS_SIZE);
-	struct address a;
-	struct span s;
-
-	if (!scalar_text(r, n, ADDRESS_SIZE, "a mail address", &s))
-		return false;
-	(void)row;
-	if (!address_parse(r->arena, s, &a) || address_refused(&a))
-		return not_that(r, n, "a full mail address such as ann@example.com");
-	bool fits = address_wire(&wire, &a);
-	if (fits)
-		text_into(r, buf_span(&wire), place);
-	else
-		not_that(r, n, "a mail address of at most 320 bytes");
-	buf_done(&wire);
-	return fits;
+	return reader_text(r, s, place);
 }
 
 static bool
@@ -283,7 +244,7 @@ read_recipient(struct reader *r, const struct row *row, const struct node *n,
 		return false;
 	if (span_find(s, '@') < s.n)
 		return read_address(r, row, n, place);
-	return address_is_alias(s) ? text_into(r, s, place) : not_that(r, n, what);
+	return address_is_alias(s) ? reader_text(r, s, place) : not_that(r, n, what);
 }
 
 static bool
@@ -299,17 +260,7 @@ read_domain(struct reader *r, const struct row *row, const struct node *n, void 
 		return not_that(r, n,
 				row->flags & ROW_STAR ? "a domain or *.DOMAIN"
 						      : "a domain");
-	return text_into(r, span_of(star ? canon : canon + 2), place);
-}
-
-bool
-field_name_ok(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == ':')
-			return false;
-	}
-	return s.n > 0 && s.n <= 76;
+	return reader_text(r, span_of(star ? canon : canon + 2), place);
 }
 
 static bool
@@ -322,7 +273,7 @@ read_field(struct reader *r, const struct row *row, const struct node *n, void *
 		return false;
 	if (!field_name_ok(s))
 		return not_that(r, n, "the name of a header field");
-	return text_into(r, s, place);
+	return reader_text(r, s, place);
 }
 
 static bool
@@ -409,7 +360,7 @@ read_pin(struct reader *r, const struct row *row, const struct node *n, void *pl
 	(void)row;
 	if (!scalar_text(r, n, 500, what, &s))
 		return false;
-	return pins_ok(s) ? text_into(r, s, place) : not_that(r, n, what);
+	return pins_ok(s) ? reader_text(r, s, place) : not_that(r, n, what);
 }
 
 #define STRING "\"type\":\"string\""

@@ -19,10 +19,8 @@ bool read_tags(struct reader *r, const struct row *row, const struct node *n,
 bool read_window(struct reader *r, const struct row *row, const struct node *n,
 		void *place);
 
-/* "expected WHAT, not TEXT" */
-bool not_that(struct reader *r, const struct node *n, const char *what);
+/* The address as it will stand in envelopes. */
 bool read_address(struct reader *r, const struct row *row, const struct node *n,
 		void *place);
-bool field_name_ok(struct span s);
 
 #endif

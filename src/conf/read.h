@@ -28,6 +28,10 @@ bool reader_warn(struct reader *r, const struct node *n, const char *hint,
 		const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void *reader_take(struct reader *r, size_t n); /* zeroed; never NULL */
 const char *reader_keep(struct reader *r, struct span s); /* a copy; never NULL */
+/* "expected WHAT, not TEXT": a fault. */
+bool not_that(struct reader *r, const struct node *n, const char *what);
+/* Puts a copy of s where a text belongs. Always true. */
+bool reader_text(struct reader *r, struct span s, void *place);
 /* The path of a file named in the configuration. */
 const char *reader_path(struct reader *r, struct span s);
 

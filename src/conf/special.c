@@ -16,6 +16,28 @@ static const char secret_hint[] =
 		"{ file: PATH }, { env: NAME }, { command: [PROGRAM, ARGUMENT] } "
 		"or { credential: NAME }";
 
+/* The address as it will stand in envelopes. */
+bool
+read_address(struct reader *r, const struct row *row, const struct node *n, void *place)
+{
+	struct buf wire = BUF_MAX(ADDRESS_SIZE);
+	struct address a;
+	struct span s;
+
+	if (!scalar_text(r, n, ADDRESS_SIZE, "a mail address", &s))
+		return false;
+	(void)row;
+	if (!address_parse(r->arena, s, &a) || address_refused(&a))
+		return not_that(r, n, "a full mail address such as ann@example.com");
+	bool fits = address_wire(&wire, &a);
+	if (fits)
+		reader_text(r, buf_span(&wire), place);
+	else
+		not_that(r, n, "a mail address of at most 320 bytes");
+	buf_done(&wire);
+	return fits;
+}
+
 static bool
 env_name_ok(struct span s)
 {

@@ -330,3 +330,13 @@ conf_hop_parse(struct span text, const char *dir, struct arena *a, struct conf_h
 			"smtp:HOST[:PORT], lmtp:HOST:PORT, lmtp:/SOCKET, "
 			"maildir:/PATH/%d/%u, drop, drop:/DIR, mx or etrn");
 }
+
+bool
+field_name_ok(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == ':')
+			return false;
+	}
+	return s.n > 0 && s.n <= 76;
+}

@@ -13,4 +13,6 @@ bool pins_ok(struct span text);
 bool listen_parse(struct span text, struct arena *a, struct conf_host *out,
 		const char **why);
 
+bool field_name_ok(struct span s); /* of a header field */
+
 #endif

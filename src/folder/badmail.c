@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,58 +19,6 @@
 #include "postern/qid.h"
 
 enum { YOUNG_S = 3600, DAY_S = 24 * 3600, ORPHAN_S = DAY_S, NAMES_MOST = 3000000 };
-
-/* The words of Windows' .BDR files where there were such. */
-static const struct {
-	const char *name, *words;
-} reasons[BADMAIL_REASONS] = {
-	[BADMAIL_BAD_PICKUP] = { "bad-pickup",
-			"The file in the Pickup directory could not be parsed to get the originator "
-			"and recipients." },
-	[BADMAIL_GENERAL] = { "general",
-			"A general failure occurred while delivering it." },
-	[BADMAIL_HOP_COUNT] = { "hop-count",
-			"The hop count exceeded the maximum: the message is probably looping." },
-	[BADMAIL_NDR_OF_DSN] = { "ndr-of-dsn",
-			"This message is a delivery status notification that cannot be delivered." },
-	[BADMAIL_NO_RECIPIENTS] = { "no-recipients", "The message has no recipients." },
-	[BADMAIL_EXPIRED] = { "expired",
-			"The message could not be delivered in time." },
-	[BADMAIL_RELAY_DENIED] = { "relay-denied",
-			"Unable to relay: the domain of the recipient is in no recipient policy." },
-	[BADMAIL_UNKNOWN_USER] = { "unknown-user", "The recipient is not known." },
-	[BADMAIL_LOOP] = { "loop",
-			"The message has been here before for the same recipient." },
-	[BADMAIL_POISON] = { "poison",
-			"The message broke its delivery several times." },
-	[BADMAIL_POLICY] = { "policy", "The message was refused by policy." },
-};
-
-const char *
-badmail_reason_name(enum badmail_reason r)
-{
-	return reasons[r].name;
-}
-
-bool
-badmail_reason_parse(struct span name, enum badmail_reason *out)
-{
-	for (int i = 0; i < BADMAIL_REASONS; i++)
-		if (span_eq(name, span_of(reasons[i].name))) {
-			*out = (enum badmail_reason)i;
-			return true;
-		}
-	return false;
-}
-
-void
-badmail_name(uint64_t qid, const char *ext, const char *end, char out[BADMAIL_NAME])
-{
-	char id[QID_SIZE];
-
-	qid_print(qid, id);
-	(void)snprintf(out, BADMAIL_NAME, "%s%s.%s%s", *end ? "." : "", id, ext, end);
-}
 
 struct badmail *
 badmail_open(const char *path, uint64_t keep_s, uint64_t max_bytes, struct err *err)
@@ -147,13 +94,14 @@ badmail_put_rows(struct buf *out, const struct badmail_letter *l,
 
 		if (map_get(&mine, kept.address))
 			continue;
-		fits = badmail_put_row(out, &kept, reasons[row->reason].name, first);
+		fits = badmail_put_row(
+				out, &kept, badmail_reason_name(row->reason), first);
 		first = false;
 	}
 	map_done(&mine);
 	for (size_t i = 0; fits && i < l->n_recipients; i++) {
-		fits = badmail_put_row(
-				out, &l->recipients[i], reasons[l->reason].name, first);
+		fits = badmail_put_row(out, &l->recipients[i],
+				badmail_reason_name(l->reason), first);
 		first = false;
 	}
 	return fits;
@@ -169,7 +117,7 @@ badmail_put_json(struct buf *out, const struct badmail_letter *l,
 	qid_print(l->qid, id);
 	date_iso(time_ms, when);
 	return buf_addf(out, "{\n  \"id\": \"%s\",\n  \"reason\": \"%s\",\n  \"event\": %d,\n",
-			       id, reasons[old ? old->reason : l->reason].name,
+			       id, badmail_reason_name(old ? old->reason : l->reason),
 			       old ? old->event : l->event) &&
 			buf_addf(out, "  \"time\": \"%s\",\n  \"size\": %llu,\n", when,
 					(unsigned long long)size) &&
@@ -201,8 +149,8 @@ badmail_put_words(struct buf *out, const struct badmail_letter *l,
 	bool fits = buf_addf(out,
 				    "Unable to deliver this message because the following error was "
 				    "encountered: \"%s\".\n\nReason: %s\nEvent: %d\nSender: ",
-				    reasons[reason].words, reasons[reason].name,
-				    l->event) &&
+				    badmail_reason_words(reason),
+				    badmail_reason_name(reason), l->event) &&
 			enc_plain(out, l->sender.n > 0 ? l->sender : SPAN("<>")) &&
 			buf_add(out, SPAN("\nRecipients:\n"));
 

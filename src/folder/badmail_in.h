@@ -16,6 +16,7 @@ struct badmail {
 };
 
 /* "ID.EXT", or ".ID.EXT.tmp" with end ".tmp". */
+const char *badmail_reason_words(enum badmail_reason r); /* a sentence */
 void badmail_name(
 		uint64_t qid, const char *ext, const char *end, char out[BADMAIL_NAME]);
 /* The names of all BDP files, oldest message first. */

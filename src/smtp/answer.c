@@ -1,51 +1,8 @@
-/* What the receiving engine says, in order, and what it makes of its host's answers. */
+/* What the receiving engine makes of its host's answers, and of what the store says of tickets. */
 #include <stdlib.h>
 
 #include "postern/must.h"
 #include "session.h"
-
-/* ---- saying ---- */
-
-static struct ticket *
-ticket_at(struct smtp_server *s, uint64_t number)
-{
-	return &s->tickets[number % s->max_tickets];
-}
-
-/* Where the next reply belongs: behind the open tickets, if any. */
-static struct buf *
-place(struct smtp_server *s)
-{
-	return session_tickets(s) > 0 ? &s->held : &s->out.b;
-}
-
-static void
-placed(struct smtp_server *s, size_t before)
-{
-	if (session_tickets(s) > 0)
-		ticket_at(s, s->next - 1)->tail += s->held.n - before;
-}
-
-void
-session_say_raw(struct smtp_server *s, struct span lines)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	/* There is room: feed() stops at OUTPUT_PAUSE. */
-	MUST(buf_add(b, lines));
-	placed(s, before);
-}
-
-void
-session_say(struct smtp_server *s, struct smtp_reply r)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	MUST(smtp_reply_print(b, r));
-	placed(s, before);
-}
 
 /* ---- answers ---- */
 
@@ -65,22 +22,6 @@ static struct smtp_reply
 with_words(struct smtp_reply r, const char *esc, const char *text)
 {
 	return r.text ? r : (struct smtp_reply){ r.code, esc, text };
-}
-
-/* "250 2.1.5 u@d": the yes that names an address, unless the host has better words. */
-static void
-say_yes(struct smtp_server *s, struct smtp_reply r, struct span head,
-		struct span mailbox, struct span tail)
-{
-	struct buf *b = place(s);
-	size_t before = b->n;
-
-	if (r.text) {
-		session_say(s, r);
-		return;
-	}
-	MUST(buf_add(b, head) && buf_add(b, mailbox) && buf_add(b, tail));
-	placed(s, before);
 }
 
 static void
@@ -112,7 +53,7 @@ answer_mail(struct smtp_server *s, struct smtp_reply r)
 	/* A collected message for nobody is welcome: it goes to Badmail. */
 	s->state = s->collected ? ST_RCPT : ST_MAIL;
 	struct span sender = s->ask.mail.sender.mailbox;
-	say_yes(s, r, SPAN("250 2.1.0 "), sender.n > 0 ? sender : SPAN("<>"),
+	session_say_yes(s, r, SPAN("250 2.1.0 "), sender.n > 0 ? sender : SPAN("<>"),
 			SPAN("....Sender OK\r\n"));
 }
 
@@ -126,7 +67,7 @@ answer_rcpt(struct smtp_server *s, struct smtp_reply r)
 		return;
 	}
 	s->state = ST_RCPT;
-	say_yes(s, r, SPAN("250 2.1.5 "), s->ask.path.mailbox, SPAN("\r\n"));
+	session_say_yes(s, r, SPAN("250 2.1.5 "), s->ask.path.mailbox, SPAN("\r\n"));
 }
 
 static void
@@ -157,7 +98,7 @@ answer_commit(struct smtp_server *s, struct smtp_reply r)
 		if (!s->tickets)
 			abort();
 	}
-	*ticket_at(s, s->next++) =
+	*session_ticket(s, s->next++) =
 			(struct ticket){ .reply = BUF_MAX(TICKET_REPLY_MAX) };
 }
 
@@ -182,7 +123,7 @@ smtp_server_answer(struct smtp_server *s, struct smtp_reply r)
 		break;
 	case SMTP_ASK_VRFY:
 		if (is_yes(r))
-			say_yes(s, r,
+			session_say_yes(s, r,
 					SPAN("252 2.1.5 Cannot VRFY user, but will take message "
 					     "for <"),
 					s->ask.path.mailbox, SPAN(">\r\n"));
@@ -212,7 +153,7 @@ static void
 release(struct smtp_server *s)
 {
 	size_t freed = 0;
-	struct ticket *t = ticket_at(s, s->first);
+	struct ticket *t = session_ticket(s, s->first);
 
 	for (;;) {
 		struct span held = span_skip(buf_span(&s->held), freed);
@@ -221,7 +162,7 @@ release(struct smtp_server *s)
 		freed += t->tail;
 		if (++s->first == s->next)
 			break;
-		t = ticket_at(s, s->first);
+		t = session_ticket(s, s->first);
 		if (t->reply.n == 0)
 			break;
 		MUST(buf_add(&s->out.b, buf_span(&t->reply)));
@@ -234,7 +175,7 @@ void
 smtp_server_committed(struct smtp_server *s, uint64_t ticket, struct smtp_reply r)
 {
 	MUST(ticket >= s->first && ticket < s->next);
-	struct ticket *t = ticket_at(s, ticket);
+	struct ticket *t = session_ticket(s, ticket);
 	MUST(t->reply.n == 0);
 	r = with_words(r, "2.6.0", "Queued mail for delivery");
 	if (is_yes(r))

@@ -1,143 +1,12 @@
 /* The receiving engine: bytes in, replies out in order, one question at a time. */
 #include "postern/smtp_server.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "postern/date.h"
 #include "postern/must.h"
 #include "session.h"
-
-/* ---- refusing ---- */
-
-void
-session_over(struct smtp_server *s, enum smtp_refusal why)
-{
-	if (s->mode == MODE_OVER)
-		return;
-	s->mode = MODE_OVER;
-	s->why = why;
-}
-
-void
-session_count(struct smtp_server *s, uint32_t weight)
-{
-	s->weight += weight;
-	if (s->max_errors == 0 || s->weight / ERROR_WEIGHT < s->max_errors ||
-			s->mode == MODE_OVER)
-		return;
-	session_say(s, smtp_refuse(SMTP_REFUSE_ERRORS));
-	session_void(s, s->state);
-	session_over(s, SMTP_REFUSE_ERRORS);
-}
-
-void
-session_refuse(struct smtp_server *s, enum smtp_refusal why)
-{
-	session_say(s, smtp_refuse(why));
-	session_count(s, ERROR_WEIGHT);
-}
-
-/* ---- transactions ---- */
-
-void
-session_void(struct smtp_server *s, enum state next)
-{
-	s->drop_due |= s->in_mail;
-	s->in_mail = false;
-	s->state = next;
-}
-
-void
-session_fail(struct smtp_server *s, struct smtp_reply r)
-{
-	if (s->fail.n == 0)
-		MUST(smtp_reply_print(&s->fail, r));
-}
-
-/* Says what session_fail kept. */
-static void
-say_failure(struct smtp_server *s)
-{
-	bool bye = span_starts(buf_span(&s->fail), SPAN("421"));
-
-	session_say_raw(s, buf_span(&s->fail));
-	buf_clear(&s->fail);
-	if (bye)
-		session_over(s, SMTP_REFUSE_SHUTDOWN);
-	else
-		session_count(s, 1);
-}
-
-static void
-ask_commit(struct smtp_server *s)
-{
-	s->mode = MODE_LINE;
-	s->ask = (struct smtp_question){
-		.kind = SMTP_ASK_COMMIT,
-		.commit = {
-			.ticket = s->next,
-			.size = s->size,
-			.eight_bit = s->scan.eight_bit,
-			.bare = s->body == SMTP_BODY_BINARYMIME && s->scan.bare,
-			.nul = s->scan.nul,
-		},
-	};
-}
-
-/* CRLF.CRLF came. */
-static void
-data_done(struct smtp_server *s)
-{
-	s->mode = MODE_LINE;
-	if (s->fail.n == 0 && (s->dots.bare || s->scan.nul)) {
-		session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
-		s->bare_refused++;
-	}
-	if (s->fail.n == 0) {
-		ask_commit(s);
-		return;
-	}
-	session_void(s, ST_READY);
-	say_failure(s);
-}
-
-void
-session_chunk_done(struct smtp_server *s)
-{
-	bool ours = s->state & (ST_MAIL | ST_RCPT | ST_CHUNK | ST_FAILED);
-
-	s->mode = MODE_LINE;
-	if (s->fail.n == 0 && s->last) {
-		smtp_scan_end(&s->scan);
-		if (s->body != SMTP_BODY_BINARYMIME && (s->scan.bare || s->scan.nul)) {
-			session_fail(s, smtp_refuse(SMTP_REFUSE_BARE));
-			s->bare_refused++;
-		}
-	}
-	if (s->fail.n > 0) {
-		if (ours)
-			session_void(s, s->last ? ST_READY : ST_FAILED);
-		say_failure(s);
-	} else if (s->last) {
-		ask_commit(s);
-	} else {
-		session_say_raw(s, SPAN("250 2.0.0 Chunk received\r\n"));
-	}
-}
-
-void
-session_route_done(struct smtp_server *s, struct span record)
-{
-	s->mode = MODE_LINE;
-	if (s->fail.n > 0) {
-		say_failure(s);
-		return;
-	}
-	s->routed = true;
-	s->ask = (struct smtp_question){ .kind = SMTP_ASK_ROUTE, .bytes = record };
-}
 
 /* ---- bytes ---- */
 
@@ -215,7 +84,7 @@ feed_data(struct smtp_server *s, struct span in)
 		ask_body(s, piece);
 	}
 	if (ended)
-		data_done(s);
+		session_data_done(s);
 	return in.n - rest.n;
 }
 
@@ -254,20 +123,6 @@ has_room(const struct smtp_server *s)
 {
 	return sink_left(&s->out) + s->held.n < OUTPUT_PAUSE &&
 			session_tickets(s) < s->max_tickets;
-}
-
-/* What must be asked though the client said nothing more. */
-void
-session_ask_rest(struct smtp_server *s)
-{
-	if (s->ask.kind != SMTP_ASK_NOTHING)
-		return;
-	if (s->drop_due) {
-		s->drop_due = false;
-		s->ask.kind = SMTP_ASK_DROP;
-	} else if (s->mode == MODE_OVER && session_tickets(s) == 0) {
-		s->ask.kind = SMTP_ASK_CLOSE;
-	}
 }
 
 size_t

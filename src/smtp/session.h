@@ -1,7 +1,7 @@
 /* session: the inside of the receiving engine, shared by its files.
  *
- * server.c moves bytes, answer.c answers in order, command.c knows the verbs, mail.c reads the
- * arguments of MAIL. */
+ * From the ground up: session.c, mail.c reads the arguments of MAIL, command.c knows the verbs,
+ * answer.c answers in order, server.c moves bytes. */
 #ifndef SMTP_SESSION_H
 #define SMTP_SESSION_H
 
@@ -95,11 +95,19 @@ session_tickets(const struct smtp_server *s)
 	return (unsigned)(s->next - s->first);
 }
 
-/* answer.c */
+static inline struct ticket *
+session_ticket(struct smtp_server *s, uint64_t number)
+{
+	return &s->tickets[number % s->max_tickets];
+}
+
+/* ---- session.c: the ground of the others ---- */
+
 void session_say(struct smtp_server *s, struct smtp_reply r);
 void session_say_raw(struct smtp_server *s, struct span lines);
-
-/* server.c */
+/* "250 2.1.5 u@d": the yes that names an address, unless the host has better words. */
+void session_say_yes(struct smtp_server *s, struct smtp_reply r, struct span head,
+		struct span mailbox, struct span tail);
 /* Asks what must be asked though the client said nothing more. */
 void session_ask_rest(struct smtp_server *s);
 /* Refuses a command; too many refusals end the session. */
@@ -111,6 +119,8 @@ void session_over(struct smtp_server *s, enum smtp_refusal why);
 void session_void(struct smtp_server *s, enum state next);
 /* What is being read will be thrown away and then refused. */
 void session_fail(struct smtp_server *s, struct smtp_reply r);
+/* CRLF.CRLF came. */
+void session_data_done(struct smtp_server *s);
 /* The chunk of BDAT was read to its end. */
 void session_chunk_done(struct smtp_server *s);
 void session_route_done(struct smtp_server *s, struct span record);

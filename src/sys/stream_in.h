@@ -1,7 +1,7 @@
-/* stream_in: the insides of a stream, for its three files.
+/* stream_in: the insides of a stream, for its files.
  *
- * stream.c: the door, timers, life and death. stream_io.c: bytes in and out,
- * TLS. stream_race.c: connecting. Hosts are called only from event callbacks,
+ * From the ground up: stream_life.c: timers and death. stream_io.c: bytes in and out,
+ * TLS. stream_race.c: connecting. stream.c: the door. Hosts are called only from event callbacks,
  * between stream_enter and stream_leave; stream_leave says whether the stream
  * is still there. */
 #ifndef SYS_STREAM_IN_H
@@ -9,6 +9,7 @@
 
 #include "loop_in.h"
 #include "postern/buf.h"
+#include "postern/dns.h"
 #include "postern/stream.h"
 #include "tls_io.h"
 
@@ -54,7 +55,21 @@ struct stream {
 	struct err said;
 };
 
+struct race_try {
+	struct stream *s;
+	int fd; /* -1: not begun, or failed */
+	struct event *ev;
+};
+struct stream_race {
+	struct net_addr addrs[DNS_ADDRS_MAX];
+	struct race_try tries[DNS_ADDRS_MAX];
+	size_t n, next, open;
+	struct loop_timer *stagger;
+};
+
+/* ---- stream_life.c ---- */
 void *stream_alloc(size_t n);
+void stream_bark(void *host); /* the watchdog */
 struct stream *stream_make(
 		struct loop *l, const struct stream_calls *calls, void *host);
 void stream_attach(struct stream *s, int fd); /* the connected fd; makes its events */

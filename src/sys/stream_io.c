@@ -6,9 +6,11 @@
 
 #include "postern/clock.h"
 #include "postern/must.h"
+#include "sockaddr.h"
 #include "stream_in.h"
 
 enum {
+	OUT_PRESET = 1024 * 1024,
 	OUT_KEEP = 16 * 1024, /* an empty output buffer up to this size stays */
 	LINGER_MS = 5000,
 };
@@ -435,5 +437,45 @@ stream_advance(struct stream *s, bool own_turn)
 			stream_soon(s);
 		return;
 	}
+	stream_want_read(s);
+}
+
+/* ---- its beginning ---- */
+
+static void
+stream_on_soon(void *host)
+{
+	stream_advance(host, true);
+}
+
+struct stream *
+stream_make(struct loop *l, const struct stream_calls *calls, void *host)
+{
+	struct stream *s = stream_alloc(sizeof(*s));
+
+	s->loop = l;
+	s->calls = calls;
+	s->host = host;
+	s->fd = -1;
+	s->kept = BUF_MAX(STREAM_READ_MAX);
+	s->out.max = OUT_PRESET;
+	s->soon = loop_timer_new(l, stream_on_soon, s);
+	s->watchdog = loop_timer_new(l, stream_bark, s);
+	s->moved_ms = clock_mono_ms();
+	return s;
+}
+
+void
+stream_attach(struct stream *s, int fd)
+{
+	struct sockaddr_storage ss = { 0 };
+	socklen_t n = sizeof(ss);
+
+	s->fd = fd;
+	if (getpeername(fd, (struct sockaddr *)&ss, &n) == 0)
+		sockaddr_to(&ss, n, &s->peer);
+	s->readable = loop_event(
+			s->loop, fd, EV_READ | EV_PERSIST, stream_on_readable, s);
+	s->writable = loop_event(s->loop, fd, EV_WRITE, stream_on_writable, s);
 	stream_want_read(s);
 }

@@ -1,6 +1,5 @@
 /* Connecting to the first address that answers (RFC 8305). */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -11,37 +10,7 @@
 #include "sockaddr.h"
 #include "stream_in.h"
 
-struct race_try {
-	struct stream *s;
-	int fd; /* -1: not begun, or failed */
-	struct event *ev;
-};
-
-struct stream_race {
-	struct net_addr addrs[DNS_ADDRS_MAX];
-	struct race_try tries[DNS_ADDRS_MAX];
-	size_t n, next, open;
-	struct loop_timer *stagger;
-};
-
 static void race_begin(void *host);
-
-void
-stream_race_free(struct stream *s)
-{
-	struct stream_race *r = s->race;
-
-	if (!r)
-		return;
-	for (size_t i = 0; i < r->next; i++) {
-		if (r->tries[i].ev)
-			event_free(r->tries[i].ev);
-		fd_done(&r->tries[i].fd);
-	}
-	loop_timer_free(r->stagger);
-	free(r);
-	s->race = NULL;
-}
 
 static void
 race_won(struct stream *s, struct race_try *t)

@@ -1,4 +1,4 @@
-/* tls_in: what tls.c and tls_io.c share. */
+/* tls_in: what the files of TLS share. */
 #ifndef SYS_TLS_IN_H
 #define SYS_TLS_IN_H
 
@@ -32,6 +32,9 @@ int tls_key_index(void);
 int tls_owner_index(void);
 SSL_SESSION *tls_take_session(
 		struct tls *t, const char *key); /* the caller's, or NULL */
+/* Cuts one pin off *text and decodes it. */
+bool tls_pin_cut(struct span *text, uint8_t out[32]);
+int tls_session_came(SSL *ssl, SSL_SESSION *session); /* for OpenSSL: 1, it is ours */
 bool tls_pin_matches(const struct tls *t, X509 *cert, char found[64]);
 int tls_verify_step(int ok, X509_STORE_CTX *at); /* in tls_io.c */
 /* The first error of OpenSSL's queue in words. */
