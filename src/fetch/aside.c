@@ -3,13 +3,13 @@
  * mailbox goes on meanwhile. */
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "postern/clock.h"
 #include "postern/date.h"
 #include "postern/digest.h"
 #include "postern/file.h"
 #include "postern/log.h"
+#include "postern/num.h"
 #include "session.h"
 
 enum { EVIDENCE_MAX = 16 * 1024, EVIDENCE_RING = 8 * 1024 };
@@ -148,4 +148,32 @@ pop_not_retrieved(struct pop_session *s, size_t i, struct span why)
 	}
 	pop_attempt_failed(s, i, why);
 	fetch_poll_publish(s->poll);
+}
+
+void
+pop_say_oversize(struct pop_session *s, size_t i, const char *action)
+{
+	struct buf trace = BUF_MAX(1024);
+	struct memo_message *m =
+			fetch_memo_get(s->poll->memo, pop_listing_uid(&s->listing, i));
+	char max[24];
+
+	if (m && m->told)
+		return;
+	if (m)
+		m->told = true;
+	num_size_print(s->poll->account->max_size, max);
+	if (pop_trace(s, i, &trace))
+		log_event(EVENT_OVERSIZE,
+				FIELDS(f_span("account", s->poll->name),
+						f_span("id", buf_span(&trace)),
+						f_span("uidl",
+								pop_listing_uid(&s->listing,
+										i)),
+						f_num("bytes",
+								(int64_t)s->messages[i]
+										.octets),
+						f_str("max", max),
+						f_str("action", action)));
+	buf_done(&trace);
 }

@@ -16,6 +16,60 @@ enum {
 	CONTINUATIONS_MAX = 3,
 };
 
+/* ---- what may be said ---- */
+
+bool
+pop_argument_ok(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return false;
+	}
+	return text.n > 0 && text.n <= SASL_ARGUMENT_MAX;
+}
+
+/* No secret without verified TLS, but where it was asked for. */
+bool
+pop_secret_welcome(struct pop_session *s)
+{
+	struct tls_facts facts;
+
+	if (s->poll->account->tls == CONF_TLS_NONE)
+		return true;
+	return (dial_tls_facts(s->low.dial, &facts) && facts.verified) ||
+			pop_fail(s, EVENT_TLS_MISSING,
+					"no verified TLS, so nothing secret was sent");
+}
+
+bool
+pop_bad_argument(struct pop_session *s)
+{
+	return pop_fail(s, EVENT_LOGON_REFUSED,
+			"user name or password is empty, longer than %d octets or "
+			"holds a control character",
+			SASL_ARGUMENT_MAX);
+}
+
+bool
+pop_arguments_ok(struct pop_session *s, struct span password)
+{
+	return (pop_argument_ok(span_of(s->poll->account->user)) &&
+			       pop_argument_ok(password)) ||
+			pop_bad_argument(s);
+}
+
+bool
+pop_password(struct pop_session *s, struct buf *out)
+{
+	struct err err = { 0 };
+
+	return secret_read(&s->poll->account->password, out, &err) ||
+			pop_fail(s, EVENT_LOGON_REFUSED,
+					"the password cannot be read: %s", err.text);
+}
+
 /* ---- what the server says ---- */
 
 /* The part of what we said last that proves something: its last word. */

@@ -9,48 +9,6 @@
 
 enum { SECRET_MAX = 64 * 1024 };
 
-bool
-pop_argument_ok(struct span text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c < 0x20 || c == 0x7f)
-			return false;
-	}
-	return text.n > 0 && text.n <= SASL_ARGUMENT_MAX;
-}
-
-/* No secret without verified TLS, but where it was asked for. */
-bool
-pop_secret_welcome(struct pop_session *s)
-{
-	struct tls_facts facts;
-
-	if (s->poll->account->tls == CONF_TLS_NONE)
-		return true;
-	return (dial_tls_facts(s->low.dial, &facts) && facts.verified) ||
-			pop_fail(s, EVENT_TLS_MISSING,
-					"no verified TLS, so nothing secret was sent");
-}
-
-static bool
-bad_argument(struct pop_session *s)
-{
-	return pop_fail(s, EVENT_LOGON_REFUSED,
-			"user name or password is empty, longer than %d octets or "
-			"holds a control character",
-			SASL_ARGUMENT_MAX);
-}
-
-bool
-pop_arguments_ok(struct pop_session *s, struct span password)
-{
-	return (pop_argument_ok(span_of(s->poll->account->user)) &&
-			       pop_argument_ok(password)) ||
-			bad_argument(s);
-}
-
 /* ---- which one ---- */
 
 static bool
@@ -102,16 +60,6 @@ choose(struct pop_session *s, enum conf_auth *how)
 }
 
 /* ---- the secret ---- */
-
-bool
-pop_password(struct pop_session *s, struct buf *out)
-{
-	struct err err = { 0 };
-
-	return secret_read(&s->poll->account->password, out, &err) ||
-			pop_fail(s, EVENT_LOGON_REFUSED,
-					"the password cannot be read: %s", err.text);
-}
 
 static bool
 with_password(struct logon *l)
@@ -195,7 +143,7 @@ with_token(struct logon *l)
 	struct buf token = BUF_MAX(SECRET_MAX), fresh = BUF_MAX(SECRET_MAX);
 	struct span user = span_of(l->s->poll->account->user);
 	struct err err = { 0 };
-	bool ok = pop_argument_ok(user) || bad_argument(l->s);
+	bool ok = pop_argument_ok(user) || pop_bad_argument(l->s);
 
 	if (ok && !read_token(l, &token, &err)) {
 		tell(l, EVENT_TOKEN_FAILED, err.text);

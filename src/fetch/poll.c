@@ -106,13 +106,6 @@ fetch_tls_new(const struct conf_account *a, struct err *err)
 			err);
 }
 
-void
-fetch_poll_publish(struct fetch_poll *p)
-{
-	if (p->publish)
-		p->publish(p->host, &p->result);
-}
-
 /* ---- how it ended ---- */
 
 /* The next logon comes when the pause is over; but whether it would be another one now is

@@ -81,7 +81,13 @@ void fetch_setup_done(struct fetch_setup *s);
 /* Carries it out: sessions until nothing is left to collect; logs 4000, 4001 or
  * what went wrong; tells the relay (CTL_POLLED). The end is in p->result. */
 void fetch_poll_run(struct fetch_poll *p);
-void fetch_poll_publish(struct fetch_poll *p);
+
+static inline void
+fetch_poll_publish(struct fetch_poll *p)
+{
+	if (p->publish)
+		p->publish(p->host, &p->result);
+}
 
 /* The context of the account's TLS settings; NULL with *err (or for tls: none). */
 struct tls *fetch_tls_new(const struct conf_account *a, struct err *err);

@@ -82,15 +82,6 @@ send_more(struct window *w)
 	return !sent || pop_flush(w->s);
 }
 
-/* Its answers do not match our commands: it is asked one by one for some weeks. */
-bool
-pop_out_of_step(struct pop_session *s, struct span line)
-{
-	if (s->caps.pipelining)
-		s->poll->memo->alone_until_ms = clock_wall_ms() + MEMO_HABIT_MS;
-	return pop_odd(s, line);
-}
-
 static bool
 read_one(struct window *w)
 {

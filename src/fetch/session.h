@@ -149,6 +149,7 @@ bool pop_password(struct pop_session *s, struct buf *out);
  * False is the end of the session. */
 bool pop_secret_welcome(struct pop_session *s);
 bool pop_arguments_ok(struct pop_session *s, struct span password);
+bool pop_bad_argument(struct pop_session *s); /* ends it */
 /* May this text be sent as an argument (P12)? */
 bool pop_argument_ok(struct span text);
 /* auth.c: queues USER and PASS without sending them; false where a secret is not
