@@ -10,20 +10,6 @@
 #include "postern/file.h"
 #include "postern/secret_read.h"
 
-const char *
-import_path(struct import *im, const char *path)
-{
-	AUTO(buf_done) struct buf b = BUF_MAX(16384);
-	const char *home = getenv("HOME");
-	bool tilde = path[0] == '~' && path[1] == '/';
-	const char *before = tilde && home ? home : path[0] == '/' ? "" : im->folder;
-
-	if (!buf_addf(&b, "%s%s", before, tilde && home ? path + 1 : path))
-		return path;
-	const char *kept = arena_str(&im->arena, buf_span(&b));
-	return kept ? kept : path;
-}
-
 /* The folder with its slash, from the root: what is printed may be moved elsewhere. */
 static const char *
 folder_of(struct import *im)

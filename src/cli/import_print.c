@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "import.h"
+
 #include "postern/enc.h"
 #include "postern/num.h"
+#include <stdlib.h>
 
 /* ---- YAML ---- */
 
@@ -13,6 +15,20 @@ struct page {
 	FILE *f;
 	const char *margin; /* "# " where the whole account is a comment */
 };
+
+const char *
+import_path(struct import *im, const char *path)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(16384);
+	const char *home = getenv("HOME");
+	bool tilde = path[0] == '~' && path[1] == '/';
+	const char *before = tilde && home ? home : path[0] == '/' ? "" : im->folder;
+
+	if (!buf_addf(&b, "%s%s", before, tilde && home ? path + 1 : path))
+		return path;
+	const char *kept = arena_str(&im->arena, buf_span(&b));
+	return kept ? kept : path;
+}
 
 /* Words that YAML, or a reader older than 1.2, takes for something else than text. */
 static bool

@@ -21,8 +21,6 @@ struct db {
 	int64_t busy_since_ms;
 };
 
-/* Catalogue numbers (the catalogue itself is above this room). */
-
 enum { DB_WRITE = 1, DB_MAKE = 2 };
 
 /* Opens with every setting that makes it safe; flags: DB_*. */

@@ -1,89 +1,9 @@
-#include <stdlib.h>
+/* group: jobs that share a transaction and its sync; where one is at fault, it alone fails. */
 #include <string.h>
 
-#include "postern/clock.h"
 #include "postern/crash.h"
 #include "postern/thread.h"
 #include "state.h"
-
-static bool
-word(struct store *s, enum sql which, const char *doing, struct err *e)
-{
-	struct query q = query_of(&s->self.db, which);
-	return query_run(&q, doing, e);
-}
-
-static void
-roll_back(struct store *s)
-{
-	int rc = s->self.db.rc;
-	if (!sqlite3_get_autocommit(s->self.db.h))
-		(void)word(s, SQL_ROLLBACK, "rollback", NULL);
-	s->self.db.rc = rc;
-	names_forget(&s->accounts);
-	names_forget(&s->hops);
-	buf_clear(&s->removed);
-}
-
-/* Has somebody removed or replaced the files under us? What would be committed then is
- * nowhere. */
-static bool
-still_ours(struct store *s, struct err *e)
-{
-	int moved = 0;
-	if (atomic_load(&s->over)) {
-		s->self.db.rc = SQLITE_READONLY_DBMOVED;
-		*e = s->over_err;
-		return false;
-	}
-	s->self.db.rc = sqlite3_file_control(
-			s->self.db.h, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-	if (s->self.db.rc == SQLITE_OK && !moved)
-		return files_ours(s, e);
-	/* Where it was moved, it is whole there from now on. */
-	(void)files_save(s);
-	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_DATABASE_MOVED,
-			"postern.db was removed or replaced while in use: put it back, or restart the "
-			"service with another");
-}
-
-/* The database is open, and its files are ours: before that nothing is asked of them. */
-static bool
-ready(struct store *s, struct err *e)
-{
-	return (s->self.db.h || state_open_db(s, false, e)) && still_ours(s, e);
-}
-
-static bool
-begin(struct store *s, struct err *e)
-{
-	buf_clear(&s->removed);
-	if (!s->service) /* which may have pruned the table meanwhile */
-		names_forget(&s->hops);
-	return ready(s, e) && word(s, SQL_BEGIN, "cannot write to the database", e);
-}
-
-/* One sync. Its time, smoothed, tells how long gathering may take. */
-static bool
-commit(struct store *s, bool arriving, struct err *e)
-{
-	if (!space_before_commit(s, arriving, e))
-		return false;
-	crash_point("store: before commit");
-	int64_t began = clock_mono_us();
-	if (!word(s, SQL_COMMIT, "cannot commit", e))
-		return false;
-	crash_point("store: after commit, before answers");
-	/* Into a log that has lost its name meanwhile: nobody is answered before what it holds
-	 * is saved. */
-	if (!files_ours(s, e) && !atomic_load(&s->over))
-		return false;
-	uint64_t took = (uint64_t)(clock_mono_us() - began),
-		 was = atomic_load(&s->sync_us);
-	atomic_store(&s->sync_us, was ? was - was / 8 + took / 8 : took);
-	return true;
-}
 
 static bool
 job_do(struct store *s, struct store_job *job)
@@ -111,11 +31,11 @@ job_do(struct store *s, struct store_job *job)
 static bool
 job_do_alone(struct store *s, struct store_job *job)
 {
-	if (!word(s, SQL_SAVEPOINT, "savepoint", &job->err))
+	if (!transaction_word(s, SQL_SAVEPOINT, "savepoint", &job->err))
 		return false;
 	size_t removed = s->removed.n;
 	if (job_do(s, job))
-		return word(s, SQL_RELEASE, "savepoint", &job->err);
+		return transaction_word(s, SQL_RELEASE, "savepoint", &job->err);
 	if (db_trouble(s->self.db.rc) != STORE_SOUND)
 		return false;
 	s->removed.n = removed;
@@ -124,15 +44,8 @@ job_do_alone(struct store *s, struct store_job *job)
 	job->decided = true;
 	job->result = STORE_FAILED;
 	job->err.event = job->err.event ? job->err.event : EVENT_DATABASE_TROUBLE;
-	return word(s, SQL_ROLLBACK_TO, "savepoint", &job->err) &&
-			word(s, SQL_RELEASE, "savepoint", &job->err);
-}
-
-/* Nothing that this connection says counts any more. */
-static bool
-distrusted(enum store_trouble t)
-{
-	return t == STORE_DISK_FAILS || t == STORE_DAMAGED || t == STORE_MOVED;
+	return transaction_word(s, SQL_ROLLBACK_TO, "savepoint", &job->err) &&
+			transaction_word(s, SQL_RELEASE, "savepoint", &job->err);
 }
 
 /* A commit failed on the disk: the log may hold it whole even so, and whoever reads it
@@ -140,7 +53,7 @@ distrusted(enum store_trouble t)
 static void
 doubt(struct store *s, struct list *jobs)
 {
-	if (!distrusted(db_trouble(s->self.db.rc)))
+	if (!transaction_distrusts(db_trouble(s->self.db.rc)))
 		return;
 	LIST_EACH (at, jobs) {
 		const struct submission *sub =
@@ -157,7 +70,7 @@ static bool
 transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
 {
 	bool arriving = false;
-	if (!begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	LIST_EACH (at, jobs) {
 		struct store_job *job = LIST_ITEM(at, struct store_job, link);
@@ -167,14 +80,14 @@ transaction(struct store *s, struct list *jobs, bool alone, struct err *e)
 		arriving |= job->work == STORE_SUBMIT;
 		if (!(alone ? job_do_alone(s, job) : job_do(s, job))) {
 			*e = job->err;
-			roll_back(s);
+			transaction_undo(s);
 			return false;
 		}
 	}
-	if (commit(s, arriving, e))
+	if (transaction_commit(s, arriving, e))
 		return true;
 	doubt(s, jobs);
-	roll_back(s);
+	transaction_undo(s);
 	return false;
 }
 
@@ -206,47 +119,14 @@ decide(struct list *jobs, bool submissions_only, enum store_trouble t,
 	}
 }
 
-/* After a failed write or sync nothing that this connection remembers counts: a new
- * one reads what is really there. Fails quietly; the next group tries again. */
-static void
-reopen(struct store *s)
-{
-	struct err ignored;
-	/* A log without a name would end with the connection that has it open. */
-	if (atomic_load(&s->over) || (s->self.db.h && !files_ours(s, &ignored)))
-		return;
-	db_close(&s->self.db);
-	(void)state_open_db(s, false, &ignored);
-}
-
-static void
-feel(struct store *s, enum store_trouble t, const struct err *e)
-{
-	mutex_lock(s->lock);
-	if (atomic_load(&s->over)) {
-		t = STORE_MOVED;
-		e = &s->over_err;
-	}
-	s->health.trouble = t;
-	if (distrusted(t))
-		s->health.broken++;
-	else
-		s->health.broken = 0;
-	s->health.over = atomic_load(&s->over);
-	s->health.err = *e;
-	if (t != STORE_SOUND && e->event == 0)
-		s->health.err.event = EVENT_DATABASE_TROUBLE;
-	mutex_unlock(s->lock);
-}
-
 static void
 ended(struct store *s, enum store_trouble t, const struct err *e)
 {
 	if (t == STORE_DAMAGED && s->service)
 		place_suspect(s->dir);
-	if (distrusted(t))
-		reopen(s);
-	feel(s, t, e);
+	if (transaction_distrusts(t))
+		transaction_reopen(s);
+	transaction_feel(s, t, e);
 }
 
 /* Spool files that nobody needs now. After a failed disk a file may yet belong to a
@@ -280,7 +160,7 @@ one_by_one(struct store *s, struct list *jobs, struct err *e)
 		list_del(at);
 		if (good && !job->decided) {
 			list_add(&one, at);
-			good = ready(s, e);
+			good = transaction_ready(s, e);
 			if (good)
 				space_write_back(s);
 			good = good && transaction(s, &one, true, e);
@@ -391,7 +271,7 @@ run(struct store *s, struct list *jobs)
 {
 	static const struct err low = { .text = "the disk is nearly full" };
 	struct err e = { 0 };
-	if (!ready(s, &e)) {
+	if (!transaction_ready(s, &e)) {
 		enum store_trouble t = db_trouble(s->self.db.rc);
 		decide(jobs, false, t, &e);
 		ended(s, t, &e);
@@ -400,7 +280,7 @@ run(struct store *s, struct list *jobs)
 	if (!room_for(s, jobs))
 		decide(jobs, true, STORE_DISK_FULL, &low);
 	if (!spool_sync(s, jobs, &e))
-		feel(s, STORE_DISK_FAILS, &e);
+		transaction_feel(s, STORE_DISK_FAILS, &e);
 	if (undecided(jobs) > 0)
 		transact(s, jobs);
 }
@@ -427,49 +307,9 @@ group_run(struct store *s, struct list *jobs)
 	count(s, jobs);
 }
 
-bool
-group_look(struct store *s)
-{
-	struct err e = { 0 };
-	if (!s->self.db.h || atomic_load(&s->over))
-		return false; /* the next group opens it again, if ever */
-	if (still_ours(s, &e))
-		return true;
-	feel(s, STORE_MOVED, &e);
-	return false;
-}
-
-struct store_health
-store_health(struct store *s)
-{
-	mutex_lock(s->lock);
-	struct store_health h = s->health;
-	mutex_unlock(s->lock);
-	return h;
-}
-
 void
 store_run(struct store *s, struct list *jobs)
 {
 	group_run(s, jobs);
 	(void)space_tidy(s);
-}
-
-bool
-group_begin(struct store *s, struct err *e)
-{
-	return begin(s, e);
-}
-
-bool
-group_end(struct store *s, bool good, struct err *e)
-{
-	if (good && commit(s, false, e))
-		return true;
-	roll_back(s);
-	int rc = s->self.db.rc;
-	if (distrusted(db_trouble(rc)))
-		reopen(s);
-	s->self.db.rc = rc;
-	return false;
 }

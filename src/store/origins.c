@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "postern/origin.h"
@@ -181,15 +180,6 @@ origin_since(struct reader *r, struct span account, struct span uidl, int64_t *o
 	query_text(&q, uidl);
 	*out = query_row(&q) ? query_get(&q, 2) : 0;
 	return query_end(&q, "cannot read the origins", e);
-}
-
-int64_t
-id_before(int64_t since_ms)
-{
-	int64_t began_ms = since_ms - SPOOL_KEEP_MS;
-	return since_ms > SPOOL_KEEP_MS && since_ms < INT64_MAX >> 16
-			? (began_ms << 16) - 1
-			: -1;
 }
 
 static void

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "postern/crash.h"
 #include "postern/file.h"
@@ -34,24 +33,14 @@ enum {
 	LOG_ROOM_MOST = 4 * 1024 * 1024,
 	LOG_ROOM_LEAST = 256 * 1024,
 	STEP = 64 * 1024,
-	/* The log is written back when it has grown to so many pages (32 MB): seldom
-	 * enough that its two syncs do not count beside those of the commits. */
-	WRITE_BACK_PAGES = 8192,
-	WRITE_BACK_TIGHT = 256, /* the same while the disk is tight */
 	JOB_PAGES = 4, /* that a submission dirties beside those of its octets */
-	/* Free pages that are kept while there is room: the next mail fills them, and a
-	 * file that breathes with every burst costs more than it saves. */
-	SPARE_PAGES = 8192,
-	SPARE_LOW = 16, /* the same while the disk is low */
 	CONVERT_PAGES = 16384, /* the most that a start rewrites (64 MB): 0.7 s */
-	AGAIN_MS = 1000, /* the disk is full: asked so often */
-	SHRINK_MS = 5, /* between two steps, so that others come in between */
 };
 
 /* ---- the log ---- */
 
-static uint64_t
-log_used(const struct store *s)
+uint64_t
+space_log_used(const struct store *s)
 {
 	return (uint64_t)s->log_pages * FRAME;
 }
@@ -75,14 +64,14 @@ log_allocate(const struct store *s, uint64_t want)
 
 /* How much of it is left. A file system that allocates nothing ahead makes no promise that
  * could be broken. */
-static void
-log_look(struct store *s)
+void
+space_log_look(struct store *s)
 {
-	bool whole = log_allocate(s, log_used(s) + s->log_room);
+	bool whole = log_allocate(s, space_log_used(s) + s->log_room);
 	int64_t there = whole ? -1 : files_log_size(s);
 	uint64_t size = there < 0 ? UINT64_MAX : (uint64_t)there;
-	atomic_store(&s->spent, size < log_used(s) + s->log_room / 4);
-	s->log_short = size < log_used(s) + s->log_room / 2;
+	atomic_store(&s->spent, size < space_log_used(s) + s->log_room / 4);
+	s->log_short = size < space_log_used(s) + s->log_room / 2;
 }
 
 /* ---- the database ---- */
@@ -156,71 +145,10 @@ bool
 space_for_group(struct store *s, uint64_t octets, size_t jobs)
 {
 	uint64_t want = octets + jobs * JOB_PAGES * FRAME + s->log_room;
-	if (!s->service || log_allocate(s, log_used(s) + want))
+	if (!s->service || log_allocate(s, space_log_used(s) + want))
 		return true;
 	space_write_back(s); /* then it begins anew */
-	return log_allocate(s, log_used(s) + want);
-}
-
-/* A log that has grown in better times gives its room back, when no reader is in it. */
-static void
-log_cut(struct store *s)
-{
-	int busy_ms = s->self.db.busy_ms;
-	s->self.db.busy_ms = 0;
-	if (sqlite3_wal_checkpoint_v2(s->self.db.h, "main", SQLITE_CHECKPOINT_TRUNCATE,
-			    NULL, NULL) == SQLITE_OK) {
-		s->wal_pages = s->log_pages = 0;
-		s->allocated = 0;
-	}
-	s->self.db.busy_ms = busy_ms;
-}
-
-static bool
-shrink_wanted(const struct store *s)
-{
-	int64_t spare = (int64_t)(atomic_load(&s->spare) / PAGE);
-	return s->shrinks &&
-			((spare > SPARE_PAGES && spare > s->pages / 2) ||
-					(spare > SPARE_LOW && atomic_load(&s->tight)));
-}
-
-/* One step: the last pages of the file move to where there are free ones. */
-static bool
-shrink(struct store *s)
-{
-	struct err e;
-	if (!group_begin(s, &e))
-		return false;
-	struct query q = query_of(&s->self.db, SQL_SHRINK);
-	s->shrunk = group_end(s, query_run(&q, "cannot shrink the database", &e), &e);
-	return s->shrunk;
-}
-
-int64_t
-space_tidy(struct store *s)
-{
-	bool tight = atomic_load(&s->tight);
-	/* A log that has lost its index may have another writer. */
-	if (!s->self.db.h || atomic_load(&s->over) || !files_there(s))
-		return -1; /* the next group, or look, tells */
-	if (s->wal_pages >= (tight ? WRITE_BACK_TIGHT : WRITE_BACK_PAGES) ||
-			s->log_short)
-		space_write_back(s);
-	if (!s->service)
-		return -1;
-	if (tight && files_log_size(s) > (int64_t)(log_used(s) + 2 * s->log_room))
-		log_cut(s);
-	log_look(s);
-	if (atomic_load(&s->spent))
-		return AGAIN_MS;
-	if (shrink_wanted(s))
-		return shrink(s) ? SHRINK_MS : AGAIN_MS;
-	if (s->shrunk) { /* the file is cut when the log is in it */
-		space_write_back(s);
-		s->shrunk = false;
-	}
-	return -1;
+	return log_allocate(s, space_log_used(s) + want);
 }
 
 /* ---- at the start ---- */
@@ -275,7 +203,7 @@ space_start(struct store *s, struct err *e)
 	if (!count_pages(s, SQL_SHRINKS, &how, e) || !spare_look(s, e))
 		return false;
 	s->shrinks = how != 0;
-	log_look(s);
+	space_log_look(s);
 	return true;
 }
 

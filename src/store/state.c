@@ -1,3 +1,4 @@
+/* state: a store as it is opened and closed, readers, and new queue ids. */
 #include "state.h"
 
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "postern/clock.h"
 #include "postern/crash.h"
@@ -15,267 +15,12 @@
 #include "postern/thread.h"
 
 enum {
-	NAMES_MAX = 4096, /* remembered; more are asked for again */
 	/* A small database is read through at every start, a large one only after a
 	 * crash: quick_check takes some 3 ms for each megabyte of origins, less of bodies. */
 	CHECK_ALWAYS = 4 * 1024 * 1024,
 };
 
 #define ID_TIME_MAX (INT64_C(1) << 45) /* the year 3084 */
-
-static const char *const state_names[] = {
-	[QUEUE_QUEUED] = "queued",
-	[QUEUE_REFUSED] = "refused",
-	[QUEUE_BOUNCED] = "bounced",
-	[QUEUE_HELD] = "held",
-	[QUEUE_DELIVERED] = "delivered",
-	[QUEUE_BADMAIL] = "badmail",
-	[QUEUE_REMOVED] = "removed",
-	[QUEUE_DUPLICATE] = "duplicate",
-};
-
-const char *
-queue_state_name(enum queue_state s)
-{
-	MUST((size_t)s < sizeof state_names / sizeof state_names[0]);
-	return state_names[s];
-}
-
-bool
-queue_state_parse(struct span name, enum queue_state *out)
-{
-	for (size_t i = 0; i < sizeof state_names / sizeof state_names[0]; i++)
-		if (span_eq(name, span_of(state_names[i]))) {
-			*out = (enum queue_state)i;
-			return true;
-		}
-	return false;
-}
-
-void
-names_init(struct names *n, enum sql find, enum sql add)
-{
-	uint64_t seed[2];
-	clock_random(seed, sizeof seed);
-	map_init(&n->ids, seed[0], seed[1]);
-	n->keys = ARENA_MAX(SIZE_MAX);
-	n->find = find;
-	n->add = add;
-}
-
-/* Also when a transaction was rolled back: its ids may come again for other names. */
-void
-names_forget(struct names *n)
-{
-	uint64_t seed0 = n->ids.seed[0], seed1 = n->ids.seed[1];
-	map_done(&n->ids);
-	map_init(&n->ids, seed0, seed1);
-	arena_done(&n->keys);
-}
-
-bool
-names_id(struct store *s, struct names *n, struct span name, int64_t *id, struct err *e)
-{
-	const int64_t *known = map_get(&n->ids, name);
-	if (known) {
-		*id = *known;
-		return true;
-	}
-	struct query q = query_of(&s->self.db, n->find);
-	query_text(&q, name);
-	bool there = query_row(&q);
-	if (there)
-		*id = query_get(&q, 0);
-	if (!query_end(&q, "cannot look up a name", e))
-		return false;
-	if (!there) {
-		q = query_of(&s->self.db, n->add);
-		query_text(&q, name);
-		if (!query_run(&q, "cannot write a name", e))
-			return false;
-		*id = sqlite3_last_insert_rowid(s->self.db.h);
-	}
-	if (n->ids.n >= NAMES_MAX)
-		names_forget(n);
-	int64_t *value = arena_alloc(&n->keys, sizeof *value);
-	struct span key = arena_dup(&n->keys, name);
-	MUST(value && key.p);
-	*value = *id;
-	map_put(&n->ids, key, value);
-	return true;
-}
-
-static int
-count_log(void *arg, sqlite3 *h, const char *name, int pages)
-{
-	struct store *s = arg;
-	(void)h, (void)name;
-	s->wal_pages = pages;
-	s->log_pages = pages;
-	return SQLITE_OK;
-}
-
-static bool
-pragma_get(struct db *db, const char *pragma, int64_t *out, struct err *e)
-{
-	sqlite3_stmt *st = NULL;
-	db->rc = sqlite3_prepare_v2(db->h, pragma, -1, &st, NULL);
-	if (db->rc == SQLITE_OK)
-		db->rc = sqlite3_step(st);
-	bool good = db->rc == SQLITE_ROW;
-	if (good)
-		*out = sqlite3_column_int64(st, 0);
-	else
-		db_failed(db, "the database is damaged", e);
-	sqlite3_finalize(st);
-	return good;
-}
-
-/* Version and owner as this program knows them? */
-static bool
-schema_known(struct db *db, int64_t *version, struct err *e)
-{
-	int64_t owner, tables;
-	if (!pragma_get(db, "PRAGMA user_version", version, e) ||
-			!pragma_get(db, "PRAGMA application_id", &owner, e) ||
-			!pragma_get(db, "SELECT count(*) FROM sqlite_schema", &tables,
-					e))
-		return false;
-	if (*version > SCHEMA_VERSION)
-		return err_set(e, EVENT_DATABASE_TROUBLE,
-				"the database is of schema version %" PRId64
-				", this program knows versions up to %d",
-				*version, SCHEMA_VERSION);
-	if (*version < 0 || (*version == 0 && tables > 0) ||
-			(*version > 0 && (owner != SCHEMA_APPLICATION || tables == 0)))
-		return err_set(e, EVENT_DATABASE_TROUBLE,
-				"the database is not one of Postern's");
-	return true;
-}
-
-/* A database of some size that holds nothing: a first start that was cut short leaves
- * one, and so does whoever exchanges it. */
-static bool
-never_was(struct store *s, struct err *e)
-{
-	enum place p = place_beside(s->dir, s->at, "without content", e);
-	if (p == PLACE_LOST)
-		s->trouble = STORE_DAMAGED;
-	return p == PLACE_NEW;
-}
-
-/* Up to SCHEMA_VERSION in one transaction: a crash leaves the old one whole. */
-static bool
-schema_migrate(struct store *s, struct err *e)
-{
-	struct db *db = &s->self.db;
-	int64_t version;
-	char stamp[100];
-	if (!schema_known(db, &version, e))
-		return false;
-	if (version == SCHEMA_VERSION)
-		return true;
-	if (version == 0 && !s->fresh && !never_was(s, e))
-		return false;
-	if (!db_exec(db, "BEGIN IMMEDIATE", e))
-		return false;
-	/* Again, now that nobody else can: two may have started at once. */
-	bool good = schema_known(db, &version, e);
-	int64_t from = version;
-	for (; good && version < SCHEMA_VERSION; version++) {
-		good = db_exec(db, schema_steps[version], e);
-		crash_point("store: schema step");
-	}
-	(void)snprintf(stamp, sizeof stamp,
-			"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-			SCHEMA_APPLICATION, SCHEMA_VERSION);
-	good = good && db_exec(db, stamp, e);
-	crash_point("store: migrated");
-	if (good) {
-		s->migrated_from = from;
-		return true;
-	}
-	if (!sqlite3_get_autocommit(db->h))
-		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
-	struct err why = e ? *e : (struct err){ 0 };
-	return err_set(e, EVENT_DATABASE_TROUBLE,
-			"the database cannot be brought from schema version %" PRId64
-			" to %d: %.150s",
-			from, SCHEMA_VERSION, why.text);
-}
-
-static bool
-quick_check(struct db *db, struct err *e)
-{
-	sqlite3_stmt *st = NULL;
-	db->rc = sqlite3_prepare_v2(db->h, "PRAGMA quick_check(1)", -1, &st, NULL);
-	if (db->rc == SQLITE_OK)
-		db->rc = sqlite3_step(st);
-	bool good = false;
-	if (db->rc != SQLITE_ROW)
-		db_failed(db, "the database is damaged", e);
-	else {
-		const char *says = (const char *)sqlite3_column_text(st, 0);
-		good = says && strcmp(says, "ok") == 0;
-		if (!good)
-			err_set(e, EVENT_DATABASE_TROUBLE,
-					"the database is damaged: %s",
-					says ? says : "no answer");
-	}
-	sqlite3_finalize(st);
-	return good;
-}
-
-/* SQLite has made the log in the directory, and passes over it when that cannot be synced:
- * what is committed into a log without a name is nowhere after a power cut. */
-static bool
-log_named(struct store *s, struct err *e)
-{
-	if (fsync(s->dir) == 0)
-		return true;
-	bool full = errno == ENOSPC || errno == EDQUOT;
-	s->self.db.rc = full ? SQLITE_FULL : SQLITE_IOERR_DIR_FSYNC;
-	return err_errno(e, EVENT_DATABASE_TROUBLE, errno,
-			"cannot sync the directory %s", s->at ? s->at : "of the state");
-}
-
-static bool
-schema_ready(struct store *s, bool migrate, struct err *e)
-{
-	int64_t version;
-	if (migrate)
-		return schema_migrate(s, e);
-	if (!schema_known(&s->self.db, &version, e))
-		return false;
-	if (version == SCHEMA_VERSION)
-		return true;
-	s->self.db.rc = SQLITE_READONLY_DBMOVED;
-	return err_set(e, EVENT_DATABASE_MOVED,
-			"postern.db was replaced by another while in use");
-}
-
-bool
-state_open_db(struct store *s, bool migrate, struct err *e)
-{
-	struct db *db = &s->self.db;
-	if (!migrate && !files_same(s)) {
-		db->rc = SQLITE_READONLY_DBMOVED;
-		return err_set(e, EVENT_DATABASE_MOVED,
-				"postern.db was removed or replaced while in use");
-	}
-	if (!db_open(db, s->path, DB_WRITE, s->busy_ms, e))
-		return false;
-	sqlite3_wal_hook(db->h, count_log, s);
-	if (schema_ready(s, migrate, e) && log_named(s, e)) {
-		files_note(s);
-		space_opened(s);
-		return true;
-	}
-	int rc = db->rc;
-	db_close(db);
-	db->rc = rc;
-	return false;
-}
 
 static bool
 seed_ids(struct store *s, struct err *e)
@@ -329,7 +74,7 @@ recover(struct store *s, const struct store_options *o, off_t size, bool unclean
 	found->unclean = unclean;
 	bool suspected = place_suspected(s->dir);
 	if ((unclean || suspected || size <= CHECK_ALWAYS) &&
-			!quick_check(&s->self.db, e)) {
+			!database_check(&s->self.db, e)) {
 		enum store_trouble t = db_trouble(s->self.db.rc);
 		s->trouble = t == STORE_SOUND ? STORE_DAMAGED : t;
 		return false;
@@ -423,7 +168,7 @@ reader_begin(struct reader *r, int dir, const char *path, bool *none, struct err
 		return false;
 	r->spool = dir_open(dir, "spool", e);
 	if (r->spool < 0 || !db_open(&r->db, buf_cstr(&file), 0, 0, e) ||
-			!schema_known(&r->db, &version, e))
+			!database_schema(&r->db, &version, e))
 		return false;
 	if (version == SCHEMA_VERSION)
 		return true;
@@ -469,7 +214,7 @@ reader_open(const char *dir, struct err *e)
 bool
 reader_check(struct reader *r, struct err *e)
 {
-	return quick_check(&r->db, e);
+	return database_check(&r->db, e);
 }
 
 void

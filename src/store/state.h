@@ -2,6 +2,7 @@
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
+#include <dirent.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -9,6 +10,7 @@
 #include "postern/aliasstore.h"
 #include "postern/buf.h"
 #include "postern/map.h"
+#include "postern/qid.h"
 #include "postern/queue.h"
 #include "postern/store.h"
 
@@ -95,9 +97,17 @@ enum {
 	LOOK_MS = 1000, /* at the files, while nothing is to be done */
 };
 
-/* origins.c: an id that no message which arrived since then has. Ids begin with the time at
- * which a message began to come, and never go back. */
-int64_t id_before(int64_t since_ms);
+/* An id that no message which arrived since then has. Ids begin with the time at which a
+ * message began to come, and never go back. */
+static inline int64_t
+id_before(int64_t since_ms)
+{
+	int64_t began_ms = since_ms - SPOOL_KEEP_MS;
+
+	return since_ms > SPOOL_KEEP_MS && since_ms < INT64_MAX >> 16
+			? (began_ms << 16) - 1
+			: -1;
+}
 
 /* steady.c */
 /* Goes on to where the others are now; what it shows. */
@@ -110,9 +120,14 @@ void steady_keep(struct store *s); /* in one of its own, if it can */
 /* The highest id that is older than that, 0: none is known to be. */
 bool steady_mark(struct store *s, int64_t age_ms, uint64_t *id, struct err *e);
 
-/* state.c: names, and being open */
+/* database.c */
 /* Not `migrate`: only what is of our version already. */
 bool state_open_db(struct store *s, bool migrate, struct err *e);
+/* Version and owner as this program knows them? */
+bool database_schema(struct db *db, int64_t *version, struct err *e);
+bool database_check(struct db *db, struct err *e); /* reads it through */
+
+/* names.c */
 void names_init(struct names *n, enum sql find, enum sql add);
 void names_forget(struct names *n);
 bool names_id(struct store *s, struct names *n, struct span name, int64_t *id,
@@ -138,20 +153,25 @@ bool alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *a
 /* What is wrong with a submission before anything is asked of the database. */
 bool submit_check(const struct submission *sub, struct err *e);
 
-/* spool.c */
-bool spool_sync(struct store *s, struct list *jobs, struct err *e);
-void spool_unlink(const struct store *s, uint64_t id);
-void spool_doubt(struct store *s, uint64_t id); /* spool_remove leaves it from now on */
+/* spool_sweep.c */
 bool spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 		struct err *e);
 /* Removes what no open message owns; counts it. starting: no session of the service lives. */
 bool spool_sweep(struct store *s, bool starting, uint64_t *removed, struct err *e);
+
+/* spool.c */
+bool spool_sync(struct store *s, struct list *jobs, struct err *e);
+void spool_unlink(const struct store *s, uint64_t id);
+void spool_doubt(struct store *s, uint64_t id); /* spool_remove leaves it from now on */
 /* For reading; -1 and *e. Its event is EVENT_BODY_DAMAGED when there is none, or (open_body) it has
  * not that size. */
 int spool_open_any(int spool, uint64_t id, uint64_t *size, struct err *e);
 int spool_open_body(int spool, uint64_t id, uint64_t size, struct err *e);
 /* The highest id that a file there is named by, 0 when there is none. */
 bool spool_last(int spool, uint64_t *last, struct err *e);
+DIR *spool_entries(int spool); /* NULL: errno */
+/* The next file that is a body's; false: there are no more. */
+bool spool_next(DIR *d, uint64_t *id, char name[QID_SIZE]);
 
 /* place.c */
 enum place {
@@ -186,6 +206,8 @@ bool files_ours(struct store *s, struct err *e);
 bool files_there(struct store *s); /* the same without doing anything about it */
 
 /* space.c */
+uint64_t space_log_used(const struct store *s);
+void space_log_look(struct store *s); /* how much of its room is left */
 bool space_start(struct store *s, struct err *e); /* when the database is open */
 void space_opened(struct store *s); /* it was opened again */
 /* Room in the log for so many octets of submissions, and what must stay free behind them.
@@ -193,21 +215,39 @@ void space_opened(struct store *s); /* it was opened again */
 bool space_for_group(struct store *s, uint64_t octets, size_t jobs);
 /* In the transaction, at its end. `arriving`: it fails where the disk is full. */
 bool space_before_commit(struct store *s, bool arriving, struct err *e);
+void space_write_back(
+		struct store *s); /* the log into the database, as far as it can be */
+
+/* space_tidy.c */
 /* After the answers, and when nothing is to do: a look at the files, then the log into the
  * database, the room that settling needs, and free pages back to the disk. How many
  * milliseconds until it wants to be called again; -1: when something was done. */
 int64_t space_tidy(struct store *s);
-void space_write_back(
-		struct store *s); /* the log into the database, as far as it can be */
+
+/* transaction.c */
+/* At the files, while nothing is under way. False: they are not to be gone on with. */
+bool group_look(struct store *s);
+bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
+bool group_end(struct store *s, bool good, struct err *e);
+/* The database is open, and its files are ours: before that nothing is asked of them. */
+bool transaction_ready(struct store *s, struct err *e);
+bool transaction_begin(struct store *s, struct err *e);
+/* One sync. `arriving`: there is new mail in it. */
+bool transaction_commit(struct store *s, bool arriving, struct err *e);
+void transaction_undo(struct store *s); /* db.rc stays what it was */
+/* A statement without values. */
+bool transaction_word(
+		struct store *s, enum sql which, const char *doing, struct err *e);
+/* Nothing that this connection says counts any more. */
+bool transaction_distrusts(enum store_trouble t);
+void transaction_reopen(struct store *s); /* quietly; the next one tries again */
+/* What everybody is to know of the state. */
+void transaction_feel(struct store *s, enum store_trouble t, const struct err *e);
 
 /* group.c */
 void group_run(struct store *s, struct list *jobs);
 uint64_t group_octets(
 		struct store_job *job); /* of what it brings, for the size of a group */
-/* At the files, while nothing is under way. False: they are not to be gone on with. */
-bool group_look(struct store *s);
-bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
-bool group_end(struct store *s, bool good, struct err *e);
 
 /* queue.c: several statements that see one moment; *ours when it was begun here. */
 bool ask_snapshot(struct reader *r, bool *ours, struct err *e);

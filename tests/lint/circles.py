@@ -1,5 +1,5 @@
 """Checks that the files of a room call downwards: no file of it leads back to itself by the
-functions that the others call. Usage: circles.py LIBRARY...; each is the library of a room."""
+functions that the others call. Usage: circles.py ROOM...; each is a room's library, or its program."""
 import collections
 import pathlib
 import re
@@ -9,12 +9,13 @@ import sys
 DEFINED = set("TDBRVW")  # functions and data that others may name
 
 
-def symbols(library):
-    """What each object of a library defines, and what it names."""
+def symbols(room):
+    """What each object of a room defines, and what it names."""
     defines, names = {}, collections.defaultdict(set)
-    out = subprocess.run(["nm", "-A", "-P", library], check=True, capture_output=True, text=True).stdout
+    objects = [room] if room.endswith(".a") else sorted(pathlib.Path(room + ".p").glob("*.o"))
+    out = subprocess.run(["nm", "-A", "-P", *objects], check=True, capture_output=True, text=True).stdout
     for line in out.splitlines():
-        m = re.match(r".*[\[/]([^/]+)\.c\.o\]: (\S+) (\S)", line)
+        m = re.match(r".*[\[/]([^/]+)\.c\.o\]?: (\S+) (\S)", line)
         if not m:
             continue
         file, symbol, kind = m.groups()
