@@ -91,34 +91,63 @@ store_port_take(struct store_port *p, struct list *done)
 	mutex_unlock(p->lock);
 }
 
-static bool
-unpack(struct store *s, struct list *waiting, int64_t wait_ms)
+/* What the thread has before it. */
+struct desk {
+	struct store *store;
+	struct list waiting;
+	int64_t answered_us; /* when the last group was */
+	size_t answered, back; /* its submissions, and those that have come since */
+};
+
+static size_t
+submissions(const struct list *jobs)
+{
+	size_t n = 0;
+	LIST_EACH (at, jobs)
+		n += LIST_ITEM(at, struct store_job, link)->work == STORE_SUBMIT;
+	return n;
+}
+
+static void
+unpack(struct desk *d, int64_t wait_ms)
 {
 	struct list batches;
 	list_init(&batches);
-	bool any = mailbox_take_all(s->inbox, &batches, wait_ms);
+	(void)mailbox_take_all(d->store->inbox, &batches, wait_ms);
 	LIST_EACH (at, &batches) {
 		struct batch *b = LIST_ITEM(at, struct batch, link);
-		splice(waiting, &b->jobs);
+		d->back += submissions(&b->jobs);
+		splice(&d->waiting, &b->jobs);
 		free(b);
 	}
-	return any;
 }
 
 /* While others are about to end their transactions it pays to wait a little, since
  * the sync that they would need is saved: never longer than a part of one sync, and
- * never when nobody is expected. */
+ * never when nobody is expected.
+ *
+ * Those who were just answered are about to begin their next one. Without them clients that
+ * wait for each answer fall into two halves, each with a sync of its own. They are
+ * expected for a part of a sync from their answers on, so a message that comes later, or
+ * comes from the only client there is, waits for nobody. */
 static void
-gather(struct store *s, struct list *waiting)
+gather(struct desk *d)
 {
+	struct store *s = d->store;
 	int64_t share_us = (int64_t)(atomic_load(&s->sync_us) * GATHER_PERCENT / 100);
+	while (d->back < d->answered) {
+		int64_t left_us = d->answered_us + share_us - clock_mono_us();
+		if (left_us < GATHER_LEAST_US)
+			break;
+		unpack(d, (left_us + 999) / 1000);
+	}
 	int64_t until = clock_mono_us() +
 			(share_us > GATHER_LEAST_US ? share_us : GATHER_LEAST_US);
 	while (atomic_load(&s->about_to_end) > 0) {
 		int64_t left_us = until - clock_mono_us();
 		if (left_us <= 0)
 			return;
-		unpack(s, waiting, (left_us + 999) / 1000);
+		unpack(d, (left_us + 999) / 1000);
 	}
 }
 
@@ -162,19 +191,20 @@ answer(struct list *group)
 static void
 run(void *arg)
 {
-	struct store *s = arg;
-	struct list waiting, group;
-	list_init(&waiting);
+	struct desk d = { .store = arg };
+	struct store *s = d.store;
+	struct list group;
+	list_init(&d.waiting);
 	list_init(&group);
 	int64_t again_ms = space_tidy(s);
 	for (;;) {
-		bool idle = list_empty(&waiting);
+		bool idle = list_empty(&d.waiting);
 		/* Asked before the last look into the mailbox, so that nothing is left there. */
 		bool stopping = atomic_load(&s->stopping);
 		int64_t rest_ms = again_ms >= 0 && again_ms < LOOK_MS ? again_ms
 								      : LOOK_MS;
-		unpack(s, &waiting, idle && !stopping ? rest_ms : 0);
-		if (list_empty(&waiting)) {
+		unpack(&d, idle && !stopping ? rest_ms : 0);
+		if (list_empty(&d.waiting)) {
 			if (stopping)
 				return;
 			group_look(s);
@@ -182,10 +212,14 @@ run(void *arg)
 			continue;
 		}
 		if (!stopping)
-			gather(s, &waiting);
-		cut_group(&waiting, &group);
+			gather(&d);
+		cut_group(&d.waiting, &group);
 		group_run(s, &group);
+		unpack(&d, 0); /* who came during the sync is nobody that it answers */
+		d.answered = submissions(&group);
+		d.back = 0;
 		answer(&group);
+		d.answered_us = clock_mono_us();
 		again_ms = space_tidy(s);
 	}
 }

@@ -4,6 +4,7 @@
 #include "fixture.h"
 #include "postern/clock.h"
 #include "postern/thread.h"
+#include "state.h"
 
 enum { MANY = 500, PATIENCE_MS = 20000 };
 
@@ -208,6 +209,69 @@ a_lone_message_is_not_kept_waiting(void **state)
 	owner_done(&o);
 }
 
+/* A sync takes so long here that waiting for a part of one cannot be overlooked. */
+static void
+syncs_are_slow(struct state *t)
+{
+	atomic_store(&t->store->sync_us, UINT64_C(60) * 1000 * 1000);
+}
+
+/* Clients that wait for each answer would fall into two halves, each with its own sync. */
+static void
+who_was_just_answered_shares_the_next_sync(void **state)
+{
+	struct state *t = *state;
+	struct owner o;
+	struct list jobs, done;
+	list_init(&jobs);
+	list_init(&done);
+	assert_true(store_start(t->store, &t->err));
+	owner_init(&o, t);
+	struct submission *first = messages(t, 2, &jobs);
+	store_port_submit(o.port, &jobs);
+	await(&o, &done, 2);
+	syncs_are_slow(t);
+	uint64_t before = store_count(t->store).groups;
+	struct submission *again[2];
+	for (int i = 0; i < 2; i++) {
+		again[i] = messages(t, 1, &jobs);
+		store_port_submit(o.port, &jobs);
+		for (int ms = 0; i == 0 && ms < 200; ms += 10) {
+			assert_int_equal(store_count(t->store).groups, before);
+			(void)usleep(10 * 1000);
+		}
+	}
+	await(&o, &done, 2);
+	assert_int_equal(store_count(t->store).groups, before + 1);
+	for (int i = 0; i < 2; i++)
+		free(again[i]);
+	free(first);
+	owner_done(&o);
+}
+
+/* The only client there is comes back, and is all that is expected. */
+static void
+whoever_comes_back_alone_waits_for_nobody(void **state)
+{
+	struct state *t = *state;
+	struct owner o;
+	assert_true(store_start(t->store, &t->err));
+	owner_init(&o, t);
+	int64_t began = clock_mono_ms();
+	for (int i = 0; i < 3; i++) {
+		struct list jobs, done;
+		list_init(&jobs);
+		list_init(&done);
+		struct submission *s = messages(t, 1, &jobs);
+		syncs_are_slow(t);
+		store_port_submit(o.port, &jobs);
+		await(&o, &done, 1);
+		free(s);
+	}
+	assert_true(clock_mono_ms() - began < 15 * 1000); /* a part is 18 s */
+	owner_done(&o);
+}
+
 int
 main(void)
 {
@@ -217,6 +281,8 @@ main(void)
 		TEST(two_owners_get_back_their_own),
 		TEST(stopping_finishes_what_was_handed_over),
 		TEST(a_lone_message_is_not_kept_waiting),
+		TEST(who_was_just_answered_shares_the_next_sync),
+		TEST(whoever_comes_back_alone_waits_for_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
