@@ -216,6 +216,64 @@ syncs_are_slow(struct state *t)
 	atomic_store(&t->store->sync_us, UINT64_C(60) * 1000 * 1000);
 }
 
+/* For a moment nothing is committed. */
+static void
+it_waits(struct state *t, uint64_t groups)
+{
+	for (int ms = 0; ms < 200; ms += 10) {
+		assert_int_equal(store_count(t->store).groups, groups);
+		(void)usleep(10 * 1000);
+	}
+}
+
+static void
+who_is_about_to_end_shares_the_sync(void **state)
+{
+	struct state *t = *state;
+	struct owner o;
+	struct list jobs, done;
+	struct submission *s[2];
+	list_init(&jobs);
+	list_init(&done);
+	assert_true(store_start(t->store, &t->err));
+	owner_init(&o, t);
+	syncs_are_slow(t);
+	uint64_t before = store_count(t->store).groups;
+	store_about_to_end(t->store, 1);
+	s[0] = messages(t, 1, &jobs);
+	store_port_submit(o.port, &jobs);
+	it_waits(t, before);
+	s[1] = messages(t, 1, &jobs);
+	store_port_submit(o.port, &jobs);
+	store_about_to_end(t->store, -1);
+	await(&o, &done, 2);
+	assert_int_equal(store_count(t->store).groups, before + 1);
+	free(s[0]);
+	free(s[1]);
+	owner_done(&o);
+}
+
+/* Else the first of them would wait long for the last. */
+static void
+no_group_is_larger_than_a_thousand(void **state)
+{
+	enum { HEAP = 2500 };
+	struct state *t = *state;
+	struct owner o;
+	struct list jobs, done;
+	list_init(&jobs);
+	list_init(&done);
+	struct submission *s = messages(t, HEAP, &jobs);
+	assert_true(store_start(t->store, &t->err));
+	owner_init(&o, t);
+	uint64_t before = store_count(t->store).groups;
+	store_port_submit(o.port, &jobs);
+	await(&o, &done, HEAP);
+	assert_int_equal(store_count(t->store).groups, before + 3);
+	owner_done(&o);
+	free(s);
+}
+
 /* Clients that wait for each answer would fall into two halves, each with its own sync. */
 static void
 who_was_just_answered_shares_the_next_sync(void **state)
@@ -236,10 +294,8 @@ who_was_just_answered_shares_the_next_sync(void **state)
 	for (int i = 0; i < 2; i++) {
 		again[i] = messages(t, 1, &jobs);
 		store_port_submit(o.port, &jobs);
-		for (int ms = 0; i == 0 && ms < 200; ms += 10) {
-			assert_int_equal(store_count(t->store).groups, before);
-			(void)usleep(10 * 1000);
-		}
+		if (i == 0)
+			it_waits(t, before);
 	}
 	await(&o, &done, 2);
 	assert_int_equal(store_count(t->store).groups, before + 1);
@@ -281,6 +337,8 @@ main(void)
 		TEST(two_owners_get_back_their_own),
 		TEST(stopping_finishes_what_was_handed_over),
 		TEST(a_lone_message_is_not_kept_waiting),
+		TEST(who_is_about_to_end_shares_the_sync),
+		TEST(no_group_is_larger_than_a_thousand),
 		TEST(who_was_just_answered_shares_the_next_sync),
 		TEST(whoever_comes_back_alone_waits_for_nobody),
 	};
