@@ -23,7 +23,7 @@ void __wrap_body_close(struct body *b);
 bool __wrap_maildir_expand(struct span pattern, struct span address, struct buf *out,
 		struct err *err);
 bool __wrap_maildir_write(struct maildir *m, const char *path, uint64_t qid,
-		uint32_t seq, const struct letter_body *body, struct err *err);
+		uint64_t seq, const struct letter_body *body, struct err *err);
 bool __wrap_maildir_sync(struct maildir *m, struct err *err);
 void __wrap_jobs_flush(struct jobs *j);
 
