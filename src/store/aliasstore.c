@@ -50,7 +50,7 @@ alias_rule_put(struct store *s, const struct aliasstore_rule *rule, bool *added,
 	query_int(&q, rule->made_ms);
 	if (!query_run(&q, "cannot write the alias rules", e))
 		return false;
-	*added = sqlite3_changes(s->self.db.h) > 0;
+	*added = db_changes(&s->self.db) > 0;
 	return !*added || raise_version(s, e);
 }
 
@@ -73,7 +73,7 @@ aliasstore_forget(struct store *s, struct span account, struct span match,
 	query_text(&q, account);
 	query_text(&q, match);
 	bool good = query_run(&q, "cannot write the alias rules", e);
-	*was = good ? (uint64_t)sqlite3_changes64(s->self.db.h) : 0;
+	*was = good ? db_changes(&s->self.db) : 0;
 	good = good && (*was == 0 || raise_version(s, e));
 	return group_end(s, good, e);
 }

@@ -41,7 +41,7 @@ static bool
 take(struct query *q, struct body *b, bool *file)
 {
 	b->size = (uint64_t)query_get(q, 0);
-	*file = sqlite3_column_type(q->st, 2) == SQLITE_NULL;
+	*file = query_is_null(q, 2);
 	MUST(buf_add(&b->held, query_peek(q, 1)));
 	size_t top = b->held.n;
 	MUST(buf_add(&b->held, query_peek(q, 2))); /* nothing where it is a file */

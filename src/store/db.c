@@ -174,6 +174,24 @@ db_failed(struct db *db, const char *doing, struct err *e)
 	return err_set(e, EVENT_DATABASE_TROUBLE, "%s: %s", doing, words_of(db, space));
 }
 
+uint64_t
+db_changes(const struct db *db)
+{
+	return (uint64_t)sqlite3_changes64(db->h);
+}
+
+int64_t
+db_last_row(const struct db *db)
+{
+	return sqlite3_last_insert_rowid(db->h);
+}
+
+bool
+db_in_transaction(const struct db *db)
+{
+	return !sqlite3_get_autocommit(db->h);
+}
+
 bool
 db_exec(struct db *db, const char *sql, struct err *e)
 {
@@ -243,6 +261,12 @@ int64_t
 query_get(struct query *q, int column)
 {
 	return sqlite3_column_int64(q->st, column);
+}
+
+bool
+query_is_null(struct query *q, int column)
+{
+	return sqlite3_column_type(q->st, column) == SQLITE_NULL;
 }
 
 struct span

@@ -30,6 +30,9 @@ void db_close(struct db *db);
 enum store_trouble db_trouble(int rc);
 /* Fills *e from db->rc; returns false. */
 bool db_failed(struct db *db, const char *doing, struct err *e);
+uint64_t db_changes(const struct db *db); /* rows that the last statement changed */
+int64_t db_last_row(const struct db *db); /* the id of the row that was added last */
+bool db_in_transaction(const struct db *db);
 /* A constant statement without values. */
 bool db_exec(struct db *db, const char *sql, struct err *e);
 
@@ -49,6 +52,7 @@ void query_blob(struct query *q, struct span s); /* an empty one is an empty blo
 void query_null(struct query *q);
 bool query_row(struct query *q); /* false: no more, or failed */
 int64_t query_get(struct query *q, int column);
+bool query_is_null(struct query *q, int column);
 struct span query_peek(struct query *q, int column); /* until the next step */
 /* A copy in the arena; at its limit the query fails. */
 struct span query_copy(struct query *q, int column, struct arena *a);

@@ -75,7 +75,7 @@ names_id(struct store *s, struct names *n, struct span name, int64_t *id, struct
 		query_text(&q, name);
 		if (!query_run(&q, "cannot write a name", e))
 			return false;
-		*id = sqlite3_last_insert_rowid(s->self.db.h);
+		*id = db_last_row(&s->self.db);
 	}
 	if (n->ids.n >= NAMES_MAX)
 		names_forget(n);

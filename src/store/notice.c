@@ -11,7 +11,7 @@ changes(struct store *s, struct query *q, bool *changed, struct err *e)
 {
 	if (!query_run(q, "cannot count a notice", e))
 		return false;
-	*changed = sqlite3_changes(s->self.db.h) > 0;
+	*changed = db_changes(&s->self.db) > 0;
 	return true;
 }
 

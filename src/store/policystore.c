@@ -343,7 +343,7 @@ policystore_remove(struct store *s, struct span name, bool *was, struct err *e)
 		return false;
 	struct query q = of_policy(&s->self, SQL_POLICY_DELETE, name);
 	bool good = wrote(&q, e);
-	*was = good && sqlite3_changes(s->self.db.h) > 0;
+	*was = good && db_changes(&s->self.db) > 0;
 	return finish(s, good, *was, e);
 }
 
@@ -359,7 +359,7 @@ policystore_add_domain(struct store *s, struct span policy, int64_t priority,
 	row.by_hand = true;
 	bool good = wrote(&q, e) &&
 			put_domain(s, SQL_POLICY_DOMAIN_ADD, policy, &row, e);
-	bool was_new = good && sqlite3_changes(s->self.db.h) > 0;
+	bool was_new = good && db_changes(&s->self.db) > 0;
 	if (added)
 		*added = was_new;
 	return finish(s, good, was_new, e);
@@ -375,6 +375,6 @@ policystore_remove_domain(struct store *s, struct span domain, bool subdomains,
 	query_text(&q, domain);
 	query_int(&q, subdomains);
 	bool good = wrote(&q, e);
-	*was = good ? (uint64_t)sqlite3_changes64(s->self.db.h) : 0;
+	*was = good ? db_changes(&s->self.db) : 0;
 	return finish(s, good, *was > 0, e);
 }

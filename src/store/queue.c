@@ -87,7 +87,7 @@ one_message(struct reader *r, uint64_t id, struct arena *a, struct queue_message
 bool
 ask_snapshot(struct reader *r, bool *ours, struct err *e)
 {
-	*ours = sqlite3_get_autocommit(r->db.h) != 0;
+	*ours = !db_in_transaction(&r->db);
 	struct query q = query_of(&r->db, SQL_BEGIN_READ);
 	return !*ours || query_run(&q, "cannot read the database", e);
 }
@@ -555,6 +555,6 @@ queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 	else if (domain.n)
 		query_text(&q, domain);
 	bool good = query_run(&q, "cannot write to the queue", e);
-	*changed = good ? (uint64_t)sqlite3_changes64(s->self.db.h) : 0;
+	*changed = good ? db_changes(&s->self.db) : 0;
 	return group_end(s, good, e);
 }

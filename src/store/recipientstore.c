@@ -339,7 +339,7 @@ recipientstore_remove(struct store *s, struct span alias, bool *was, struct err 
 	if (!group_begin(s, e))
 		return false;
 	bool good = take_out(s, alias, e);
-	bool gone = good && sqlite3_changes(s->self.db.h) > 0;
+	bool gone = good && db_changes(&s->self.db) > 0;
 	if (!finish(s, good, gone, e))
 		return false;
 	*was = gone;

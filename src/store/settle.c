@@ -98,7 +98,7 @@ damage_do(struct store *s, struct settlement *set, struct err *e)
 	query_text(&q, set->damage);
 	if (!query_run(&q, "cannot write the body", e))
 		return false;
-	set->damage_new = sqlite3_changes(s->self.db.h) > 0;
+	set->damage_new = db_changes(&s->self.db) > 0;
 	if (!set->damage_new)
 		return true;
 	if (!damage_due(s, set->id, set->at_ms, e))
@@ -107,7 +107,7 @@ damage_do(struct store *s, struct settlement *set, struct err *e)
 	query_int(&q, (int64_t)set->id);
 	if (!query_run(&q, "cannot forget an origin", e))
 		return false;
-	set->again = sqlite3_changes(s->self.db.h) > 0;
+	set->again = db_changes(&s->self.db) > 0;
 	return true;
 }
 
@@ -141,7 +141,7 @@ prune_ledger(struct store *s, struct pruning *p, struct err *e)
 	query_int(&q, PRUNE_KEYS);
 	if (!query_run(&q, "cannot prune the ledger", e))
 		return false;
-	p->more |= sqlite3_changes(s->self.db.h) == PRUNE_KEYS;
+	p->more |= db_changes(&s->self.db) == PRUNE_KEYS;
 	return true;
 }
 
@@ -161,7 +161,7 @@ prune_hops(struct store *s, struct err *e)
 	q = query_of(&s->self.db, SQL_PRUNE_HOPS);
 	if (!query_run(&q, "cannot forget next hops", e))
 		return false;
-	s->hops_kept = n - sqlite3_changes64(s->self.db.h);
+	s->hops_kept = n - (int64_t)db_changes(&s->self.db);
 	names_forget(&s->hops);
 	return true;
 }
@@ -203,7 +203,7 @@ retime_hop(struct store *s, struct retiming *t, int64_t hop, struct err *e)
 	query_int(&q, t->latest_ms);
 	if (!query_run(&q, "cannot write to the queue", e))
 		return false;
-	t->changed += (uint64_t)sqlite3_changes64(s->self.db.h);
+	t->changed += db_changes(&s->self.db);
 	return true;
 }
 

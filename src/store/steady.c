@@ -108,7 +108,7 @@ keep(struct store *s, int64_t since_ms, struct err *e)
 	query_int(&q, STORE_HISTORY_MS);
 	bool good = query_run(&q, "cannot write the marks", e) && steady_put(s, e) &&
 			db_exec(db, "COMMIT", e);
-	if (!good && !sqlite3_get_autocommit(db->h))
+	if (!good && db_in_transaction(db))
 		(void)db_exec(db, "ROLLBACK", NULL);
 	return good;
 }

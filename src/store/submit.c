@@ -126,7 +126,7 @@ enter(struct store *s, const struct submission *sub, size_t i, uint64_t *first,
 	query_int(&q, (int64_t)s->ledger_end);
 	if (!query_run(&q, "cannot write to the ledger", e))
 		return false;
-	if (sqlite3_changes(s->self.db.h) == 0)
+	if (db_changes(&s->self.db) == 0)
 		return look_up(s, key, first, e);
 	crash_point("store: ledger written");
 	return true;
@@ -210,7 +210,7 @@ submit_do(struct store *s, struct submission *sub, struct err *e)
 		query_int(&q, (int64_t)sub->print);
 		if (!query_run(&q, "cannot write the origin", e))
 			return false;
-		if (sqlite3_changes(s->self.db.h) == 0)
+		if (db_changes(&s->self.db) == 0)
 			return had_already(s, sub, name, uidl, e);
 		crash_point("store: origin written");
 	}

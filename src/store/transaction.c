@@ -16,7 +16,7 @@ void
 transaction_undo(struct store *s)
 {
 	int rc = s->self.db.rc;
-	if (!sqlite3_get_autocommit(s->self.db.h))
+	if (db_in_transaction(&s->self.db))
 		(void)transaction_word(s, SQL_ROLLBACK, "rollback", NULL);
 	s->self.db.rc = rc;
 	names_forget(&s->accounts);

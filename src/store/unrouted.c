@@ -14,7 +14,7 @@ settle_held(struct store *s, const struct queue_assignment *x, bool *was, struct
 	query_text(&q, buf_span(&reason));
 	query_int(&q, x->now_ms);
 	bool good = query_run(&q, "cannot write to the queue", e);
-	*was = good && sqlite3_changes(s->self.db.h) > 0;
+	*was = good && db_changes(&s->self.db) > 0;
 	return good;
 }
 
