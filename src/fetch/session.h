@@ -92,6 +92,7 @@ struct pop_session {
  * left for the next session. */
 bool pop_session_run(struct fetch_poll *p, bool *more);
 
+/* commands.c: commands out, answers in, and how a session fails. */
 /* Notes what ended the session, once; gives false to return. */
 bool pop_fail(struct pop_session *s, int event, const char *fmt, ...)
 		__attribute__((format(printf, 3, 4)));
@@ -163,7 +164,7 @@ bool pop_flush_secret(struct pop_session *s);
 /* retrieve.c */
 bool pop_retrieve(struct pop_session *s);
 bool pop_delete(struct pop_session *s, size_t **deleted, size_t *n);
-/* Its answers do not match our commands: it is asked one by one for some weeks. */
+/* step.c: its answers do not match our commands: it is asked one by one for some weeks. */
 bool pop_out_of_step(struct pop_session *s, struct span line);
 /* held.c: an answer came (or did not), which tells of the message before it: whole, and
  * handed over; or suspect (4020). `last`: no other answer is awaited, so what follows this
@@ -221,8 +222,9 @@ bool pop_notices(struct pop_session *s);
 /* message.c: reads the message whose RETR was answered +OK. False: the session is
  * over. What became of it shows in `durable`, maybe later. */
 bool pop_message_read(struct pop_session *s, size_t index);
-/* The relay answered for a flight. */
+/* handover.c: the relay answered for a flight. */
 void pop_message_settled(void *host, struct fetch_flight *f, const struct verdict *v);
+/* naming.c */
 /* What the origin is called: the unique-id, or the content key once it is known. */
 struct span pop_key(const struct pop_session *s, size_t index);
 /* NULL: by its unique-id again. */

@@ -10,7 +10,7 @@
  * its room goes to whoever writes next, which on a full disk is what filled it, and it
  * protects nothing until it could be made again. File systems that write every block to a
  * new place (btrfs, ZFS) keep no such promise: there the floor has to do, and when even that
- * is gone, attempts wait (dispatch_may_begin). So they do where the room could not be had.
+ * is gone, attempts wait (hops_may_begin). So they do where the room could not be had.
  *
  * The database gives back what it does not need: pages that are free in it count as room,
  * since new mail goes there first, and are cut off at its end when they are many or the
