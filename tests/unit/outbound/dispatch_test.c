@@ -418,7 +418,7 @@ what_was_settled_says_when_to_look_again(void **state)
 		if (other)
 			assert_int_equal(other->wake_ms,
 					cases[i].other ? 4321 : INT64_MAX);
-		hop_free(x.hop);
+		hop_over(g->d, x.hop);
 	}
 }
 

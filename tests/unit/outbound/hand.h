@@ -42,6 +42,14 @@ hop_made(struct dispatch *d, const char *key)
 	return h;
 }
 
+static inline void
+hop_over(struct dispatch *d, struct hop *h)
+{
+	if (map_get(&d->by_key, h->at.key) == h)
+		(void)map_del(&d->by_key, h->at.key);
+	hop_free(h);
+}
+
 /* ---- a message in hand ---- */
 
 struct hand {

@@ -137,7 +137,7 @@ sessions_are_opened_as_mail_and_limits_have_it(void **state)
 		assert_int_equal(world.opened, cases[i].want);
 		assert_int_equal(h->n_sessions, cases[i].want);
 		g->d->all.sessions = 0;
-		hop_free(h);
+		hop_over(g->d, h);
 	}
 }
 
@@ -331,7 +331,7 @@ a_hop_that_is_long_dead_is_asked_about_more_at_a_time(void **state)
 		assert_true(h->wake_ms == INT64_MAX); /* nothing is there */
 		assert_true(g->d->all.stale);
 		g->d->all.stale = false;
-		hop_free(h);
+		hop_over(g->d, h);
 	}
 	struct hop *h = hop_due(g, "drop");
 	world.queue_asked = 0;

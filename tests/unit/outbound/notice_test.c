@@ -50,12 +50,12 @@ bounced(struct gate *g, struct hand *h, size_t n)
 }
 
 static void
-over(struct hand *h)
+over(struct gate *g, struct hand *h)
 {
 	struct hop *hop = h->hop;
 
 	hop_release(h->l);
-	hop_free(hop);
+	hop_over(g->d, hop);
 }
 
 static bool
@@ -106,7 +106,7 @@ a_notice_is_a_whole_submission(void **state)
 			"mx.h.test said:\r\n    550 5.1.1 nobody here\r\n"));
 	assert_false(says(mail->body, "was tried for"));
 	assert_true(says(mail->body, "Its sender, <s@x.test>, was not told"));
-	over(&h);
+	over(g, &h);
 }
 
 static void
@@ -130,7 +130,7 @@ each_recipient_has_the_words_of_his_failure(void **state)
 			"answer:\r\n    mx.h.test said:\r\n    4.4.1 it does not answer\r\n"));
 	assert_true(says(text, "  u2@h.test\r\n    no answer\r\n"));
 	assert_false(says(text, "0 4.4.1"));
-	over(&h);
+	over(g, &h);
 }
 
 /* Which failures are told of at all. */
@@ -164,7 +164,7 @@ only_what_was_collected_attempted_and_refused_is_told(void **state)
 				f_str("id", "x"));
 		TOLD(want, "\"id\":3012");
 		forget(g);
-		over(&h);
+		over(g, &h);
 	}
 }
 
@@ -186,7 +186,7 @@ those_who_did_not_fail_are_not_named(void **state)
 	notices_settled(&g->d->all.settling, h.l, f_str("account", "isp"),
 			f_str("id", "x"));
 	TOLD(1, "\"id\":3012");
-	over(&h);
+	over(g, &h);
 }
 
 static void
@@ -213,7 +213,7 @@ where_nobody_can_be_told_the_event_says_so(void **state)
 		TOLD(2, "\"id\":3012");
 		TOLD(0, "\"id\":3013");
 		forget(g);
-		over(&h);
+		over(g, &h);
 		g->conf->server.postmaster = ours;
 	}
 }
@@ -247,7 +247,7 @@ a_postmaster_gets_one_letter_about_a_message(void **state)
 	assert_false(says(n->mail.body, "c@contoso.test"));
 	assert_true(says(own->mail.body, "c@contoso.test"));
 	assert_false(says(own->mail.body, "a@one.test"));
-	over(&h);
+	over(g, &h);
 }
 
 static void
@@ -278,7 +278,7 @@ of_more_domains_than_are_looked_at_the_others_have_their_event(void **state)
 	assert_int_equal(event(g, 3012, "no postmaster can be told", "", ""),
 			MANY - LOOKED_AT);
 	TOLD(1, "\"id\":3013");
-	over(&h);
+	over(g, &h);
 }
 
 static void
@@ -301,7 +301,7 @@ what_was_only_counted_is_told_as_such_and_nudges_nobody(void **state)
 		assert_int_equal(loop_timer_pending(g->d->all.look), queued);
 		assert_int_equal(map_get(&g->d->by_key, SPAN("drop")) != NULL, queued);
 		forget(g);
-		over(&h);
+		over(g, &h);
 	}
 }
 
