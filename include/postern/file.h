@@ -44,6 +44,8 @@ enum {
 /* Appends the whole file to *out; more than its limit has room for is an error.
  * flags: FILE_*. */
 bool file_read(int dir, const char *name, int flags, struct buf *out, struct err *err);
+/* "DIR/NAME", for free(); never NULL. */
+char *file_path(const char *dir, const char *name);
 /* Its times; what cannot be set is as it was. */
 void file_set_time(int dir, const char *name, int64_t at_s);
 /* A new file that has all bytes or does not exist: written beside it, synced,

@@ -45,24 +45,14 @@ dns_servers(const struct conf_hosts *hosts)
 	return (const char *const *)list;
 }
 
-static char *
-path_of(const char *state, const char *name)
-{
-	char *path = NULL;
-
-	if (asprintf(&path, "%s/%s", state, name) < 0)
-		abort();
-	return path;
-}
-
 void
 fetch_setup_init(struct fetch_setup *s, const struct conf *conf, const char *state)
 {
 	*s = (struct fetch_setup){
 		.conf = conf,
-		.state = path_of(state, ""),
-		.socket = path_of(state, "run/relay.sock"),
-		.control = path_of(state, "run/relay.ctl"),
+		.state = file_path(state, ""),
+		.socket = file_path(state, "run/relay.sock"),
+		.control = file_path(state, "run/relay.ctl"),
 		.dns = {
 			.servers = dns_servers(&conf->dns.servers),
 			.timeout_ms = conf->dns.timeout_s * 1000,

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "postern/clock.h"
 #include "postern/crash.h"
@@ -457,16 +456,6 @@ next_claim(void *host)
 	return store_new_id(w->in->hub->store, clock_wall_ms());
 }
 
-static char *
-path_of(const char *state, const char *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", state, name) < 0)
-		abort();
-	return path;
-}
-
 struct pickups *
 pickups_new(struct inbound *in, struct err *err)
 {
@@ -476,9 +465,9 @@ pickups_new(struct inbound *in, struct err *err)
 		abort();
 	w->in = in;
 	w->watch_fd = -1;
-	w->path = path_of(in->hub->state, "Pickup");
-	w->work = path_of(in->hub->state, "run/pickup");
-	w->badmail_path = path_of(in->hub->state, "Badmail");
+	w->path = file_path(in->hub->state, "Pickup");
+	w->work = file_path(in->hub->state, "run/pickup");
+	w->badmail_path = file_path(in->hub->state, "Badmail");
 	w->to_thread = mailbox_new();
 	w->from_thread = mailbox_new();
 	w->bell = loop_wake_new(in->hub->loop, woken, w);

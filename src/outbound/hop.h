@@ -54,7 +54,7 @@ bool hop_idle(const struct hop *h);
 void hop_wake(struct hop *h, int64_t at_ms); /* something is due then, if not before */
 void hop_want(struct hop *h); /* it is looked at soon */
 void hop_look(struct hop *h); /* loads what is due and has it worked on */
-bool hop_held(const struct hop *h); /* nothing is to be done for now */
+bool hop_held(const struct hop *h); /* its mail stays queued (once --queue-only) */
 void hop_stop(struct hop *h, bool now); /* no new attempts; now: and no old ones */
 void hop_reconsider(struct hop *h); /* what nobody has begun is read again */
 /* A lease of it ends. */

@@ -6,7 +6,6 @@
  * parcels, whose memory is their own. */
 #include "local.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -530,16 +529,6 @@ woken(void *host)
 	pulse_look(&w->hub->pulse);
 }
 
-static char *
-path_of(const char *state, const char *name)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", state, name) < 0)
-		abort();
-	return path;
-}
-
 struct local *
 local_new(struct hub *hub, struct err *err)
 {
@@ -548,8 +537,8 @@ local_new(struct hub *hub, struct err *err)
 	if (!w)
 		abort();
 	w->hub = hub;
-	w->badmail_path = path_of(hub->state, "Badmail");
-	w->drop_path = path_of(hub->state, "Drop");
+	w->badmail_path = file_path(hub->state, "Badmail");
+	w->drop_path = file_path(hub->state, "Drop");
 	w->pruned_ms = loop_now_ms(hub->loop); /* never in the first hour */
 	w->in = mailbox_new();
 	w->out = mailbox_new();

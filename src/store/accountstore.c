@@ -18,12 +18,12 @@ accountstore_resumed(
 bool
 accountstore_resume(struct store *s, struct span account, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = query_of(&s->self.db, SQL_RESUME);
 	query_text(&q, account);
-	return group_end(s, query_run(&q, "cannot write that the account goes on", e),
-			e);
+	return transaction_end(s,
+			query_run(&q, "cannot write that the account goes on", e), e);
 }
 
 bool
@@ -45,7 +45,7 @@ bool
 accountstore_retry(
 		struct store *s, struct span account, struct span uidl, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = query_of(&s->self.db, SQL_RETRY);
 	query_text(&q, account);
@@ -57,5 +57,5 @@ accountstore_retry(
 		query_int(&shed, uidl.n > 0 ? RETRIES_MAX : 0);
 		ok = query_run(&shed, "cannot remove what was asked for before", e);
 	}
-	return group_end(s, ok, e);
+	return transaction_end(s, ok, e);
 }

@@ -58,16 +58,16 @@ bool
 aliasstore_add(struct store *s, const struct aliasstore_rule *rule, bool *added,
 		struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
-	return group_end(s, alias_rule_put(s, rule, added, e), e);
+	return transaction_end(s, alias_rule_put(s, rule, added, e), e);
 }
 
 bool
 aliasstore_forget(struct store *s, struct span account, struct span match,
 		uint64_t *was, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = query_of(&s->self.db, SQL_ALIAS_RULE_FORGET);
 	query_text(&q, account);
@@ -75,5 +75,5 @@ aliasstore_forget(struct store *s, struct span account, struct span match,
 	bool good = query_run(&q, "cannot write the alias rules", e);
 	*was = good ? db_changes(&s->self.db) : 0;
 	good = good && (*was == 0 || raise_version(s, e));
-	return group_end(s, good, e);
+	return transaction_end(s, good, e);
 }

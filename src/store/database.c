@@ -158,7 +158,7 @@ schema_ready(struct store *s, bool migrate, struct err *e)
 }
 
 bool
-state_open_db(struct store *s, bool migrate, struct err *e)
+database_open(struct store *s, bool migrate, struct err *e)
 {
 	struct db *db = &s->self.db;
 	if (!migrate && !files_same(s)) {

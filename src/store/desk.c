@@ -207,7 +207,7 @@ run(void *arg)
 		if (list_empty(&d.waiting)) {
 			if (stopping)
 				return;
-			group_look(s);
+			transaction_look(s);
 			again_ms = space_tidy(s);
 			continue;
 		}

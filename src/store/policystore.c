@@ -253,7 +253,7 @@ finish(struct store *s, bool good, bool moved, struct err *e)
 		struct query q = query_of(&s->self.db, SQL_VERSION_RAISE);
 		good = wrote(&q, e);
 	}
-	return group_end(s, good, e);
+	return transaction_end(s, good, e);
 }
 
 /* The policy of that name, or NULL. */
@@ -295,7 +295,7 @@ policystore_apply(struct store *s, const struct policystore_policy *p, size_t n,
 		uint64_t *changed, struct err *e)
 {
 	uint64_t moved = 0;
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	bool good = true;
 	for (size_t i = 0; good && i < n; i++)
@@ -329,7 +329,7 @@ policystore_take_back(
 	bool good = true;
 	if (n == 0)
 		return true;
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	for (size_t i = 0; good && i < n; i++)
 		good = take_back_one(s, names[i], e);
@@ -339,7 +339,7 @@ policystore_take_back(
 bool
 policystore_remove(struct store *s, struct span name, bool *was, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = of_policy(&s->self, SQL_POLICY_DELETE, name);
 	bool good = wrote(&q, e);
@@ -352,7 +352,7 @@ policystore_add_domain(struct store *s, struct span policy, int64_t priority,
 		const struct policystore_domain *d, bool *added, struct err *e)
 {
 	struct policystore_domain row = *d;
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = of_policy(&s->self, SQL_POLICY_MAKE, policy);
 	query_int(&q, priority);
@@ -369,7 +369,7 @@ bool
 policystore_remove_domain(struct store *s, struct span domain, bool subdomains,
 		uint64_t *was, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = query_of(&s->self.db, SQL_POLICY_DOMAIN_DELETE);
 	query_text(&q, domain);

@@ -543,7 +543,7 @@ bool
 queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 		uint64_t *changed, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	struct query q = query_of(&s->self.db,
 			id			   ? SQL_RETRY_ONE
@@ -556,5 +556,5 @@ queue_retry(struct store *s, uint64_t id, struct span domain, int64_t now_ms,
 		query_text(&q, domain);
 	bool good = query_run(&q, "cannot write to the queue", e);
 	*changed = good ? db_changes(&s->self.db) : 0;
-	return group_end(s, good, e);
+	return transaction_end(s, good, e);
 }

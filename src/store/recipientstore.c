@@ -313,7 +313,7 @@ finish(struct store *s, bool good, bool moved, struct err *e)
 		struct query q = query_of(&s->self.db, SQL_VERSION_RAISE);
 		good = query_run(&q, writing, e);
 	}
-	return group_end(s, good, e);
+	return transaction_end(s, good, e);
 }
 
 bool
@@ -322,7 +322,7 @@ recipientstore_put(struct store *s, const struct directory_row *rows, size_t n,
 {
 	struct recipientstore_change did = { 0 };
 
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	bool good = put_changes(s, rows, n, &did, e);
 	bool moved = did.added + did.changed > 0;
@@ -336,7 +336,7 @@ recipientstore_put(struct store *s, const struct directory_row *rows, size_t n,
 bool
 recipientstore_remove(struct store *s, struct span alias, bool *was, struct err *e)
 {
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	bool good = take_out(s, alias, e);
 	bool gone = good && db_changes(&s->self.db) > 0;

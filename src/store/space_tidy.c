@@ -43,10 +43,11 @@ static bool
 shrink(struct store *s)
 {
 	struct err e;
-	if (!group_begin(s, &e))
+	if (!transaction_begin(s, &e))
 		return false;
 	struct query q = query_of(&s->self.db, SQL_SHRINK);
-	s->shrunk = group_end(s, query_run(&q, "cannot shrink the database", &e), &e);
+	s->shrunk = transaction_end(
+			s, query_run(&q, "cannot shrink the database", &e), &e);
 	return s->shrunk;
 }
 

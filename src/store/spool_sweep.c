@@ -163,13 +163,13 @@ spool_recover(struct store *s, struct store_recovery *found, int64_t now_ms,
 	if (!query_end(&q, "cannot read the queue", e))
 		return false;
 	if (lost.n > 0) {
-		bool good = group_begin(s, e);
+		bool good = transaction_begin(s, e);
 		for (size_t i = 0; good && i < lost.n; i += sizeof(struct lost)) {
 			struct lost l;
 			memcpy(&l, lost.p + i, sizeof l);
 			good = lost_write(s, &l, now_ms, e);
 		}
-		if (!group_end(s, good, e))
+		if (!transaction_end(s, good, e))
 			return false;
 	}
 	return spool_sweep(s, true, &found->resumed, e);

@@ -114,7 +114,7 @@ store_open(const char *dir, const struct store_options *o, struct store_recovery
 	if (!found)
 		found = &ignored;
 	memset(found, 0, sizeof *found);
-	if (place_make(s, dir, &size, &unclean, e) && state_open_db(s, true, e) &&
+	if (place_make(s, dir, &size, &unclean, e) && database_open(s, true, e) &&
 			seed_ids(s, e) && space_start(s, e) &&
 			steady_open(s, o->now_ms, &found->away_ms, e) &&
 			(!o->service || recover(s, o, size, unclean, found, e))) {
@@ -141,7 +141,7 @@ store_close(struct store *s)
 	if (s->thread)
 		store_stop(s);
 	mailbox_free(s->inbox);
-	if (s->opened && s->service && group_look(s))
+	if (s->opened && s->service && transaction_look(s))
 		steady_keep(s);
 	db_close(&s->self.db);
 	names_forget(&s->accounts);

@@ -122,7 +122,7 @@ bool steady_mark(struct store *s, int64_t age_ms, uint64_t *id, struct err *e);
 
 /* database.c */
 /* Not `migrate`: only what is of our version already. */
-bool state_open_db(struct store *s, bool migrate, struct err *e);
+bool database_open(struct store *s, bool migrate, struct err *e);
 /* Version and owner as this program knows them? */
 bool database_schema(struct db *db, int64_t *version, struct err *e);
 bool database_check(struct db *db, struct err *e); /* reads it through */
@@ -226,15 +226,15 @@ int64_t space_tidy(struct store *s);
 
 /* transaction.c */
 /* At the files, while nothing is under way. False: they are not to be gone on with. */
-bool group_look(struct store *s);
-bool group_begin(struct store *s, struct err *e); /* for words that are no jobs */
-bool group_end(struct store *s, bool good, struct err *e);
+bool transaction_look(struct store *s);
 /* The database is open, and its files are ours: before that nothing is asked of them. */
 bool transaction_ready(struct store *s, struct err *e);
 bool transaction_begin(struct store *s, struct err *e);
 /* One sync. `arriving`: there is new mail in it. */
 bool transaction_commit(struct store *s, bool arriving, struct err *e);
 void transaction_undo(struct store *s); /* db.rc stays what it was */
+/* For words that are no jobs: commits what is good, and undoes the rest. */
+bool transaction_end(struct store *s, bool good, struct err *e);
 /* A statement without values. */
 bool transaction_word(
 		struct store *s, enum sql which, const char *doing, struct err *e);

@@ -51,7 +51,7 @@ still_ours(struct store *s, struct err *e)
 bool
 transaction_ready(struct store *s, struct err *e)
 {
-	return (s->self.db.h || state_open_db(s, false, e)) && still_ours(s, e);
+	return (s->self.db.h || database_open(s, false, e)) && still_ours(s, e);
 }
 
 bool
@@ -103,7 +103,7 @@ transaction_reopen(struct store *s)
 	if (atomic_load(&s->over) || (s->self.db.h && !files_ours(s, &ignored)))
 		return;
 	db_close(&s->self.db);
-	(void)state_open_db(s, false, &ignored);
+	(void)database_open(s, false, &ignored);
 }
 
 void
@@ -127,7 +127,7 @@ transaction_feel(struct store *s, enum store_trouble t, const struct err *e)
 }
 
 bool
-group_look(struct store *s)
+transaction_look(struct store *s)
 {
 	struct err e = { 0 };
 	if (!s->self.db.h || atomic_load(&s->over))
@@ -148,13 +148,7 @@ store_health(struct store *s)
 }
 
 bool
-group_begin(struct store *s, struct err *e)
-{
-	return transaction_begin(s, e);
-}
-
-bool
-group_end(struct store *s, bool good, struct err *e)
+transaction_end(struct store *s, bool good, struct err *e)
 {
 	if (good && transaction_commit(s, false, e))
 		return true;

@@ -56,11 +56,11 @@ queue_assign(struct store *s, const struct queue_assignment *x, bool *was, bool 
 		good = good && x->to[i].address.n > 0 && x->to[i].hop.n > 0;
 	if (!good)
 		return err_set(e, EVENT_DATABASE_TROUBLE, "nobody to assign to");
-	if (!group_begin(s, e))
+	if (!transaction_begin(s, e))
 		return false;
 	good = settle_held(s, x, &held, e) && (!held || add_recipients(s, x, e)) &&
 			(!held || !x->rule || alias_rule_put(s, x->rule, &rule, e));
-	if (!group_end(s, good, e))
+	if (!transaction_end(s, good, e))
 		return false;
 	*was = held;
 	*added = rule;

@@ -414,3 +414,13 @@ file_names_done(struct file_names *f)
 	free(f->names);
 	*f = (struct file_names){ 0 };
 }
+
+char *
+file_path(const char *dir, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		abort();
+	return path;
+}

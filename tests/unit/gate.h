@@ -183,4 +183,22 @@ gate_free(struct gate *g)
 	free(g);
 }
 
+static inline void
+gate_step(void *loop)
+{
+	loop_stop(loop);
+}
+
+/* The loop goes round for so long, and with all that is ready then. */
+static inline void
+gate_turn(struct gate *g, int64_t ms)
+{
+	struct err err = { 0 };
+	struct loop_timer *t = loop_timer_new(g->hub.loop, gate_step, g->hub.loop);
+
+	loop_timer_set(t, ms);
+	assert_true(loop_run(g->hub.loop, &err));
+	loop_timer_free(t);
+}
+
 #endif

@@ -75,23 +75,6 @@ end(void **state)
 	return told_down(state);
 }
 
-static inline void
-step(void *host)
-{
-	loop_stop(((struct gate *)host)->hub.loop);
-}
-
-static inline void
-turn_only(struct gate *g)
-{
-	struct err err = { 0 };
-	struct loop_timer *t = loop_timer_new(g->hub.loop, step, g);
-
-	loop_timer_set(t, 0);
-	assert_true(loop_run(g->hub.loop, &err));
-	loop_timer_free(t);
-}
-
 /* What is ready is done, and what the client was told is read. */
 static inline void
 turn(struct gate *g)
@@ -99,7 +82,7 @@ turn(struct gate *g)
 	for (unsigned i = 0; i < 4; i++) {
 		ssize_t n = 1;
 
-		turn_only(g);
+		gate_turn(g, 0);
 		while (n > 0) {
 			n = read(client.fd, client.said + client.n,
 					sizeof(client.said) - 1 - client.n);

@@ -59,7 +59,7 @@ who_does_not_read_is_not_read(void **state)
 		ssize_t n = write(client.fd, words + sent, 6 * MANY - sent);
 
 		sent += n > 0 ? (size_t)n : 0;
-		turn_only(g);
+		gate_turn(g, 0);
 	}
 	assert_true(s->clogged && s->paused);
 	session_resume(s);

@@ -231,23 +231,6 @@ static const struct carrier_calls hop_calls = {
 	.gone = hop_gone,
 };
 
-static inline void
-stop_loop(void *host)
-{
-	loop_stop(host);
-}
-
-static inline void
-turn(struct gate *g)
-{
-	struct err err = { 0 };
-	struct loop_timer *t = loop_timer_new(g->hub.loop, stop_loop, g->hub.loop);
-
-	loop_timer_set(t, 1);
-	assert_true(loop_run(g->hub.loop, &err));
-	loop_timer_free(t);
-}
-
 static inline int
 carrier_up(void **state)
 {
@@ -302,7 +285,7 @@ carry(struct gate *g, const char *host, struct hand *hands, const size_t *recipi
 			.to = &to.to,
 			.habits = &habits,
 			.all = &carriers });
-	turn(g);
+	gate_turn(g, 1);
 }
 
 /* The peer says that; what the carrier says next stands in peer.said. */

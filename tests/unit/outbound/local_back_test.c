@@ -121,32 +121,19 @@ down(void **state)
 	return tear_down(state);
 }
 
-static void
-stop_loop(void *host)
-{
-	loop_stop(host);
-}
-
 /* A message for three goes to the thread, and comes back. */
 static void
 deliver(struct gate *g, struct hand *h)
 {
 	struct list leases;
-	struct err err = { 0 };
 
 	hand_take(g, h, "maildir:/m/%u", 3);
 	assert_int_equal(h->l->at->to.kind, NEXTHOP_MAILDIR);
 	list_init(&leases);
 	list_add(&leases, &h->l->link);
 	local_deliver(w, &leases);
-	while (!local_quiet(w)) {
-		struct loop_timer *t =
-				loop_timer_new(g->hub.loop, stop_loop, g->hub.loop);
-
-		loop_timer_set(t, 20);
-		assert_true(loop_run(g->hub.loop, &err));
-		loop_timer_free(t);
-	}
+	while (!local_quiet(w))
+		gate_turn(g, 20);
 }
 
 static void

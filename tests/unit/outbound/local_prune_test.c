@@ -93,25 +93,12 @@ down(void **state)
 	return told_down(state);
 }
 
-static void
-step(void *host)
-{
-	loop_stop(host);
-}
-
 /* Until the thread has done what it was told to. */
 static void
 settle(struct gate *g)
 {
-	struct err err = { 0 };
-
-	while (!local_quiet(w)) {
-		struct loop_timer *t = loop_timer_new(g->hub.loop, step, g->hub.loop);
-
-		loop_timer_set(t, 20);
-		assert_true(loop_run(g->hub.loop, &err));
-		loop_timer_free(t);
-	}
+	while (!local_quiet(w))
+		gate_turn(g, 20);
 }
 
 static void

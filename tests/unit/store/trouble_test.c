@@ -431,7 +431,7 @@ service(struct state *t, enum moment moment)
 	else
 		taking();
 	if (moment == WHILE_IDLE)
-		group_look(t->store);
+		transaction_look(t->store);
 	else
 		answered = fixture_do(t, &sub.job) == STORE_DONE;
 	struct store_health h = store_health(t->store);
@@ -512,7 +512,7 @@ a_log_that_cannot_be_saved_yet_stays_open(void **state)
 		assert_false(store_health(t->store).over);
 	}
 	shim_fail(0, 0, false);
-	group_look(t->store);
+	transaction_look(t->store);
 	assert_true(store_health(t->store).over);
 	fixture_reopen(t);
 	struct queue_message *m;
